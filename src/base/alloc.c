@@ -1,0 +1,61 @@
+#include "base/alloc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGN_BYTES = 64 };
+
+static void *allocate_default(size_t size_bytes)
+{
+    if (size_bytes > SIZE_MAX - ALIGN_BYTES)
+        return NULL;
+    return aligned_alloc(ALIGN_BYTES, (size_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES);
+}
+
+struct lrc_allocator lrc_allocator = { allocate_default, realloc, free };
+
+static int size_of(int64_t n_elems, size_t elem_bytes, size_t *size_bytes)
+{
+    if (n_elems < 0 || elem_bytes == 0 || (uint64_t)n_elems > SIZE_MAX / elem_bytes)
+        return 0;
+    *size_bytes = (size_t)n_elems * elem_bytes;
+    if (*size_bytes == 0)
+        *size_bytes = 1;
+    return 1;
+}
+
+void *lrc_calloc(int64_t n_elems, size_t elem_bytes)
+{
+    size_t size_bytes;
+    if (!size_of(n_elems, elem_bytes, &size_bytes))
+        return NULL;
+    void *memory = lrc_allocator.allocate(size_bytes);
+    if (memory)
+        memset(memory, 0, size_bytes);
+    return memory;
+}
+
+void *lrc_realloc(void *memory, int64_t n_elems, size_t elem_bytes)
+{
+    size_t size_bytes;
+    if (!size_of(n_elems, elem_bytes, &size_bytes))
+        return NULL;
+    return lrc_allocator.reallocate(memory, size_bytes);
+}
+
+void lrc_free(void *memory)
+{
+    lrc_allocator.release(memory);
+}
+
+char *lrc_strdup(const char *string)
+{
+    const size_t n = strlen(string) + 1;
+    char *copy = lrc_calloc((int64_t)n, 1);
+    return copy ? memcpy(copy, string, n) : NULL;
+}
+
+enum lrc_status lrc_fail_nomem(struct lrc_error *err, const char *what)
+{
+    return lrc_fail(err, LRC_STATUS_NOMEM, "%s: out of memory", what);
+}

@@ -1,0 +1,44 @@
+/* One allocation, many named regions: plan, commit, release. */
+#ifndef LRC_BASE_ARENA_H
+#define LRC_BASE_ARENA_H
+
+#include "base/alloc.h"
+#include "base/status.h"
+#include <stddef.h>
+#include <stdint.h>
+
+enum { LRC_ARENA_ALIGN_BYTES = 64, LRC_ARENA_REGIONS_MAX = 96 };
+
+struct lrc_region {
+    const char *name;
+    size_t      offset_bytes;
+    size_t      size_bytes;
+    void       *slot; /* address of the caller's pointer: set at commit, NULL at release */
+};
+
+struct lrc_arena {
+    unsigned char    *base;
+    size_t            size_bytes;
+    int               n_regions;
+    struct lrc_region regions[LRC_ARENA_REGIONS_MAX];
+};
+
+/* Ask for n_elems elements of elem_bytes each. slot is the address of any object pointer
+ * (`&weights`); it is NULL until lrc_arena_commit() points it at the zeroed region.
+ *
+ * errors:    SHAPE when n_elems is negative or the size overflows size_t;
+ *            NOMEM when LRC_ARENA_REGIONS_MAX regions are already planned.
+ * ownership: borrows name and slot until lrc_arena_release(). */
+enum lrc_status lrc_arena_plan(struct lrc_arena *arena, const char *name, void *slot,
+                               int64_t n_elems, size_t elem_bytes, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Allocate every planned region, zeroed, in one block and fill in the pointers.
+ *
+ * errors:    NOMEM; the pointers are then all NULL and the arena can be released.
+ * ownership: the arena owns the block. */
+enum lrc_status lrc_arena_commit(struct lrc_arena *arena, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Free the block and clear every planned pointer. Safe on a zeroed or failed arena. */
+void lrc_arena_release(struct lrc_arena *arena);
+
+#endif
