@@ -1,0 +1,60 @@
+/* The backend seam: one function per op, the same list for every backend.
+ *
+ * Conventions, kept by every op:
+ *   - Activation gradients are written with =, parameter gradients with += (stated once, here).
+ *   - Dimension letters: T tokens, D hidden size, F feed-forward size, H query heads, K key/value heads, C head size,
+ *     V vocabulary, R adapter rank, N rows in general.
+ *   - Activations are F32 (exactness) or BF16; sums, statistics and parameter gradients are float32 or wider.
+ *   - An op reads and writes only through its views; it keeps no state and allocates nothing. Scratch comes as a
+ *     workspace of at least lrc_<op>_workspace_bytes().
+ *   - Reductions have a fixed order for a given number of threads: same inputs, same bits.
+ *   - Argument structs may be reused at once; the pointers in them must live until the stream is synchronized. */
+#ifndef LRC_KERNELS_BACKEND_H
+#define LRC_KERNELS_BACKEND_H
+
+#include "ops_all.h"
+
+struct lrc_stream; /* opaque; NULL for the CPU backends */
+
+struct lrc_backend {
+    const char *name;
+    void (*zero)(struct lrc_stream *, void *memory, size_t size_bytes);
+#define LRC_OP(op) enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
+#include "ops.def"
+};
+
+/* The CPU backend exists once per instruction set, from the same sources: each is a backend of its own. */
+extern const struct lrc_backend lrc_backend_cpu_portable;
+#if defined(__x86_64__)
+extern const struct lrc_backend lrc_backend_cpu_avx2;
+extern const struct lrc_backend lrc_backend_cpu_avx512;
+#endif
+
+/* The widest one this machine runs; the environment variable LRC_CPU_ISA (portable, avx2, avx512) caps it. */
+const struct lrc_backend *lrc_backend_cpu(void);
+/* All that this machine runs, NULL-terminated. */
+const struct lrc_backend *const *lrc_backend_cpu_all(void);
+/* 1 when this CPU multiplies bf16 natively (and the cap allows it). */
+int lrc_backend_cpu_has_bf16(void);
+
+/* lrc_<op>(): check the arguments once, then run the backend's kernel. */
+#define LRC_OP(op)                                                                                                 \
+    enum lrc_status lrc_##op##_check(const struct lrc_##op##_args *args, struct lrc_error *err);                   \
+    static inline enum lrc_status lrc_##op(const struct lrc_backend *backend, struct lrc_stream *stream,           \
+                                           const struct lrc_##op##_args *args, struct lrc_error *err)              \
+    {                                                                                                              \
+        LRC_TRY(lrc_##op##_check(args, err));                                                                      \
+        return backend->op(stream, args, err);                                                                     \
+    }
+#include "ops.def"
+
+/* Inside <op>_cpu.c, which is compiled once per instruction set: LRC_CPU(rmsnorm_forward) is the function's name. */
+#ifdef LRC_ISA
+#define LRC_CPU__NAME(op, isa) lrc_##op##_cpu_##isa
+#define LRC_CPU__EXPAND(op, isa) LRC_CPU__NAME(op, isa)
+#define LRC_CPU(op) LRC_CPU__EXPAND(op, LRC_ISA)
+#define LRC_OP(op) enum lrc_status LRC_CPU(op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
+#include "ops.def"
+#endif
+
+#endif
