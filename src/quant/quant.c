@@ -7,6 +7,9 @@
 
 enum { BLOCK_MIN = 32, BLOCK_MAX = 4096, NESTED_ELEMS = 256, ALIGN_BYTES = 64, PARALLEL_BLOCKS_MIN = 256 };
 
+/* Into each of the compiled versions of encode_block(). */
+#define INLINE static inline __attribute__((always_inline))
+
 static const float absmax_min = 1e-38f; /* bitsandbytes' clamp: an all-zero block divides by this, and gets code of 0 */
 
 static size_t round_up(size_t n)
@@ -42,7 +45,7 @@ size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_option
 }
 
 /* elements [first, first + n) of a dense weight as float32 */
-static void load(float *x, const struct lrc_weight *source, int64_t first, int64_t n)
+INLINE void load(float *x, const struct lrc_weight *source, int64_t first, int64_t n)
 {
     const unsigned char *data = (const unsigned char *)source->data + (size_t)first * lrc_dtype_bytes(source->dtype);
     if (source->dtype != LRC_DTYPE_BF16) {
@@ -57,7 +60,7 @@ static void load(float *x, const struct lrc_weight *source, int64_t first, int64
 }
 
 /* max |x|; infinity when any x is infinite or NaN. */
-static float find_absmax(const float *x, int64_t n)
+INLINE float find_absmax(const float *x, int64_t n)
 {
     float most = 0.0f;
     int   n_bad = 0;
@@ -71,7 +74,7 @@ static float find_absmax(const float *x, int64_t n)
 }
 
 /* A full block is multiplied by the reciprocal, a last partial one divided, as bitsandbytes' CPU back-end does. */
-static void normalise(float *x, float absmax, int64_t n, int is_full)
+INLINE void normalise(float *x, float absmax, int64_t n, int is_full)
 {
     const float by = absmax > absmax_min ? absmax : absmax_min, inverse = 1.0f / by;
     if (is_full) {
@@ -89,7 +92,8 @@ static void normalise(float *x, float absmax, int64_t n, int is_full)
 }
 
 /* One block: its absmax, and its codes packed two to a byte, the first in the high nibble. */
-static float encode_block(uint8_t *packed, const struct lrc_weight *source, const struct lrc_quant_options *options, int64_t first, int64_t n)
+LRC_QUANT_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source, const struct lrc_quant_options *options,
+                                            int64_t first, int64_t n)
 {
     _Alignas(ALIGN_BYTES) float   x[BLOCK_MAX];
     _Alignas(ALIGN_BYTES) uint8_t codes[BLOCK_MAX];

@@ -13,16 +13,16 @@ static const float values[16] = {
 /* Codes in ascending order of their values. */
 static const uint8_t ascending[16] = { 11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3 };
 
-static void encode(uint8_t *codes, const float *x, int64_t n)
+LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i];
-        codes[i] = (uint8_t)((v > -0.8333333730697632f) + (v > -0.5833333730697632f) + (v > -0.4166666865348816f) +
-                             (v > -0.2916666865348816f) + (v > -0.2083333432674408f) + (v > -0.0859375f) +
-                             (v > -0.0026041667442768812f) + (v > 0.0f) + (v > 0.0026041667442768812f) +
-                             (v > 0.0859375f) + (v > 0.2083333432674408f) + (v > 0.2916666865348816f) +
-                             (v > 0.4166666865348816f) + (v > 0.5833333730697632f) + (v > 0.8333333730697632f));
+        codes[i] = (uint8_t)((v > -0.83333337f) + (v > -0.58333337f) + (v > -0.41666669f) +
+                             (v > -0.29166669f) + (v > -0.208333343f) + (v > -0.0859375f) +
+                             (v > -0.00260416674f) + (v > 0.0f) + (v > 0.00260416674f) +
+                             (v > 0.0859375f) + (v > 0.208333343f) + (v > 0.29166669f) +
+                             (v > 0.41666669f) + (v > 0.58333337f) + (v > 0.83333337f));
     }
     for (int64_t i = 0; i < n; i++)
         codes[i] = ascending[codes[i]];

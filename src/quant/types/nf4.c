@@ -11,16 +11,16 @@ static const float values[16] = {
 
 /* code = number of thresholds below x; threshold i is (values[i] + values[i + 1]) / 2 in float32, and a tie stays on
  * the lower code. One sum of comparisons, without branches, so that it becomes vector code. */
-static void encode(uint8_t *codes, const float *x, int64_t n)
+LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const float v = x[i];
-        codes[i] = (uint8_t)((v > -0.8480964004993439f) + (v > -0.6106329262256622f) + (v > -0.4599952697753906f) +
-                             (v > -0.33967943489551544f) + (v > -0.23460740596055984f) + (v > -0.13791173323988914f) +
-                             (v > -0.045525018125772476f) + (v > 0.03979014977812767f) + (v > 0.1202552504837513f) +
-                             (v > 0.2035212516784668f) + (v > 0.2920137718319893f) + (v > 0.3893125355243683f) +
-                             (v > 0.5016634166240692f) + (v > 0.6427869200706482f) + (v > 0.8614784178118011f));
+        codes[i] = (uint8_t)((v > -0.84809637f) + (v > -0.6106329f) + (v > -0.45999527f) +
+                             (v > -0.33967942f) + (v > -0.2346074f) + (v > -0.137911737f) +
+                             (v > -0.045525018f) + (v > 0.03979015f) + (v > 0.120255247f) +
+                             (v > 0.20352125f) + (v > 0.292013764f) + (v > 0.38931254f) +
+                             (v > 0.50166345f) + (v > 0.64278692f) + (v > 0.86147845f));
     }
 }
 
