@@ -148,13 +148,14 @@ static void check_common(const struct lrc_cli *cli, struct lrc_problems *problem
     }
 }
 
-static void check_count(const struct lrc_cli *cli, struct lrc_problems *problems)
+/* After an unknown option it cannot be told which words are its value, so a surplus is not reported then. */
+static void check_count(const struct lrc_cli *cli, int has_unknown, struct lrc_problems *problems)
 {
     const struct lrc_command *command = cli->command;
     const char               *what = command->arguments && *command->arguments ? command->arguments : "no arguments";
     if (cli->n_arguments < command->arguments_min)
         lrc_problems_add(problems, "command line: want %s, got %s", what, cli->n_arguments ? "fewer arguments" : "nothing");
-    if (command->arguments_max >= 0 && cli->n_arguments > command->arguments_max)
+    if (!has_unknown && command->arguments_max >= 0 && cli->n_arguments > command->arguments_max)
         lrc_problems_add(problems, "command line: want %s, got '%.80s' as well", what, cli->arguments[command->arguments_max]);
 }
 
@@ -163,6 +164,7 @@ enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *com
 {
     const char **positional = lrc_calloc(n_arguments, sizeof *positional);
     int          only_arguments = 0;
+    const int    count = problems->count;
     *cli = (struct lrc_cli){ .command = command, .arguments = positional };
     cli->option_names = lrc_calloc(n_arguments, sizeof *cli->option_names);
     cli->option_values = lrc_calloc(n_arguments, sizeof *cli->option_values);
@@ -185,8 +187,8 @@ enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *com
     }
     if (lrc_cli_has(cli, "help"))
         return LRC_STATUS_OK;
+    check_count(cli, problems->count > count, problems);
     check_common(cli, problems);
-    check_count(cli, problems);
     return lrc_problems_fail(problems, LRC_STATUS_USAGE, "command line", err);
 }
 

@@ -61,7 +61,7 @@ static int is_repeated(const struct lrc_setting *setting, int index, int line)
     if (strcmp(before, setting->name) == 0)
         lrc_problems_add(setting->problems, "%s: repeated key '%s', first given in line %d", place, before, internal->given_line[index]);
     else
-        lrc_problems_add(setting->problems, "%s: repeated key: '%s' means '%s', already given in line %d", place, setting->name, before,
+        lrc_problems_add(setting->problems, "%s: repeated key '%s', first given as '%s' in line %d", place, setting->name, before,
                          internal->given_line[index]);
     return 1;
 }
