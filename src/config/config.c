@@ -142,7 +142,7 @@ static enum lrc_status read_file(struct lrc_setting *setting, const char *path, 
     if (status == LRC_STATUS_OK) {
         status = read_tree(setting, &root, (const char *)map.data, map.size_bytes);
         lrc_map_close(&map);
-        *is_read = setting->problems->count == count;
+        *is_read = setting->problems->count == count && (status != LRC_STATUS_OK || !root || root->kind == LRC_NODE_MAP);
         if (status == LRC_STATUS_OK && root)
             status = apply_tree(setting, root);
     }
