@@ -136,12 +136,12 @@ static void softmax_step(float *scores, float *max, float *sum, float *rescale)
     for (int64_t i = 0; i < BLOCK; i++) {
         /* a row that has seen no key yet: any finite shift gives exp(-inf) = 0 */
         shift[i] = new_max[i] == -INFINITY ? 0.0f : new_max[i];
-        rescale[i] = tile_exp(max[i] - shift[i]);
+        rescale[i] = lrc_vec_exp(max[i] - shift[i]);
     }
     for (int64_t j = 0; j < BLOCK; j++)
 #pragma omp simd
         for (int64_t i = 0; i < BLOCK; i++) {
-            const float p = tile_exp(scores[j * BLOCK + i] - shift[i]);
+            const float p = lrc_vec_exp(scores[j * BLOCK + i] - shift[i]);
             scores[j * BLOCK + i] = p;
             add[i] += p;
         }
@@ -275,7 +275,7 @@ static void query_item(const struct call *call, const struct block *block, int64
         for (int64_t j = 0; j < BLOCK; j++)
 #pragma omp simd
             for (int64_t i = 0; i < BLOCK; i++)
-                d_s[j * BLOCK + i] = tile_exp(p[j * BLOCK + i] - lse[i]) * (d_s[j * BLOCK + i] - delta[i]);
+                d_s[j * BLOCK + i] = lrc_vec_exp(p[j * BLOCK + i] - lse[i]) * (d_s[j * BLOCK + i] - delta[i]);
         tile_multiply_add(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
                                                   .n_depth = BLOCK, .a_row = 1, .a_depth = BLOCK });
     }
@@ -304,7 +304,7 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
         const int64_t at = queries->first + i, from = masked ? keys_from(shape, at) - key : 0, to = masked ? at - key : BLOCK;
 #pragma omp simd
         for (int64_t j = 0; j < BLOCK; j++) {
-            const float value = tile_exp(p[i * BLOCK + j] - lse[i]), seen = j >= from && j <= to ? value : 0.0f;
+            const float value = lrc_vec_exp(p[i * BLOCK + j] - lse[i]), seen = j >= from && j <= to ? value : 0.0f;
             p[i * BLOCK + j] = seen;
             d_s[i * BLOCK + j] = seen * (d_s[i * BLOCK + j] - delta[i]);
         }

@@ -38,7 +38,8 @@ struct tile_place {
 static inline void *tile_row(const struct tile_place *place, int64_t r)
 {
     const struct lrc_tensor *tensor = place->tensor;
-    return lrc_vec_at(tensor, (place->first + r) * tensor->stride[0] + place->head * tensor->stride[1]);
+    const int64_t            offset = (place->first + r) * tensor->stride[0] + place->head * tensor->stride[1];
+    return (unsigned char *)tensor->data + (size_t)offset * lrc_dtype_bytes(tensor->dtype);
 }
 
 /* tile (BLOCK, padded C) = factor * rows, float32; zero outside. */
@@ -82,18 +83,6 @@ static inline void tile_store(const struct tile_place *place, const float *tile,
         if (place->tensor->dtype == LRC_DTYPE_BF16)
             lrc_vec_to_bf16(tile_row(place, r), scaled, n_cols);
     }
-}
-
-/* exp(x) for x <= 0 to 2 ulp; 0 below -87. Cephes' reduction: x = n ln 2 + r, |r| <= ln 2 / 2, and a polynomial in r. */
-static inline float tile_exp(float x)
-{
-    const float clamped = x < -87.0f ? -87.0f : x;
-    const float shifted = clamped * 1.44269504f + 0x1.8p23f; /* n in the low bits of the sum */
-    const float n = shifted - 0x1.8p23f;
-    const float r = clamped - n * 0x1.62e4p-1f - n * 0x1.7f7d1cp-20f;
-    const float p = 1.0f + r * (1.0f + r * (0.5f + r * (1.66666657e-1f + r * (4.16664630e-2f + r * (8.33345205e-3f + r * 1.39273780e-3f)))));
-    const float scale = lrc_vec_float((lrc_vec_bits(shifted) + 127u) << 23);
-    return x < -87.0f ? 0.0f : p * scale;
 }
 
 #endif

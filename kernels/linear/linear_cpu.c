@@ -121,7 +121,7 @@ static struct lrc_gemm_operand rows_get(const struct rows *rows, int64_t first, 
     const int64_t           stride = rows->tensor->shape[1];
     struct lrc_gemm_operand operand = { rows->room, stride, 0 };
     if (rows_are_direct(rows))
-        operand.data = lrc_vec_at(rows->tensor, first * stride);
+        operand.data = lrc_vec_at(rows->tensor, first, 0);
     else
         rows_convert(rows->room, rows->compute, rows->tensor, first, n, rows->dropout);
     return operand;
@@ -225,20 +225,20 @@ static void window_finish(const struct product *product, const struct window *wi
                 sums[i] += bias[i];
         }
         if (!is_f32)
-            lrc_vec_to_bf16(lrc_vec_at(&product->c, (window->row + r) * product->c.shape[1] + window->col), sums, window->n_cols);
+            lrc_vec_to_bf16(lrc_vec_at(&product->c, window->row + r, window->col), sums, window->n_cols);
     }
 }
 
 static enum lrc_status product_window(const struct product *product, struct window *window,
                                       const struct lrc_gemm_operand *panel, const struct scratch *scratch, struct lrc_error *err)
 {
-    const int64_t n = product->c.shape[1], at = window->row * n + window->col;
+    const int64_t n = product->c.shape[1];
     /* nothing is added to a plain BF16 product, so that oneDNN may round it */
     const int in_place = product->c.dtype == LRC_DTYPE_F32 ||
                          (product->compute == LRC_DTYPE_BF16 && !product->low && !product->bias);
     struct lrc_gemm gemm = { .m = window->n_rows, .n = window->n_cols, .k = product->left.tensor->shape[1],
                              .a = rows_get(&product->left, window->row, window->n_rows), .b = *panel,
-                             .c = in_place ? lrc_vec_at(&product->c, at) : scratch->tile,
+                             .c = in_place ? lrc_vec_at(&product->c, window->row, window->col) : scratch->tile,
                              .c_stride = in_place ? n : window->n_cols, .dtype = product->compute,
                              .c_dtype = in_place ? product->c.dtype : LRC_DTYPE_F32, .mode = product->mode };
     LRC_TRY(lrc_gemm_run(&gemm, err));
