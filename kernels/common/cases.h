@@ -7,6 +7,7 @@
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 
 /* Deterministic values in [-1, 1), a function of (seed, i). */
 float lrc_cases_value(uint64_t seed, int64_t i);
@@ -69,8 +70,28 @@ void lrc_cases_expect_op_gradient(const struct lrc_backend *backend, const char 
 /* Number of threads of every op from here on; 0: the machine's. */
 void lrc_cases_threads(int n_threads);
 
-/* 2^-24 and 2^-9: the relative error of one rounding to float32 and to bf16. */
+/* run(context), which also puts back what the op changes in place, gives the same bits with one thread, two threads,
+ * and two threads again. outputs: NULL-terminated. */
+void lrc_cases_expect_repeatable(const struct lrc_backend *backend, const char *what, void (*run)(void *context),
+                                 void *context, const struct lrc_tensor *const *outputs);
+
+/* Runs lrc_<entry>(); fails the test unless it succeeds. */
+#define LRC_CASES_RUN(backend, entry, args)                                                                        \
+    do {                                                                                                           \
+        struct lrc_error err_ = { 0 };                                                                             \
+        lrc_cases_expect_status(backend, #entry, lrc_##entry(backend, NULL, args, &err_), LRC_STATUS_OK, &err_);   \
+    } while (0)
+
+/* Runs lrc_<entry>() on a copy of `good` named bad after `change`; fails the test unless it is refused with `want`. */
+#define LRC_CASES_REFUSED(backend, entry, good, want, change, err)                                                 \
+    do {                                                                                                           \
+        struct lrc_##entry##_args bad = good;                                                                      \
+        change;                                                                                                    \
+        lrc_cases_expect_status(backend, #entry ": " #change, lrc_##entry(backend, NULL, &bad, err), want, err);   \
+    } while (0)
+
+/* 2^-24 and 2^-8: the relative error of one rounding to float32 (24 significant bits) and to bf16 (8). */
 #define LRC_CASES_EPS_F32 0x1p-24
-#define LRC_CASES_EPS_BF16 0x1p-9
+#define LRC_CASES_EPS_BF16 0x1p-8
 
 #endif

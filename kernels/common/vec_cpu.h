@@ -129,30 +129,25 @@ static inline float lrc_vec_fma(float a, float b, float c)
 #endif
 }
 
-/* e^x within 2 ulp (the cases measure it), subnormal results included; 0 below -104, infinity above 88.73,
- * NaN kept.
+/* e^x within 2 ulp (the cases measure it) for results from 2^-126 to 2^127; below 0, above infinity; NaN is kept.
  *
  *   x = k ln 2 + r, |r| <= ln 2 / 2;  e^x = 2^k e^r;  e^r = 1 + r + r^2 q(r), q the interpolation of
  *   (e^r - 1 - r) / r^2 at the five Chebyshev nodes of the interval: relative error of e^r 0.18 * 2^-24.
  *
- * ln 2 is split so that k times its upper part is exact. 2^k is applied in two halves: neither over- nor
- * underflows. */
+ * ln 2 is split so that k times its upper part is exact. Adding 1.5 * 2^23 leaves k, rounded, in the low bits of the
+ * sum, from where a shift makes it an exponent: k = -127 is then the factor 0, and k = 128 infinity. */
 static inline float lrc_vec_exp(float x)
 {
-    const float round = 0x1.8p23f; /* adding it leaves the nearest integer in the low bits */
-    const float low = x < -104.0f ? -104.0f : x, clamped = low > 89.0f ? 89.0f : low;
-    const float shifted = lrc_vec_fma(clamped, 0x1.715476p0f, round), k = shifted - round;
+    const float low = x < -88.0f ? -88.0f : x, clamped = low > 89.0f ? 89.0f : low;
+    const float shifted = lrc_vec_fma(clamped, 0x1.715476p0f, 0x1.8p23f), k = shifted - 0x1.8p23f;
     const float r = lrc_vec_fma(k, -0x1.7f7d1cp-20f, lrc_vec_fma(k, -0x1.62e4p-1f, clamped));
-    float q = 0x1.6d110ep-10f;
+    float       q = 0x1.6d110ep-10f;
     q = lrc_vec_fma(q, r, 0x1.120b72p-7f);
     q = lrc_vec_fma(q, r, 0x1.55551ap-5f);
     q = lrc_vec_fma(q, r, 0x1.5554dcp-3f);
     q = lrc_vec_fma(q, r, 0.5f);
     const float e = lrc_vec_fma(r * r, q, r) + 1.0f;
-    const int32_t exponent = (int32_t)(lrc_vec_bits(shifted) - lrc_vec_bits(round)), half = exponent >> 1;
-    const float scale1 = lrc_vec_float((uint32_t)(half + 127) << 23);
-    const float scale2 = lrc_vec_float((uint32_t)(exponent - half + 127) << 23);
-    return e * scale1 * scale2;
+    return e * lrc_vec_float((lrc_vec_bits(shifted) << 23) + 0x3f800000u);
 }
 
 /* 1 / (1 + e^-x): the error of lrc_vec_exp() and two roundings. */

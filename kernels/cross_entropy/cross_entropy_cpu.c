@@ -8,20 +8,28 @@ static float logit(const struct lrc_tensor *logits, int64_t row, int64_t col)
     return lrc_vec_load(lrc_vec_at(logits, row, col), logits->dtype, 1, buffer)[0];
 }
 
-/* NaN is passed over here and shows in the sum. */
+/* Floats ordered as signed integers: an integer maximum vectorises without a promise that there is no NaN. Its own
+ * inverse. A positive NaN is the largest, a negative one the smallest and shows in the sum. */
+static int32_t ordered(int32_t bits)
+{
+    return bits ^ ((bits >> 31) & INT32_MAX);
+}
+
 static float row_max(const struct lrc_tensor *logits, int64_t row)
 {
     LRC_VEC_BUFFER(buffer);
     const int64_t n_vocab = logits->shape[1];
-    float max = -INFINITY;
+    int32_t       max = INT32_MIN;
     for (int64_t first = 0; first < n_vocab; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, n_vocab)};
-        const float *x = lrc_vec_read(logits, at, buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, n_vocab) };
+        const float              *x = lrc_vec_read(logits, at, buffer);
 #pragma omp simd reduction(max : max)
-        for (int64_t i = 0; i < at.n; i++)
-            max = x[i] > max ? x[i] : max;
+        for (int64_t i = 0; i < at.n; i++) {
+            const int32_t key = ordered((int32_t)lrc_vec_bits(x[i]));
+            max = key > max ? key : max;
+        }
     }
-    return max;
+    return lrc_vec_float((uint32_t)ordered(max));
 }
 
 /* sum_v exp(logits[row,v] - max); blocks in float32, their sum in double. */

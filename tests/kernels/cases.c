@@ -230,3 +230,27 @@ void lrc_cases_threads(int n_threads)
 {
     omp_set_num_threads(n_threads > 0 ? n_threads : omp_get_num_procs());
 }
+
+enum { OUTPUTS_MAX = 4 };
+
+void lrc_cases_expect_repeatable(const struct lrc_backend *backend, const char *what, void (*run)(void *context),
+                                 void *context, const struct lrc_tensor *const *outputs)
+{
+    struct lrc_tensor first[OUTPUTS_MAX];
+    int               n = 0;
+    lrc_cases_threads(1);
+    run(context);
+    for (; outputs[n]; n++) {
+        LRC_ASSERT(n < OUTPUTS_MAX);
+        first[n] = lrc_cases_copy(outputs[n]);
+    }
+    lrc_cases_threads(2);
+    for (int repeat = 0; repeat < 2; repeat++) {
+        run(context);
+        for (int i = 0; i < n; i++)
+            lrc_cases_expect_same(backend, what, outputs[i], &first[i]);
+    }
+    for (int i = 0; i < n; i++)
+        lrc_cases_free(&first[i]);
+    lrc_cases_threads(0);
+}
