@@ -23,9 +23,15 @@ struct lrc_dataset_spec {
     int         line; /* in the config file */
 };
 
+struct lrc_dataset_list {
+    struct lrc_dataset_spec *items;
+    int                      n;
+};
+
 struct lrc_string_list {
     const char **items;
     int          n;
+    int          from_scalar; /* written as one value, not as a list: PEFT then takes a module name as a regular expression */
 };
 
 /* {pattern: integer}, for lora_rank_pattern and lora_alpha_pattern */
@@ -46,7 +52,7 @@ struct lrc_config {
 #define LRC_KEY_BOOL(key, ...)    int key;
 #define LRC_KEY_LIST(key, ...)    struct lrc_string_list key;
 #define LRC_KEY_MAP(key, ...)     struct lrc_int_map key;
-#define LRC_KEY_DATASETS(key, ...) struct { struct lrc_dataset_spec *items; int n; } key;
+#define LRC_KEY_DATASETS(key, ...) struct lrc_dataset_list key;
 #define LRC_KEY_LATER(key, ...)
 #include "config/schema.def"
     struct lrc_config_private *internal;
@@ -64,6 +70,9 @@ void            lrc_config_release(struct lrc_config *config); /* safe on a zero
 
 int lrc_config_is_set(const struct lrc_config *config, const char *key); /* given in the file or on the command line */
 
+/* Whether a resumed run may change it; 0 for an unknown key. */
+int lrc_config_resume_may_change(const char *key);
+
 /* "<file>:<line>", "command line", "default" */
 const char *lrc_config_where(const struct lrc_config *config, const char *key);
 
@@ -74,5 +83,6 @@ void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf)
 
 /* Every key: default, range, help; what `lorica config` and docs/config.md show. */
 void lrc_config_write_keys(struct lrc_buf *buf);
+void lrc_config_write_keys_json(struct lrc_buf *buf); /* an array of objects */
 
 #endif
