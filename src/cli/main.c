@@ -47,7 +47,9 @@ static const struct lrc_command *find_or_tell(const char *name)
         return command;
     for (int i = 0; lrc_command_all[i]; i++)
         lrc_nearest_offer(&nearest, lrc_command_all[i]->name);
-    if (nearest.best)
+    if (name[0] == '-')
+        (void)snprintf(message, sizeof message, "want a command first, got '%.80s'; 'lorica help' lists them", name);
+    else if (nearest.best)
         (void)snprintf(message, sizeof message, "unknown command '%.80s' (did you mean '%s'?)", name, nearest.best);
     else
         (void)snprintf(message, sizeof message, "unknown command '%.80s'; 'lorica help' lists them", name);

@@ -156,7 +156,8 @@ static void check_count(const struct lrc_cli *cli, int has_unknown, struct lrc_p
     if (cli->n_arguments < command->arguments_min)
         lrc_problems_add(problems, "command line: want %s, got %s", what, cli->n_arguments ? "fewer arguments" : "nothing");
     if (!has_unknown && command->arguments_max >= 0 && cli->n_arguments > command->arguments_max)
-        lrc_problems_add(problems, "command line: want %s, got '%.80s' as well", what, cli->arguments[command->arguments_max]);
+        lrc_problems_add(problems, "command line: want %s, got '%.80s'%s", what, cli->arguments[command->arguments_max],
+                         command->arguments_max > 0 ? " as well" : "");
 }
 
 enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *command, char **arguments, int n_arguments,

@@ -131,12 +131,16 @@ void lrc_config_write_json(const struct lrc_config *config, struct lrc_buf *buf)
 
 void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf)
 {
+    const char *title = NULL; /* of a group none of whose keys is written yet */
     for (int i = 0; i < lrc_config__n_keys; i++) {
         const struct lrc_key *key = &lrc_config__keys[i];
         if (key->kind == LRC_KIND_GROUP)
-            lrc_buf_printf(buf, "%s# %s\n", i > 0 ? "\n" : "", key->name);
+            title = key->name;
         if (!is_key(key))
             continue;
+        if (title)
+            lrc_buf_printf(buf, "%s# %s\n", buf->len > 0 ? "\n" : "", title);
+        title = NULL;
         const size_t start = buf->len;
         lrc_buf_printf(buf, "%s: ", key->name);
         write_value(buf, config, key);

@@ -1,4 +1,5 @@
 /* What this machine has and what would be used. Facts are gathered once and shown as text or JSON. */
+#include "backend.h"
 #include "base/json.h"
 #include "cli/command.h"
 
@@ -137,6 +138,7 @@ static void print_text(const struct facts *facts)
     for (int i = 0; i < facts->n_isa; i++)
         lrc_cli_print(" %s", facts->isa[i]);
     lrc_cli_print("%s\n", facts->n_isa ? "" : " none known");
+    lrc_cli_print("computes on  %s, bf16 auto means %s\n", lrc_backend_cpu()->name, lrc_backend_cpu_has_bf16() ? "true" : "false");
     lrc_cli_print("memory       %.1f GiB, %.1f GiB available\n", (double)facts->memory_bytes / gib, (double)facts->available_bytes / gib);
     lrc_cli_print("page size    %lld bytes\n", (long long)facts->page_bytes);
     lrc_cli_print("gpu          none: this build has no CUDA backend\n");
@@ -161,6 +163,8 @@ static void write_json(const struct facts *facts, struct lrc_buf *text)
         lrc_buf_printf(text, "%s\"%s\"", i ? ", " : "", facts->isa[i]);
     lrc_buf_printf(text, "], \"memory_bytes\": %lld, \"available_bytes\": %lld, \"page_bytes\": %lld", (long long)facts->memory_bytes,
                    (long long)facts->available_bytes, (long long)facts->page_bytes);
+    put_member(text, "backend", lrc_backend_cpu()->name);
+    lrc_buf_printf(text, ", \"bf16\": %s", lrc_backend_cpu_has_bf16() ? "true" : "false");
     lrc_buf_puts(text, ", \"gpu\": null, \"device\": \"cpu\", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");
     put_member(text, "oneDNN", facts->onednn);
     put_member(text, "HDF5", facts->hdf5);
