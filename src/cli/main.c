@@ -1,5 +1,4 @@
-/* The program: finds the command, parses its line, runs it, and turns a status into words and an exit code.
- */
+/* The program: finds the command, parses its line, runs it, and turns a status into words and an exit code. */
 #include "base/log.h"
 #include "base/nearest.h"
 #include "cli/options.h"
