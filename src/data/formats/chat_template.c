@@ -4,6 +4,7 @@
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
  * A message may say "train": false or "weight": 0. Other members (tool_calls, name, ...) go to the template as they are. */
+#include "base/alloc.h"
 #include "data/encode.h"
 
 #include <string.h>
