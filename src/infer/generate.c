@@ -58,7 +58,12 @@ static enum lrc_status run(struct generation *g, enum lrc_stop *stop, const stru
             *stop = LRC_STOP_EOS;
             return LRC_STATUS_OK;
         }
-        LRC_TRY(options->on_token(options->context, token, err));
+        const enum lrc_status status = options->on_token(options->context, token, err);
+        if (status == LRC_STATUS_INTERRUPTED) {
+            *stop = LRC_STOP_CALLER;
+            return LRC_STATUS_OK;
+        }
+        LRC_TRY(status);
         if (i + 1 < options->max_new_tokens)
             LRC_TRY(feed(g, &token, 1, err));
         n_fed = 1;

@@ -28,7 +28,7 @@ struct lrc_generate_options {
     int64_t                   max_new_tokens;
     const int32_t            *end_ids; /* any of them ends the text */
     int                       n_end_ids;
-    /* called for each new token (not for the end id); not OK ends the generation: OK is the only go-on */
+    /* called for each new token (not for the end id); INTERRUPTED ends the generation well, with LRC_STOP_CALLER */
     enum lrc_status (*on_token)(void *context, int32_t token, struct lrc_error *err);
     void *context;
 };

@@ -1,5 +1,6 @@
 #include "model/pass__walk.h"
 
+#include "base/rng.h"
 #include <math.h>
 
 struct lrc_tensor lrc_walk__slot(const struct lrc_walk *walk, enum lrc_tape_slot slot, int64_t layer)

@@ -1,5 +1,7 @@
 #include "cli/command.h"
 
+#include "base/alloc.h"
+#include "base/json.h"
 #include "cli/progress.h"
 #include "train/train.h"
 #include <math.h>
