@@ -1,0 +1,46 @@
+/* A Hugging Face model folder: config.json and one safetensors file or a sharded set with its index. */
+#ifndef LRC_FORMATS_MODEL_DIR_H
+#define LRC_FORMATS_MODEL_DIR_H
+
+#include "base/hash.h"
+#include "base/problems.h"
+#include "formats/safetensors.h"
+
+struct lrc_model_dir_tensor {
+    const struct lrc_safetensors_entry *entry;
+    int                                 shard;
+};
+
+struct lrc_model_dir {
+    char                   *path;
+    json_t                 *config;     /* config.json */
+    json_t                 *generation; /* generation_config.json; NULL when absent */
+    struct lrc_safetensors *shards;
+    char                  **shard_names; /* file names */
+    int                     n_shards;
+    struct lrc_model_dir_tensor *tensors; /* of all shards, sorted by name */
+    int64_t                 n_tensors;
+};
+
+/* Opens everything; checks that each tensor of the index is in its shard and in no other.
+ *
+ * problems:  missing shards, tensors of the index that are not there, tensors twice.
+ * errors:    IO, FORMAT, NOMEM. ownership: lrc_model_dir_close(). */
+enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_model_dir_close(struct lrc_model_dir *dir);
+
+const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir, const char *name); /* NULL: absent */
+int64_t lrc_model_dir_index(const struct lrc_model_dir *dir, const char *name); /* into dir->tensors; -1: absent */
+
+/* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as u64 LE, data.
+ * It does not depend on sharding. */
+enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Copy all files that are neither weights nor their index nor config.json (tokenizer files, templates, generation_config.json,
+ * licence) to another folder. */
+enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to, struct lrc_error *err) LRC_MUST_CHECK;
+/* Only the tokenizer's files and chat templates. */
+enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to, struct lrc_error *err) LRC_MUST_CHECK;
+
+#endif

@@ -1,0 +1,34 @@
+/* Quantizing a weight into 4-bit blocks, equal to bitsandbytes to the bit (IEEE reciprocal, as its CPU back-end).
+ *
+ *   absmax[b] = max |x| over block b of the row-major elements,  code = encode(x * (1 / absmax[b]))
+ *   double quantization: offset = mean(absmax); d = absmax - offset in blocks of 256:
+ *     nested_absmax = max |d|, absmax_code = nearest entry of the signed dynamic 8-bit map to d * (1 / nested_absmax)
+ *
+ * source: Dettmers et al. 2023, arXiv:2305.14314, section 3. */
+#ifndef LRC_QUANT_QUANT_H
+#define LRC_QUANT_QUANT_H
+
+#include "quant/quant_type.h"
+
+struct lrc_quant_options {
+    const struct lrc_quant_type *type;
+    int64_t                      block_elems;  /* power of two, 32 .. 4096; 64 as published */
+    int                          double_quant;
+};
+
+/* Bytes of everything a quantized (rows, cols) weight needs: codes, absmax or its codes, nested absmax, each part aligned to
+ * 64 bytes. The code table and the 8-bit map are static. */
+size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_options *options);
+
+/* Quantize the dense weight `source` into `storage` (lrc_quant_bytes(), 64-byte aligned) and describe it in *out.
+ * Works in pieces: float memory is bounded, whatever the size of the weight.
+ *
+ * errors:    NUMERIC when source holds a non-finite value (names its index); SHAPE; NOMEM.
+ * ownership: out borrows storage. */
+enum lrc_status lrc_quantize(struct lrc_weight *out, void *storage, const struct lrc_weight *source,
+                             const struct lrc_quant_options *options, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* bitsandbytes' signed dynamic 8-bit map (256), as torch on x86 computes it. */
+const float *lrc_quant_dynamic_map(void);
+
+#endif
