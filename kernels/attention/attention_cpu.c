@@ -12,6 +12,7 @@ struct call {
     const struct lrc_tensor           *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
     float                             *lse;   /* (T, H) */
     float                             *delta; /* (T, H) */
+    float                             *d_q_sums; /* (H, T, padded C) */
     const struct lrc_attention_shape  *shape;
     float                             *threads; /* scratch: thread_floats each */
     size_t                             thread_floats;
@@ -50,11 +51,13 @@ static void call_place(struct call *call, void *workspace, size_t workspace_byte
     const struct lrc_attention_layout layout = lrc_attention__layout(call->q->shape[0], call->q->shape[1], call->q->shape[2]);
     const uintptr_t start = (uintptr_t)workspace, aligned = (start + LRC_ATTENTION_ALIGN - 1) / LRC_ATTENTION_ALIGN * LRC_ATTENTION_ALIGN;
     const size_t    n_floats = (workspace_bytes - (size_t)(aligned - start)) / sizeof(float);
-    const size_t    fit = (n_floats - layout.delta_floats) / layout.thread_floats;
+    const size_t    fit = (n_floats - layout.delta_floats - layout.d_q_floats) / layout.thread_floats;
+    const int       n_wanted = omp_get_max_threads() < LRC_ATTENTION_THREADS_MAX ? omp_get_max_threads() : LRC_ATTENTION_THREADS_MAX;
     call->delta = (float *)workspace + (aligned - start) / sizeof(float);
-    call->threads = call->delta + layout.delta_floats;
+    call->d_q_sums = call->delta + layout.delta_floats;
+    call->threads = call->d_q_sums + layout.d_q_floats;
     call->thread_floats = layout.thread_floats;
-    call->n_threads = fit < (size_t)omp_get_max_threads() ? (int)fit : omp_get_max_threads();
+    call->n_threads = fit < (size_t)n_wanted ? (int)fit : n_wanted;
 }
 
 static int64_t min64(int64_t a, int64_t b)
@@ -301,6 +304,21 @@ static void query_item(const struct call *call, const struct block *block, int64
     tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q, shape->scale);
 }
 
+/* What a tile of d_s, rows are queries, gives to d_q; stored when its last key tile, the one on the diagonal, is in. */
+static void add_to_queries(const struct call *call, const struct scratch *scratch, const struct block *queries,
+                           const struct block *keys, int64_t head)
+{
+    const struct lrc_attention_shape *shape = call->shape;
+    const int64_t width = lrc_attention__padded(call->q->shape[2]), row = queries->doc_first + queries->first;
+    float        *sums = call->d_q_sums + (head * call->q->shape[0] + row) * width;
+    const int     is_first = keys->first == keys_from(shape, queries->first) / BLOCK * BLOCK;
+    tile_multiply(&(struct tile_product){ .c = sums, .a = scratch->scores[1], .b = scratch->tile[6], .n_rows = queries->n,
+                                          .n_cols = width, .n_depth = keys->n, .a_row = BLOCK, .a_depth = 1,
+                                          .adds = !is_first });
+    if (keys->first == queries->first)
+        tile_store(&(struct tile_place){ call->d_q, row, queries->n, head }, sums, shape->scale);
+}
+
 /* One query tile of key_item(). */
 static void key_step(const struct call *call, const struct scratch *scratch, const struct block *queries, int64_t key,
                      int64_t head)
@@ -334,8 +352,11 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
     tile_multiply(&product);
 }
 
-/* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. */
-static void key_item(const struct call *call, const struct block *block, int64_t kv_head)
+enum d_q_way { D_Q_APART, D_Q_HERE };
+
+/* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. D_Q_HERE: d_q as well,
+ * where one thread takes all key blocks of a document in ascending order. */
+static void key_item(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const struct scratch              scratch = scratch_of_thread(call);
@@ -346,6 +367,8 @@ static void key_item(const struct call *call, const struct block *block, int64_t
 
     struct tile_place rows = { call->k, block->doc_first + block->first, block->n, kv_head };
     tile_load_transposed(scratch.tile[0], scratch.tile[4], &rows, 1.0f);
+    if (way == D_Q_HERE)
+        tile_load(scratch.tile[6], &rows, 1.0f);
     rows.tensor = call->v;
     tile_load_transposed(scratch.tile[1], scratch.tile[4], &rows, 1.0f);
     memset(d_k, 0, (size_t)(BLOCK * width) * sizeof *d_k);
@@ -354,11 +377,63 @@ static void key_item(const struct call *call, const struct block *block, int64_t
         for (int64_t query = block->first; query < end; query += BLOCK) {
             const struct block queries = { block->doc_first, query, min64(BLOCK, block->n_keys - query), block->n_keys };
             key_step(call, &scratch, &queries, block->first, head);
+            if (way == D_Q_HERE)
+                add_to_queries(call, &scratch, &queries, block, head);
         }
     rows.tensor = call->d_k;
     tile_store(&rows, d_k, 1.0f);
     rows.tensor = call->d_v;
     tile_store(&rows, d_v, 1.0f);
+}
+
+/* d_k, d_v and d_q by blocks of keys, then by blocks of queries: 7 products of tiles where one pass needs 5, but many items. */
+static void backward_by_blocks(const struct call *call)
+{
+    const int64_t n_heads = call->q->shape[1], n_kv_heads = call->k->shape[1], blocks = n_blocks(call->shape);
+    /* the first key blocks are seen by most queries, the last query blocks see most keys: longest first */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
+    for (int64_t item = 0; item < blocks * n_kv_heads; item++) {
+        const struct block block = block_find(call->shape, item / n_kv_heads);
+        key_item(call, &block, item % n_kv_heads, D_Q_APART);
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
+    for (int64_t item = blocks * n_heads - 1; item >= 0; item--) {
+        const struct block block = block_find(call->shape, item / n_heads);
+        query_item(call, &block, item % n_heads);
+    }
+}
+
+/* One pass; an item is a key/value head of a document. */
+static void backward_by_documents(const struct call *call)
+{
+    const struct lrc_attention_shape *shape = call->shape;
+    const int64_t                     n_kv_heads = call->k->shape[1];
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
+    for (int64_t item = 0; item < shape->n_docs * n_kv_heads; item++) {
+        const int64_t doc = item / n_kv_heads, length = doc_length(shape, doc);
+        for (int64_t first = 0; first < length; first += BLOCK) {
+            const struct block block = { shape->doc_offsets[doc], first, min64(BLOCK, length - first), length };
+            key_item(call, &block, item % n_kv_heads, D_Q_HERE);
+        }
+    }
+}
+
+/* Whether one pass over documents would end first: its items, given in turn to the thread that is free, at 5/7 of the work.
+ * Both ways give the same bits. */
+static int documents_are_faster(const struct call *call)
+{
+    const struct lrc_attention_shape *shape = call->shape;
+    double load[LRC_ATTENTION_THREADS_MAX] = { 0 }, total = 0, longest = 0;
+    for (int64_t item = 0; item < shape->n_docs * call->k->shape[1]; item++) {
+        const double length = (double)doc_length(shape, item / call->k->shape[1]);
+        int          idle = 0;
+        for (int t = 1; t < call->n_threads; t++)
+            idle = load[t] < load[idle] ? t : idle;
+        load[idle] += length * length;
+        total += length * length;
+        longest = load[idle] > longest ? load[idle] : longest;
+    }
+    return 5 * longest <= 7 * total / call->n_threads;
 }
 
 enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream, const struct lrc_attention_backward_args *args,
@@ -370,21 +445,13 @@ enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream, const str
     } lse = { .read_only = args->lse };
     struct call call = { .q = &args->q, .k = &args->k, .v = &args->v, .out = &args->out, .d_out = &args->d_out,
                          .d_q = &args->d_q, .d_k = &args->d_k, .d_v = &args->d_v, .lse = lse.any, .shape = &args->shape };
-    const int64_t n_heads = args->q.shape[1], n_kv_heads = args->k.shape[1], blocks = n_blocks(&args->shape);
     (void)stream;
     (void)err;
     call_place(&call, args->workspace, args->workspace_bytes);
     delta_rows(&call);
-    /* the first key blocks are seen by most queries: longest first */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads)
-    for (int64_t item = 0; item < blocks * n_kv_heads; item++) {
-        const struct block block = block_find(&args->shape, item / n_kv_heads);
-        key_item(&call, &block, item % n_kv_heads);
-    }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads)
-    for (int64_t item = blocks * n_heads - 1; item >= 0; item--) {
-        const struct block block = block_find(&args->shape, item / n_heads);
-        query_item(&call, &block, item % n_heads);
-    }
+    if (documents_are_faster(&call))
+        backward_by_documents(&call);
+    else
+        backward_by_blocks(&call);
     return LRC_STATUS_OK;
 }
