@@ -8,6 +8,8 @@
  * Tiles start at multiples of BLOCK of their document and are summed in ascending order, so that neither the number of
  * threads nor the order of the items changes a bit. */
 
+enum { FEW = 16 }; /* queries in one vector of the widest instruction set: the one of generation among them */
+
 struct call {
     const struct lrc_tensor           *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
     float                             *lse;   /* (T, H) */
@@ -106,7 +108,7 @@ static int64_t keys_from(const struct lrc_attention_shape *shape, int64_t at)
 static void scores_multiply(float *scores, const float *rows, const float *columns, int64_t n_rows, int64_t width)
 {
     tile_multiply(&(struct tile_product){ .c = scores, .a = rows, .b = columns, .n_rows = n_rows, .n_cols = BLOCK,
-                                          .n_depth = width, .a_row = width, .a_depth = 1 });
+                                          .n_depth = width, .a_row = width, .a_depth = 1, .stride = BLOCK });
 }
 
 static int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int64_t query)
@@ -142,17 +144,24 @@ static void mask_by_query(float *scores, const struct lrc_attention_shape *shape
         mask_row(scores + i * BLOCK, keys_from(shape, query + i) - key, query + i - key + 1);
 }
 
-/* One key tile of the running softmax: scores become exp(s - max); max and sum, (BLOCK), move on; what has been summed so far is
+/* Rows of BLOCK: a column is a query. */
+struct softmax {
+    float *scores;
+    float *max, *sum, *rescale; /* (BLOCK) */
+};
+
+/* One key tile of the running softmax: scores become exp(s - max); max and sum move on; what has been summed so far is
  * to be multiplied by rescale. */
-static void softmax_step(float *scores, int64_t n_keys, float *max, float *sum, float *rescale)
+static inline __attribute__((always_inline)) void softmax_vectors(const struct softmax *s, int64_t n_keys, const int n_vectors)
 {
+    float *scores = s->scores, *max = s->max, *sum = s->sum, *rescale = s->rescale;
     vector most[BLOCK_VECTORS], add[BLOCK_VECTORS];
-    for (int v = 0; v < BLOCK_VECTORS; v++)
+    for (int v = 0; v < n_vectors; v++)
         most[v] = vector_load(max + v * VECTOR_FLOATS);
     for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < BLOCK_VECTORS; v++)
+        for (int v = 0; v < n_vectors; v++)
             most[v] = vector_max(vector_load(scores + j * BLOCK + v * VECTOR_FLOATS), most[v]);
-    for (int v = 0; v < BLOCK_VECTORS; v++) {
+    for (int v = 0; v < n_vectors; v++) {
         const vector old = vector_load(max + v * VECTOR_FLOATS);
         vector_store(max + v * VECTOR_FLOATS, most[v]);
         /* a row that has seen no key yet has the maximum -inf: any finite one gives exp(-inf) = 0 */
@@ -161,21 +170,29 @@ static void softmax_step(float *scores, int64_t n_keys, float *max, float *sum, 
         add[v] = vector_set(0);
     }
     for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < BLOCK_VECTORS; v++) {
+        for (int v = 0; v < n_vectors; v++) {
             float       *at = scores + j * BLOCK + v * VECTOR_FLOATS;
             const vector p = vector_exp(vector_load(at) - most[v]);
             vector_store(at, p);
             add[v] = add[v] + p;
         }
-    for (int v = 0; v < BLOCK_VECTORS; v++) {
+    for (int v = 0; v < n_vectors; v++) {
         float *at = sum + v * VECTOR_FLOATS;
         vector_store(at, vector_fma(vector_load(at), vector_load(rescale + v * VECTOR_FLOATS), add[v]));
     }
 }
 
-static void rows_scale(float *tile, const float *factors, int64_t width)
+static void softmax_step(const struct softmax *s, int64_t n_keys, int64_t n_queries)
 {
-    for (int64_t i = 0; i < BLOCK; i++)
+    if (n_queries <= FEW)
+        softmax_vectors(s, n_keys, FEW / VECTOR_FLOATS);
+    else
+        softmax_vectors(s, n_keys, BLOCK_VECTORS);
+}
+
+static void rows_scale(float *tile, const float *factors, int64_t n_rows, int64_t width)
+{
+    for (int64_t i = 0; i < n_rows; i++)
 #pragma omp simd
         for (int64_t c = 0; c < width; c++)
             tile[i * width + c] *= factors[i];
@@ -191,7 +208,10 @@ static void forward_item(const struct call *call, const struct block *block, int
     float        *max = scratch.rows[0], *sum = scratch.rows[1], *rescale = scratch.rows[2];
 
     tile_load_transposed(qt, kv, &(struct tile_place){ call->q, block->doc_first + block->first, block->n, head }, shape->scale);
-    memset(out, 0, (size_t)(BLOCK * width) * sizeof *out);
+    const struct softmax softmax = { scores, max, sum, rescale };
+    struct tile_product  product = { .c = scores, .b = qt, .n_cols = block->n <= FEW ? FEW : BLOCK, .n_depth = width,
+                                          .a_row = width, .a_depth = 1, .stride = BLOCK };
+    memset(out, 0, (size_t)(block->n * width) * sizeof *out);
     for (int64_t i = 0; i < BLOCK; i++) {
         max[i] = -INFINITY;
         sum[i] = 0;
@@ -200,21 +220,23 @@ static void forward_item(const struct call *call, const struct block *block, int
         const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
         struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         tile_load(kv, &place, 1.0f);
-        scores_multiply(scores, kv, qt, n_keys, width);
+        product.a = kv;
+        product.n_rows = n_keys;
+        tile_multiply(&product);
         mask_by_key(scores, shape, key, query, n_keys);
-        softmax_step(scores, n_keys, max, sum, rescale);
-        rows_scale(out, rescale, width);
+        softmax_step(&softmax, n_keys, block->n);
+        rows_scale(out, rescale, block->n, width);
         place.tensor = call->v;
         tile_load(kv, &place, 1.0f);
         tile_multiply(&(struct tile_product){ .c = out, .a = scores, .b = kv, .n_rows = block->n, .n_cols = width,
-                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .adds = 1 });
+                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 });
     }
     for (int64_t i = 0; i < block->n; i++) {
         if (call->lse)
             call->lse[(block->doc_first + block->first + i) * n_heads + head] = max[i] + logf(sum[i]);
         sum[i] = 1.0f / sum[i];
     }
-    rows_scale(out, sum, width);
+    rows_scale(out, sum, block->n, width);
     tile_store(&(struct tile_place){ call->out, block->doc_first + block->first, block->n, head }, out, 1.0f);
 }
 
@@ -299,7 +321,7 @@ static void query_item(const struct call *call, const struct block *block, int64
                 vector_store(d_s + i, seen * (vector_load(d_s + i) - vector_load(delta + i % BLOCK)));
             }
         tile_multiply(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
-                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .adds = 1 });
+                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 });
     }
     tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q, shape->scale);
 }
@@ -314,7 +336,7 @@ static void add_to_queries(const struct call *call, const struct scratch *scratc
     const int     is_first = keys->first == keys_from(shape, queries->first) / BLOCK * BLOCK;
     tile_multiply(&(struct tile_product){ .c = sums, .a = scratch->scores[1], .b = scratch->tile[6], .n_rows = queries->n,
                                           .n_cols = width, .n_depth = keys->n, .a_row = BLOCK, .a_depth = 1,
-                                          .adds = !is_first });
+                                          .stride = width, .adds = !is_first });
     if (keys->first == queries->first)
         tile_store(&(struct tile_place){ call->d_q, row, queries->n, head }, sums, shape->scale);
 }
@@ -344,7 +366,7 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
             vector_store(d_s + j, seen * (vector_load(d_s + j) - vector_set(delta[i])));
         }
     struct tile_product product = { .c = d_v, .a = p, .b = d_out, .n_rows = BLOCK, .n_cols = width, .n_depth = queries->n,
-                                    .a_row = 1, .a_depth = BLOCK, .adds = 1 };
+                                    .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 };
     tile_multiply(&product);
     product.c = d_k;
     product.a = d_s;

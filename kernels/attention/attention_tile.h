@@ -7,13 +7,14 @@
 
 enum { BLOCK = LRC_ATTENTION_BLOCK, BLOCK_VECTORS = BLOCK / VECTOR_FLOATS };
 
-/* c = or += a b; a[i,k] = a[i * a_row + k * a_depth]; rows of b and c are n_cols wide, a multiple of 16. */
+/* c = or += a b; a[i,k] = a[i * a_row + k * a_depth]; n_cols is a multiple of 16. */
 struct tile_product {
     float       *c;
     const float *a;
     const float *b;
     int64_t      n_rows, n_cols, n_depth;
     int64_t      a_row, a_depth;
+    int64_t      stride; /* from row to row of b and of c */
     int          adds; /* 1: += */
 };
 
@@ -23,15 +24,15 @@ static inline __attribute__((always_inline)) void tile_corner(const struct tile_
                                                               const int n_rows, const int n_vectors)
 {
     const float *a = t->a + i * t->a_row, *b = t->b + j;
-    float       *c = t->c + i * t->n_cols + j;
+    float       *c = t->c + i * t->stride + j;
     vector       sums[VECTOR_ROWS][2];
     for (int r = 0; r < n_rows; r++)
         for (int v = 0; v < n_vectors; v++)
-            sums[r][v] = t->adds ? vector_load(c + r * t->n_cols + v * VECTOR_FLOATS) : vector_set(0);
+            sums[r][v] = t->adds ? vector_load(c + r * t->stride + v * VECTOR_FLOATS) : vector_set(0);
     for (int64_t k = 0; k < t->n_depth; k++) {
         vector right[2];
         for (int v = 0; v < n_vectors; v++)
-            right[v] = vector_load(b + k * t->n_cols + v * VECTOR_FLOATS);
+            right[v] = vector_load(b + k * t->stride + v * VECTOR_FLOATS);
         for (int r = 0; r < n_rows; r++) {
             const vector left = vector_set(a[r * t->a_row + k * t->a_depth]);
             for (int v = 0; v < n_vectors; v++)
@@ -40,7 +41,7 @@ static inline __attribute__((always_inline)) void tile_corner(const struct tile_
     }
     for (int r = 0; r < n_rows; r++)
         for (int v = 0; v < n_vectors; v++)
-            vector_store(c + r * t->n_cols + v * VECTOR_FLOATS, sums[r][v]);
+            vector_store(c + r * t->stride + v * VECTOR_FLOATS, sums[r][v]);
 }
 
 /* Columns [j, j + n_vectors * VECTOR_FLOATS) of all rows. */
