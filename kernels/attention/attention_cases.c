@@ -240,7 +240,7 @@ struct bounds {
 static struct bounds bounds_of(const struct oracle *o)
 {
     const struct problem *p = o->p;
-    const double eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? 0x1p-8 : 0;
+    const double eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
     const double c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
     const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
     const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;

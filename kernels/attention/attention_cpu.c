@@ -1,6 +1,7 @@
 #include "attention/attention_tile.h"
 #include "backend.h"
 
+#include <float.h>
 #include <omp.h>
 
 /* Work is cut into items that share no output: a block of queries of one head, or a block of keys of one key/value head.
@@ -98,21 +99,11 @@ static int64_t keys_from(const struct lrc_attention_shape *shape, int64_t at)
     return shape->window > 0 ? max64(0, at - shape->window + 1) : 0;
 }
 
-/* Sᵀ, rows are keys: scores (BLOCK keys, BLOCK queries) = K tile times Qᵀ tile. */
-static void scores_transposed(float *scores, const float *rows, const float *columns, int64_t width)
+/* scores (n_rows, BLOCK) = rows (n_rows, width) times columns (width, BLOCK) */
+static void scores_multiply(float *scores, const float *rows, const float *columns, int64_t n_rows, int64_t width)
 {
-    memset(scores, 0, BLOCK * BLOCK * sizeof *scores);
-    tile_multiply_add(&(struct tile_product){ .c = scores, .a = rows, .b = columns, .n_rows = BLOCK, .n_cols = BLOCK,
-                                              .n_depth = width, .a_row = width, .a_depth = 1 });
-}
-
-/* Scores outside the mask become -inf. key, query: positions of the tile's first row and column. */
-static void mask_transposed(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query)
-{
-    for (int64_t j = 0; j < BLOCK; j++)
-        for (int64_t i = 0; i < BLOCK; i++)
-            if (key + j > query + i || key + j < keys_from(shape, query + i))
-                scores[j * BLOCK + i] = -INFINITY;
+    tile_multiply(&(struct tile_product){ .c = scores, .a = rows, .b = columns, .n_rows = n_rows, .n_cols = BLOCK,
+                                          .n_depth = width, .a_row = width, .a_depth = 1 });
 }
 
 static int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int64_t query)
@@ -120,34 +111,62 @@ static int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int6
     return key + BLOCK - 1 > query || key < keys_from(shape, query + BLOCK - 1);
 }
 
-/* One key tile of the running softmax: scores become exp(s - max); max, sum and what is summed so far are rescaled. */
-static void softmax_step(float *scores, float *max, float *sum, float *rescale)
+/* row[from .. to) is seen, the rest becomes -inf. */
+static void mask_row(float *row, int64_t from, int64_t to)
 {
-    float new_max[BLOCK], shift[BLOCK], add[BLOCK];
-    for (int64_t i = 0; i < BLOCK; i++) {
-        new_max[i] = max[i];
-        add[i] = 0;
+    const int64_t begin = min64(max64(from, 0), BLOCK), end = max64(min64(to, BLOCK), begin);
+    for (int64_t i = 0; i < begin; i++)
+        row[i] = -INFINITY;
+    for (int64_t i = end; i < BLOCK; i++)
+        row[i] = -INFINITY;
+}
+
+/* Rows are keys from position `key`, columns queries from position `query`. */
+static void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query, int64_t n_keys)
+{
+    if (!needs_mask(shape, key, query))
+        return;
+    for (int64_t j = 0; j < n_keys; j++)
+        mask_row(scores + j * BLOCK, key + j - query, shape->window > 0 ? key + j - query + shape->window : BLOCK);
+}
+
+/* Rows are queries, columns keys. */
+static void mask_by_query(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query, int64_t n_queries)
+{
+    if (!needs_mask(shape, key, query))
+        return;
+    for (int64_t i = 0; i < n_queries; i++)
+        mask_row(scores + i * BLOCK, keys_from(shape, query + i) - key, query + i - key + 1);
+}
+
+/* One key tile of the running softmax: scores become exp(s - max); max and sum, (BLOCK), move on; what has been summed so far is
+ * to be multiplied by rescale. */
+static void softmax_step(float *scores, int64_t n_keys, float *max, float *sum, float *rescale)
+{
+    vector most[BLOCK_VECTORS], add[BLOCK_VECTORS];
+    for (int v = 0; v < BLOCK_VECTORS; v++)
+        most[v] = vector_load(max + v * VECTOR_FLOATS);
+    for (int64_t j = 0; j < n_keys; j++)
+        for (int v = 0; v < BLOCK_VECTORS; v++)
+            most[v] = vector_max(vector_load(scores + j * BLOCK + v * VECTOR_FLOATS), most[v]);
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
+        const vector old = vector_load(max + v * VECTOR_FLOATS);
+        vector_store(max + v * VECTOR_FLOATS, most[v]);
+        /* a row that has seen no key yet has the maximum -inf: any finite one gives exp(-inf) = 0 */
+        most[v] = vector_max(most[v], vector_set(-FLT_MAX));
+        vector_store(rescale + v * VECTOR_FLOATS, vector_exp(old - most[v]));
+        add[v] = vector_set(0);
     }
-    for (int64_t j = 0; j < BLOCK; j++)
-#pragma omp simd
-        for (int64_t i = 0; i < BLOCK; i++)
-            new_max[i] = scores[j * BLOCK + i] > new_max[i] ? scores[j * BLOCK + i] : new_max[i];
-#pragma omp simd
-    for (int64_t i = 0; i < BLOCK; i++) {
-        /* a row that has seen no key yet: any finite shift gives exp(-inf) = 0 */
-        shift[i] = new_max[i] == -INFINITY ? 0.0f : new_max[i];
-        rescale[i] = lrc_vec_exp(max[i] - shift[i]);
-    }
-    for (int64_t j = 0; j < BLOCK; j++)
-#pragma omp simd
-        for (int64_t i = 0; i < BLOCK; i++) {
-            const float p = lrc_vec_exp(scores[j * BLOCK + i] - shift[i]);
-            scores[j * BLOCK + i] = p;
-            add[i] += p;
+    for (int64_t j = 0; j < n_keys; j++)
+        for (int v = 0; v < BLOCK_VECTORS; v++) {
+            float       *at = scores + j * BLOCK + v * VECTOR_FLOATS;
+            const vector p = vector_exp(vector_load(at) - most[v]);
+            vector_store(at, p);
+            add[v] = add[v] + p;
         }
-    for (int64_t i = 0; i < BLOCK; i++) {
-        sum[i] = sum[i] * rescale[i] + add[i];
-        max[i] = new_max[i];
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
+        float *at = sum + v * VECTOR_FLOATS;
+        vector_store(at, vector_fma(vector_load(at), vector_load(rescale + v * VECTOR_FLOATS), add[v]));
     }
 }
 
@@ -178,15 +197,14 @@ static void forward_item(const struct call *call, const struct block *block, int
         const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
         struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         tile_load(kv, &place, 1.0f);
-        scores_transposed(scores, kv, qt, width);
-        if (needs_mask(shape, key, query))
-            mask_transposed(scores, shape, key, query);
-        softmax_step(scores, max, sum, rescale);
+        scores_multiply(scores, kv, qt, n_keys, width);
+        mask_by_key(scores, shape, key, query, n_keys);
+        softmax_step(scores, n_keys, max, sum, rescale);
         rows_scale(out, rescale, width);
         place.tensor = call->v;
         tile_load(kv, &place, 1.0f);
-        tile_multiply_add(&(struct tile_product){ .c = out, .a = scores, .b = kv, .n_rows = block->n, .n_cols = width,
-                                                  .n_depth = BLOCK, .a_row = 1, .a_depth = BLOCK });
+        tile_multiply(&(struct tile_product){ .c = out, .a = scores, .b = kv, .n_rows = block->n, .n_cols = width,
+                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .adds = 1 });
     }
     for (int64_t i = 0; i < block->n; i++) {
         if (call->lse)
@@ -264,20 +282,21 @@ static void query_item(const struct call *call, const struct block *block, int64
     row_values(call, block, head, lse, delta);
     memset(d_q, 0, (size_t)(BLOCK * width) * sizeof *d_q);
     for (int64_t key = keys_from(shape, block->first) / BLOCK * BLOCK; key < block->first + block->n; key += BLOCK) {
-        struct tile_place place = { call->k, block->doc_first + key, min64(BLOCK, block->n_keys - key), kv_head };
+        const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
+        struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         tile_load(k, &place, 1.0f);
         place.tensor = call->v;
         tile_load(v, &place, 1.0f);
-        scores_transposed(p, k, qt, width);
-        if (needs_mask(shape, key, block->first))
-            mask_transposed(p, shape, key, block->first);
-        scores_transposed(d_s, v, d_out_t, width);
-        for (int64_t j = 0; j < BLOCK; j++)
-#pragma omp simd
-            for (int64_t i = 0; i < BLOCK; i++)
-                d_s[j * BLOCK + i] = lrc_vec_exp(p[j * BLOCK + i] - lse[i]) * (d_s[j * BLOCK + i] - delta[i]);
-        tile_multiply_add(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
-                                                  .n_depth = BLOCK, .a_row = 1, .a_depth = BLOCK });
+        scores_multiply(p, k, qt, n_keys, width);
+        mask_by_key(p, shape, key, block->first, n_keys);
+        scores_multiply(d_s, v, d_out_t, n_keys, width);
+        for (int64_t j = 0; j < n_keys; j++)
+            for (int64_t i = j * BLOCK; i < (j + 1) * BLOCK; i += VECTOR_FLOATS) {
+                const vector seen = vector_exp(vector_load(p + i) - vector_load(lse + i % BLOCK));
+                vector_store(d_s + i, seen * (vector_load(d_s + i) - vector_load(delta + i % BLOCK)));
+            }
+        tile_multiply(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
+                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .adds = 1 });
     }
     tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q, shape->scale);
 }
@@ -297,25 +316,22 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
     rows.tensor = call->d_out;
     tile_load(d_out, &rows, 1.0f);
     row_values(call, queries, head, lse, delta);
-    scores_transposed(p, q, kt, width);
-    scores_transposed(d_s, d_out, vt, width);
-    const int masked = needs_mask(shape, key, queries->first);
-    for (int64_t i = 0; i < BLOCK; i++) {
-        const int64_t at = queries->first + i, from = masked ? keys_from(shape, at) - key : 0, to = masked ? at - key : BLOCK;
-#pragma omp simd
-        for (int64_t j = 0; j < BLOCK; j++) {
-            const float value = lrc_vec_exp(p[i * BLOCK + j] - lse[i]), seen = j >= from && j <= to ? value : 0.0f;
-            p[i * BLOCK + j] = seen;
-            d_s[i * BLOCK + j] = seen * (d_s[i * BLOCK + j] - delta[i]);
+    scores_multiply(p, q, kt, queries->n, width);
+    mask_by_query(p, shape, key, queries->first, queries->n);
+    scores_multiply(d_s, d_out, vt, queries->n, width);
+    for (int64_t i = 0; i < queries->n; i++)
+        for (int64_t j = i * BLOCK; j < (i + 1) * BLOCK; j += VECTOR_FLOATS) {
+            const vector seen = vector_exp(vector_load(p + j) - vector_set(lse[i]));
+            vector_store(p + j, seen);
+            vector_store(d_s + j, seen * (vector_load(d_s + j) - vector_set(delta[i])));
         }
-    }
     struct tile_product product = { .c = d_v, .a = p, .b = d_out, .n_rows = BLOCK, .n_cols = width, .n_depth = queries->n,
-                                    .a_row = 1, .a_depth = BLOCK };
-    tile_multiply_add(&product);
+                                    .a_row = 1, .a_depth = BLOCK, .adds = 1 };
+    tile_multiply(&product);
     product.c = d_k;
     product.a = d_s;
     product.b = q;
-    tile_multiply_add(&product);
+    tile_multiply(&product);
 }
 
 /* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. */
