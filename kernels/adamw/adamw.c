@@ -8,12 +8,12 @@ static enum lrc_status check_tensors(const struct lrc_adamw_args *args, struct l
 {
     const struct {
         const struct lrc_tensor *tensor;
-        const char *where;
-    } all[] = {{&args->param, "adamw: param"},
-               {&args->grad, "adamw: grad"},
-               {&args->m, "adamw: m"},
-               {&args->v, "adamw: v"}};
-    struct lrc_check_want want = {.dtypes = LRC_CHECK_F32, .n_dims = args->param.n_dims};
+        const char              *where;
+    } all[] = { { &args->param, "adamw: param" },
+                { &args->grad, "adamw: grad" },
+                { &args->m, "adamw: m" },
+                { &args->v, "adamw: v" } };
+    struct lrc_check_want want = { .dtypes = LRC_CHECK_F32, .n_dims = args->param.n_dims };
     memcpy(want.shape, args->param.shape, sizeof want.shape);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         LRC_TRY(lrc_check_tensor(all[i].tensor, all[i].where, &want, err));

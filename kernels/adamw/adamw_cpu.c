@@ -34,11 +34,11 @@ static struct factors factors_of(const struct lrc_adamw_args *args)
  * each. */
 static void update(const struct lrc_adamw_args *args, const struct factors *f, int64_t first, int64_t n)
 {
-    float *param = (float *)args->param.data + first, *m = (float *)args->m.data + first;
-    float *v = (float *)args->v.data + first;
+    float       *param = (float *)args->param.data + first, *m = (float *)args->m.data + first;
+    float       *v = (float *)args->v.data + first;
     const float *grad = (const float *)args->grad.data + first;
-    const float clip = f->clip, keep = f->keep, lerp1 = f->lerp1, beta2 = f->beta2, lerp2 = f->lerp2;
-    const float root_correction = f->root_correction, eps = f->eps, minus_step = f->minus_step;
+    const float  clip = f->clip, keep = f->keep, lerp1 = f->lerp1, beta2 = f->beta2, lerp2 = f->lerp2;
+    const float  root_correction = f->root_correction, eps = f->eps, minus_step = f->minus_step;
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
         const float g = clip * grad[i];
@@ -68,7 +68,7 @@ enum lrc_status LRC_CPU(adamw)(struct lrc_stream *stream, const struct lrc_adamw
     (void)stream;
     (void)err;
     const struct factors factors = factors_of(args);
-    const int64_t n = lrc_tensor_elems(&args->param);
+    const int64_t        n = lrc_tensor_elems(&args->param);
 #pragma omp parallel for schedule(static) if (n > LRC_VEC_PARALLEL_MIN)
     for (int64_t first = 0; first < n; first += CHUNK_ELEMS)
         update(args, &factors, first, n - first < CHUNK_ELEMS ? n - first : CHUNK_ELEMS);

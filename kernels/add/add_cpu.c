@@ -9,10 +9,10 @@ static void add_row(const struct lrc_add_args *args, int64_t row)
     LRC_VEC_BUFFER(out_buffer);
     const int64_t dim = args->out.shape[1];
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *a = lrc_vec_read(&args->a, at, a_buffer);
-        const float *b = lrc_vec_read(&args->b, at, b_buffer);
-        float *out = lrc_vec_begin(&args->out, at, out_buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *a = lrc_vec_read(&args->a, at, a_buffer);
+        const float              *b = lrc_vec_read(&args->b, at, b_buffer);
+        float                    *out = lrc_vec_begin(&args->out, at, out_buffer);
 #pragma omp simd
         for (int64_t i = 0; i < at.n; i++)
             out[i] = a[i] + b[i];

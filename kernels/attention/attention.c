@@ -10,6 +10,7 @@ struct lrc_attention_layout lrc_attention__layout(int64_t n_rows, int64_t n_head
     const size_t scores = (size_t)LRC_ATTENTION_BLOCK * LRC_ATTENTION_BLOCK;
     return (struct lrc_attention_layout){
         .delta_floats = ((size_t)n_rows * (size_t)n_heads + 15) / 16 * 16,
+        .d_q_floats = (size_t)n_heads * (size_t)n_rows * (size_t)lrc_attention__padded(head_dim),
         .thread_floats = LRC_ATTENTION_TILES * tile + LRC_ATTENTION_SCORES * scores + LRC_ATTENTION_BLOCK * 4,
     };
 }
@@ -20,7 +21,7 @@ size_t lrc_attention_workspace_bytes(int64_t n_rows, int64_t n_heads, int64_t n_
     const struct lrc_attention_layout layout = lrc_attention__layout(n_rows, n_heads, head_dim);
     const size_t                      n = n_threads > 0 ? (size_t)n_threads : 1;
     /* a block that starts anywhere can be aligned */
-    return (layout.delta_floats + n * layout.thread_floats) * sizeof(float) + LRC_ATTENTION_ALIGN;
+    return (layout.delta_floats + layout.d_q_floats + n * layout.thread_floats) * sizeof(float) + LRC_ATTENTION_ALIGN;
 }
 
 static enum lrc_status check_documents(const struct lrc_attention_shape *shape, const char *where, int64_t n_rows,

@@ -1,16 +1,20 @@
 #include "attention/attention_tile.h"
 #include "backend.h"
 
+#include <float.h>
 #include <omp.h>
 
 /* Work is cut into items that share no output: a block of queries of one head, or a block of keys of one key/value head.
  * Tiles start at multiples of BLOCK of their document and are summed in ascending order, so that neither the number of
  * threads nor the order of the items changes a bit. */
 
+enum { FEW = 16 }; /* queries in one vector of the widest instruction set: the one of generation among them */
+
 struct call {
     const struct lrc_tensor           *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
     float                             *lse;   /* (T, H) */
     float                             *delta; /* (T, H) */
+    float                             *d_q_sums; /* (H, T, padded C) */
     const struct lrc_attention_shape  *shape;
     float                             *threads; /* scratch: thread_floats each */
     size_t                             thread_floats;
@@ -49,11 +53,13 @@ static void call_place(struct call *call, void *workspace, size_t workspace_byte
     const struct lrc_attention_layout layout = lrc_attention__layout(call->q->shape[0], call->q->shape[1], call->q->shape[2]);
     const uintptr_t start = (uintptr_t)workspace, aligned = (start + LRC_ATTENTION_ALIGN - 1) / LRC_ATTENTION_ALIGN * LRC_ATTENTION_ALIGN;
     const size_t    n_floats = (workspace_bytes - (size_t)(aligned - start)) / sizeof(float);
-    const size_t    fit = (n_floats - layout.delta_floats) / layout.thread_floats;
+    const size_t    fit = (n_floats - layout.delta_floats - layout.d_q_floats) / layout.thread_floats;
+    const int       n_wanted = omp_get_max_threads() < LRC_ATTENTION_THREADS_MAX ? omp_get_max_threads() : LRC_ATTENTION_THREADS_MAX;
     call->delta = (float *)workspace + (aligned - start) / sizeof(float);
-    call->threads = call->delta + layout.delta_floats;
+    call->d_q_sums = call->delta + layout.delta_floats;
+    call->threads = call->d_q_sums + layout.d_q_floats;
     call->thread_floats = layout.thread_floats;
-    call->n_threads = fit < (size_t)omp_get_max_threads() ? (int)fit : omp_get_max_threads();
+    call->n_threads = fit < (size_t)n_wanted ? (int)fit : n_wanted;
 }
 
 static int64_t min64(int64_t a, int64_t b)
@@ -98,21 +104,11 @@ static int64_t keys_from(const struct lrc_attention_shape *shape, int64_t at)
     return shape->window > 0 ? max64(0, at - shape->window + 1) : 0;
 }
 
-/* Sᵀ, rows are keys: scores (BLOCK keys, BLOCK queries) = K tile times Qᵀ tile. */
-static void scores_transposed(float *scores, const float *rows, const float *columns, int64_t width)
+/* scores (n_rows, BLOCK) = rows (n_rows, width) times columns (width, BLOCK) */
+static void scores_multiply(float *scores, const float *rows, const float *columns, int64_t n_rows, int64_t width)
 {
-    memset(scores, 0, BLOCK * BLOCK * sizeof *scores);
-    tile_multiply_add(&(struct tile_product){ .c = scores, .a = rows, .b = columns, .n_rows = BLOCK, .n_cols = BLOCK,
-                                              .n_depth = width, .a_row = width, .a_depth = 1 });
-}
-
-/* Scores outside the mask become -inf. key, query: positions of the tile's first row and column. */
-static void mask_transposed(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query)
-{
-    for (int64_t j = 0; j < BLOCK; j++)
-        for (int64_t i = 0; i < BLOCK; i++)
-            if (key + j > query + i || key + j < keys_from(shape, query + i))
-                scores[j * BLOCK + i] = -INFINITY;
+    tile_multiply(&(struct tile_product){ .c = scores, .a = rows, .b = columns, .n_rows = n_rows, .n_cols = BLOCK,
+                                          .n_depth = width, .a_row = width, .a_depth = 1, .stride = BLOCK });
 }
 
 static int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int64_t query)
@@ -120,40 +116,83 @@ static int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int6
     return key + BLOCK - 1 > query || key < keys_from(shape, query + BLOCK - 1);
 }
 
-/* One key tile of the running softmax: scores become exp(s - max); max, sum and what is summed so far are rescaled. */
-static void softmax_step(float *scores, float *max, float *sum, float *rescale)
+/* row[from .. to) is seen, the rest becomes -inf. */
+static void mask_row(float *row, int64_t from, int64_t to)
 {
-    float new_max[BLOCK], shift[BLOCK], add[BLOCK];
-    for (int64_t i = 0; i < BLOCK; i++) {
-        new_max[i] = max[i];
-        add[i] = 0;
+    const int64_t begin = min64(max64(from, 0), BLOCK), end = max64(min64(to, BLOCK), begin);
+    for (int64_t i = 0; i < begin; i++)
+        row[i] = -INFINITY;
+    for (int64_t i = end; i < BLOCK; i++)
+        row[i] = -INFINITY;
+}
+
+/* Rows are keys from position `key`, columns queries from position `query`. */
+static void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query, int64_t n_keys)
+{
+    if (!needs_mask(shape, key, query))
+        return;
+    for (int64_t j = 0; j < n_keys; j++)
+        mask_row(scores + j * BLOCK, key + j - query, shape->window > 0 ? key + j - query + shape->window : BLOCK);
+}
+
+/* Rows are queries, columns keys. */
+static void mask_by_query(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query, int64_t n_queries)
+{
+    if (!needs_mask(shape, key, query))
+        return;
+    for (int64_t i = 0; i < n_queries; i++)
+        mask_row(scores + i * BLOCK, keys_from(shape, query + i) - key, query + i - key + 1);
+}
+
+/* Rows of BLOCK: a column is a query. */
+struct softmax {
+    float *scores;
+    float *max, *sum, *rescale; /* (BLOCK) */
+};
+
+/* One key tile of the running softmax: scores become exp(s - max); max and sum move on; what has been summed so far is
+ * to be multiplied by rescale. */
+static inline __attribute__((always_inline)) void softmax_vectors(const struct softmax *s, int64_t n_keys, const int n_vectors)
+{
+    float *scores = s->scores, *max = s->max, *sum = s->sum, *rescale = s->rescale;
+    vector most[BLOCK_VECTORS], add[BLOCK_VECTORS];
+    for (int v = 0; v < n_vectors; v++)
+        most[v] = vector_load(max + v * VECTOR_FLOATS);
+    for (int64_t j = 0; j < n_keys; j++)
+        for (int v = 0; v < n_vectors; v++)
+            most[v] = vector_max(vector_load(scores + j * BLOCK + v * VECTOR_FLOATS), most[v]);
+    for (int v = 0; v < n_vectors; v++) {
+        const vector old = vector_load(max + v * VECTOR_FLOATS);
+        vector_store(max + v * VECTOR_FLOATS, most[v]);
+        /* a row that has seen no key yet has the maximum -inf: any finite one gives exp(-inf) = 0 */
+        most[v] = vector_max(most[v], vector_set(-FLT_MAX));
+        vector_store(rescale + v * VECTOR_FLOATS, vector_exp(old - most[v]));
+        add[v] = vector_set(0);
     }
-    for (int64_t j = 0; j < BLOCK; j++)
-#pragma omp simd
-        for (int64_t i = 0; i < BLOCK; i++)
-            new_max[i] = scores[j * BLOCK + i] > new_max[i] ? scores[j * BLOCK + i] : new_max[i];
-#pragma omp simd
-    for (int64_t i = 0; i < BLOCK; i++) {
-        /* a row that has seen no key yet: any finite shift gives exp(-inf) = 0 */
-        shift[i] = new_max[i] == -INFINITY ? 0.0f : new_max[i];
-        rescale[i] = lrc_vec_exp(max[i] - shift[i]);
-    }
-    for (int64_t j = 0; j < BLOCK; j++)
-#pragma omp simd
-        for (int64_t i = 0; i < BLOCK; i++) {
-            const float p = lrc_vec_exp(scores[j * BLOCK + i] - shift[i]);
-            scores[j * BLOCK + i] = p;
-            add[i] += p;
+    for (int64_t j = 0; j < n_keys; j++)
+        for (int v = 0; v < n_vectors; v++) {
+            float       *at = scores + j * BLOCK + v * VECTOR_FLOATS;
+            const vector p = vector_exp(vector_load(at) - most[v]);
+            vector_store(at, p);
+            add[v] = add[v] + p;
         }
-    for (int64_t i = 0; i < BLOCK; i++) {
-        sum[i] = sum[i] * rescale[i] + add[i];
-        max[i] = new_max[i];
+    for (int v = 0; v < n_vectors; v++) {
+        float *at = sum + v * VECTOR_FLOATS;
+        vector_store(at, vector_fma(vector_load(at), vector_load(rescale + v * VECTOR_FLOATS), add[v]));
     }
 }
 
-static void rows_scale(float *tile, const float *factors, int64_t width)
+static void softmax_step(const struct softmax *s, int64_t n_keys, int64_t n_queries)
 {
-    for (int64_t i = 0; i < BLOCK; i++)
+    if (n_queries <= FEW)
+        softmax_vectors(s, n_keys, FEW / VECTOR_FLOATS);
+    else
+        softmax_vectors(s, n_keys, BLOCK_VECTORS);
+}
+
+static void rows_scale(float *tile, const float *factors, int64_t n_rows, int64_t width)
+{
+    for (int64_t i = 0; i < n_rows; i++)
 #pragma omp simd
         for (int64_t c = 0; c < width; c++)
             tile[i * width + c] *= factors[i];
@@ -169,7 +208,10 @@ static void forward_item(const struct call *call, const struct block *block, int
     float        *max = scratch.rows[0], *sum = scratch.rows[1], *rescale = scratch.rows[2];
 
     tile_load_transposed(qt, kv, &(struct tile_place){ call->q, block->doc_first + block->first, block->n, head }, shape->scale);
-    memset(out, 0, (size_t)(BLOCK * width) * sizeof *out);
+    const struct softmax softmax = { scores, max, sum, rescale };
+    struct tile_product  product = { .c = scores, .b = qt, .n_cols = block->n <= FEW ? FEW : BLOCK, .n_depth = width,
+                                          .a_row = width, .a_depth = 1, .stride = BLOCK };
+    memset(out, 0, (size_t)(block->n * width) * sizeof *out);
     for (int64_t i = 0; i < BLOCK; i++) {
         max[i] = -INFINITY;
         sum[i] = 0;
@@ -178,22 +220,23 @@ static void forward_item(const struct call *call, const struct block *block, int
         const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
         struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         tile_load(kv, &place, 1.0f);
-        scores_transposed(scores, kv, qt, width);
-        if (needs_mask(shape, key, query))
-            mask_transposed(scores, shape, key, query);
-        softmax_step(scores, max, sum, rescale);
-        rows_scale(out, rescale, width);
+        product.a = kv;
+        product.n_rows = n_keys;
+        tile_multiply(&product);
+        mask_by_key(scores, shape, key, query, n_keys);
+        softmax_step(&softmax, n_keys, block->n);
+        rows_scale(out, rescale, block->n, width);
         place.tensor = call->v;
         tile_load(kv, &place, 1.0f);
-        tile_multiply_add(&(struct tile_product){ .c = out, .a = scores, .b = kv, .n_rows = block->n, .n_cols = width,
-                                                  .n_depth = BLOCK, .a_row = 1, .a_depth = BLOCK });
+        tile_multiply(&(struct tile_product){ .c = out, .a = scores, .b = kv, .n_rows = block->n, .n_cols = width,
+                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 });
     }
     for (int64_t i = 0; i < block->n; i++) {
         if (call->lse)
             call->lse[(block->doc_first + block->first + i) * n_heads + head] = max[i] + logf(sum[i]);
         sum[i] = 1.0f / sum[i];
     }
-    rows_scale(out, sum, width);
+    rows_scale(out, sum, block->n, width);
     tile_store(&(struct tile_place){ call->out, block->doc_first + block->first, block->n, head }, out, 1.0f);
 }
 
@@ -264,22 +307,38 @@ static void query_item(const struct call *call, const struct block *block, int64
     row_values(call, block, head, lse, delta);
     memset(d_q, 0, (size_t)(BLOCK * width) * sizeof *d_q);
     for (int64_t key = keys_from(shape, block->first) / BLOCK * BLOCK; key < block->first + block->n; key += BLOCK) {
-        struct tile_place place = { call->k, block->doc_first + key, min64(BLOCK, block->n_keys - key), kv_head };
+        const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
+        struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         tile_load(k, &place, 1.0f);
         place.tensor = call->v;
         tile_load(v, &place, 1.0f);
-        scores_transposed(p, k, qt, width);
-        if (needs_mask(shape, key, block->first))
-            mask_transposed(p, shape, key, block->first);
-        scores_transposed(d_s, v, d_out_t, width);
-        for (int64_t j = 0; j < BLOCK; j++)
-#pragma omp simd
-            for (int64_t i = 0; i < BLOCK; i++)
-                d_s[j * BLOCK + i] = lrc_vec_exp(p[j * BLOCK + i] - lse[i]) * (d_s[j * BLOCK + i] - delta[i]);
-        tile_multiply_add(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
-                                                  .n_depth = BLOCK, .a_row = 1, .a_depth = BLOCK });
+        scores_multiply(p, k, qt, n_keys, width);
+        mask_by_key(p, shape, key, block->first, n_keys);
+        scores_multiply(d_s, v, d_out_t, n_keys, width);
+        for (int64_t j = 0; j < n_keys; j++)
+            for (int64_t i = j * BLOCK; i < (j + 1) * BLOCK; i += VECTOR_FLOATS) {
+                const vector seen = vector_exp(vector_load(p + i) - vector_load(lse + i % BLOCK));
+                vector_store(d_s + i, seen * (vector_load(d_s + i) - vector_load(delta + i % BLOCK)));
+            }
+        tile_multiply(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
+                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 });
     }
     tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q, shape->scale);
+}
+
+/* What a tile of d_s, rows are queries, gives to d_q; stored when its last key tile, the one on the diagonal, is in. */
+static void add_to_queries(const struct call *call, const struct scratch *scratch, const struct block *queries,
+                           const struct block *keys, int64_t head)
+{
+    const struct lrc_attention_shape *shape = call->shape;
+    const int64_t width = lrc_attention__padded(call->q->shape[2]), row = queries->doc_first + queries->first;
+    float        *sums = call->d_q_sums + (head * call->q->shape[0] + row) * width;
+    const int     is_first = keys->first == keys_from(shape, queries->first) / BLOCK * BLOCK;
+    tile_multiply(&(struct tile_product){ .c = sums, .a = scratch->scores[1], .b = scratch->tile[6], .n_rows = queries->n,
+                                          .n_cols = width, .n_depth = keys->n, .a_row = BLOCK, .a_depth = 1,
+                                          .stride = width, .adds = !is_first });
+    if (keys->first == queries->first)
+        tile_store(&(struct tile_place){ call->d_q, row, queries->n, head }, sums, shape->scale);
 }
 
 /* One query tile of key_item(). */
@@ -297,29 +356,29 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
     rows.tensor = call->d_out;
     tile_load(d_out, &rows, 1.0f);
     row_values(call, queries, head, lse, delta);
-    scores_transposed(p, q, kt, width);
-    scores_transposed(d_s, d_out, vt, width);
-    const int masked = needs_mask(shape, key, queries->first);
-    for (int64_t i = 0; i < BLOCK; i++) {
-        const int64_t at = queries->first + i, from = masked ? keys_from(shape, at) - key : 0, to = masked ? at - key : BLOCK;
-#pragma omp simd
-        for (int64_t j = 0; j < BLOCK; j++) {
-            const float value = lrc_vec_exp(p[i * BLOCK + j] - lse[i]), seen = j >= from && j <= to ? value : 0.0f;
-            p[i * BLOCK + j] = seen;
-            d_s[i * BLOCK + j] = seen * (d_s[i * BLOCK + j] - delta[i]);
+    scores_multiply(p, q, kt, queries->n, width);
+    mask_by_query(p, shape, key, queries->first, queries->n);
+    scores_multiply(d_s, d_out, vt, queries->n, width);
+    for (int64_t i = 0; i < queries->n; i++)
+        for (int64_t j = i * BLOCK; j < (i + 1) * BLOCK; j += VECTOR_FLOATS) {
+            const vector seen = vector_exp(vector_load(p + j) - vector_set(lse[i]));
+            vector_store(p + j, seen);
+            vector_store(d_s + j, seen * (vector_load(d_s + j) - vector_set(delta[i])));
         }
-    }
     struct tile_product product = { .c = d_v, .a = p, .b = d_out, .n_rows = BLOCK, .n_cols = width, .n_depth = queries->n,
-                                    .a_row = 1, .a_depth = BLOCK };
-    tile_multiply_add(&product);
+                                    .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 };
+    tile_multiply(&product);
     product.c = d_k;
     product.a = d_s;
     product.b = q;
-    tile_multiply_add(&product);
+    tile_multiply(&product);
 }
 
-/* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. */
-static void key_item(const struct call *call, const struct block *block, int64_t kv_head)
+enum d_q_way { D_Q_APART, D_Q_HERE };
+
+/* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. D_Q_HERE: d_q as well,
+ * where one thread takes all key blocks of a document in ascending order. */
+static void key_item(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const struct scratch              scratch = scratch_of_thread(call);
@@ -330,6 +389,8 @@ static void key_item(const struct call *call, const struct block *block, int64_t
 
     struct tile_place rows = { call->k, block->doc_first + block->first, block->n, kv_head };
     tile_load_transposed(scratch.tile[0], scratch.tile[4], &rows, 1.0f);
+    if (way == D_Q_HERE)
+        tile_load(scratch.tile[6], &rows, 1.0f);
     rows.tensor = call->v;
     tile_load_transposed(scratch.tile[1], scratch.tile[4], &rows, 1.0f);
     memset(d_k, 0, (size_t)(BLOCK * width) * sizeof *d_k);
@@ -338,11 +399,63 @@ static void key_item(const struct call *call, const struct block *block, int64_t
         for (int64_t query = block->first; query < end; query += BLOCK) {
             const struct block queries = { block->doc_first, query, min64(BLOCK, block->n_keys - query), block->n_keys };
             key_step(call, &scratch, &queries, block->first, head);
+            if (way == D_Q_HERE)
+                add_to_queries(call, &scratch, &queries, block, head);
         }
     rows.tensor = call->d_k;
     tile_store(&rows, d_k, 1.0f);
     rows.tensor = call->d_v;
     tile_store(&rows, d_v, 1.0f);
+}
+
+/* d_k, d_v and d_q by blocks of keys, then by blocks of queries: 7 products of tiles where one pass needs 5, but many items. */
+static void backward_by_blocks(const struct call *call)
+{
+    const int64_t n_heads = call->q->shape[1], n_kv_heads = call->k->shape[1], blocks = n_blocks(call->shape);
+    /* the first key blocks are seen by most queries, the last query blocks see most keys: longest first */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
+    for (int64_t item = 0; item < blocks * n_kv_heads; item++) {
+        const struct block block = block_find(call->shape, item / n_kv_heads);
+        key_item(call, &block, item % n_kv_heads, D_Q_APART);
+    }
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
+    for (int64_t item = blocks * n_heads - 1; item >= 0; item--) {
+        const struct block block = block_find(call->shape, item / n_heads);
+        query_item(call, &block, item % n_heads);
+    }
+}
+
+/* One pass; an item is a key/value head of a document. */
+static void backward_by_documents(const struct call *call)
+{
+    const struct lrc_attention_shape *shape = call->shape;
+    const int64_t                     n_kv_heads = call->k->shape[1];
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
+    for (int64_t item = 0; item < shape->n_docs * n_kv_heads; item++) {
+        const int64_t doc = item / n_kv_heads, length = doc_length(shape, doc);
+        for (int64_t first = 0; first < length; first += BLOCK) {
+            const struct block block = { shape->doc_offsets[doc], first, min64(BLOCK, length - first), length };
+            key_item(call, &block, item % n_kv_heads, D_Q_HERE);
+        }
+    }
+}
+
+/* Whether one pass over documents would end first: its items, given in turn to the thread that is free, at 5/7 of the work.
+ * Both ways give the same bits. */
+static int documents_are_faster(const struct call *call)
+{
+    const struct lrc_attention_shape *shape = call->shape;
+    double load[LRC_ATTENTION_THREADS_MAX] = { 0 }, total = 0, longest = 0;
+    for (int64_t item = 0; item < shape->n_docs * call->k->shape[1]; item++) {
+        const double length = (double)doc_length(shape, item / call->k->shape[1]);
+        int          idle = 0;
+        for (int t = 1; t < call->n_threads; t++)
+            idle = load[t] < load[idle] ? t : idle;
+        load[idle] += length * length;
+        total += length * length;
+        longest = load[idle] > longest ? load[idle] : longest;
+    }
+    return 5 * longest <= 7 * total / call->n_threads;
 }
 
 enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream, const struct lrc_attention_backward_args *args,
@@ -354,21 +467,13 @@ enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream, const str
     } lse = { .read_only = args->lse };
     struct call call = { .q = &args->q, .k = &args->k, .v = &args->v, .out = &args->out, .d_out = &args->d_out,
                          .d_q = &args->d_q, .d_k = &args->d_k, .d_v = &args->d_v, .lse = lse.any, .shape = &args->shape };
-    const int64_t n_heads = args->q.shape[1], n_kv_heads = args->k.shape[1], blocks = n_blocks(&args->shape);
     (void)stream;
     (void)err;
     call_place(&call, args->workspace, args->workspace_bytes);
     delta_rows(&call);
-    /* the first key blocks are seen by most queries: longest first */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads)
-    for (int64_t item = 0; item < blocks * n_kv_heads; item++) {
-        const struct block block = block_find(&args->shape, item / n_kv_heads);
-        key_item(&call, &block, item % n_kv_heads);
-    }
-#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads)
-    for (int64_t item = blocks * n_heads - 1; item >= 0; item--) {
-        const struct block block = block_find(&args->shape, item / n_heads);
-        query_item(&call, &block, item % n_heads);
-    }
+    if (documents_are_faster(&call))
+        backward_by_documents(&call);
+    else
+        backward_by_blocks(&call);
     return LRC_STATUS_OK;
 }

@@ -11,9 +11,9 @@ static void shape_text(char text[SHAPE_TEXT_MAX], const int64_t *shape, int n_di
     text[at++] = '(';
     for (int d = 0; d < n_dims; d++) {
         const char *comma = d > 0 ? ", " : "";
-        const int n = shape[d] == LRC_CHECK_ANY
-                          ? snprintf(text + at, SHAPE_TEXT_MAX - at, "%sany", comma)
-                          : snprintf(text + at, SHAPE_TEXT_MAX - at, "%s%" PRId64, comma, shape[d]);
+        const int   n = shape[d] == LRC_CHECK_ANY
+                            ? snprintf(text + at, SHAPE_TEXT_MAX - at, "%sany", comma)
+                            : snprintf(text + at, SHAPE_TEXT_MAX - at, "%s%" PRId64, comma, shape[d]);
         at += (size_t)n;
     }
     text[at++] = ')';
@@ -36,7 +36,7 @@ static enum lrc_status check_dtype(enum lrc_dtype dtype, const char *where, enum
                        : dtypes == LRC_CHECK_ACTIVATION ? "F32 or BF16"
                        : dtypes == LRC_CHECK_FLOAT      ? "F32, BF16 or F16"
                                                         : "another type";
-    const int known = (int)dtype >= 0 && (int)dtype < LRC_DTYPE_COUNT;
+    const int   known = (int)dtype >= 0 && (int)dtype < LRC_DTYPE_COUNT;
     return lrc_fail(err, LRC_STATUS_SHAPE, "%s: want %s, got %s", where, want,
                     known ? lrc_dtype_info[dtype].name : "an unknown type");
 }
@@ -60,7 +60,7 @@ static enum lrc_status check_strides(const struct lrc_tensor *tensor, const char
     int64_t extent = 1; /* elements from the first to the last of one entry of dimension d */
     for (int d = tensor->n_dims - 1; d >= 0; d--) {
         const int64_t stride = tensor->stride[d], n = tensor->shape[d];
-        const int is_last = d == tensor->n_dims - 1;
+        const int     is_last = d == tensor->n_dims - 1;
         if (n > 1 && (is_last ? stride != 1 : stride < extent))
             return lrc_fail(err, LRC_STATUS_SHAPE,
                             "%s: want a stride of %s%" PRId64 " in dimension %d, got %" PRId64, where,

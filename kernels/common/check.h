@@ -20,18 +20,19 @@ struct lrc_check_want {
     int64_t               shape[LRC_DIMS_MAX];
 };
 
-/* Dtype, dimensions, extents; the last dimension contiguous, outer strides without overlap; data where there are
- * elements. `where` is "<entry>: <argument>". */
+/* Dtype, dimensions, extents; the last dimension contiguous, outer strides without overlap; data where there
+ * are elements. `where` is "<entry>: <argument>". */
 enum lrc_status lrc_check_tensor(const struct lrc_tensor *tensor, const char *where,
                                  const struct lrc_check_want *want, struct lrc_error *err);
 /* Contiguous as a whole. */
-enum lrc_status lrc_check_contiguous(const struct lrc_tensor *tensor, const char *where, struct lrc_error *err);
+enum lrc_status lrc_check_contiguous(const struct lrc_tensor *tensor, const char *where,
+                                     struct lrc_error *err);
 /* An array of n elements: not NULL unless n is 0. */
 enum lrc_status lrc_check_array(const void *array, const char *where, int64_t n, struct lrc_error *err);
 
 /* The common shapes, as expressions. */
-#define LRC_CHECK_1D(dtypes, n0) (&(const struct lrc_check_want){ (dtypes), 1, { (n0) } })
-#define LRC_CHECK_2D(dtypes, n0, n1) (&(const struct lrc_check_want){ (dtypes), 2, { (n0), (n1) } })
+#define LRC_CHECK_1D(dtypes, n0)         (&(const struct lrc_check_want){ (dtypes), 1, { (n0) } })
+#define LRC_CHECK_2D(dtypes, n0, n1)     (&(const struct lrc_check_want){ (dtypes), 2, { (n0), (n1) } })
 #define LRC_CHECK_3D(dtypes, n0, n1, n2) (&(const struct lrc_check_want){ (dtypes), 3, { (n0), (n1), (n2) } })
 
 #endif

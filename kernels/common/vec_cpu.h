@@ -36,9 +36,9 @@ static inline int64_t lrc_vec_block(int64_t first, int64_t n_cols)
 static inline uint32_t lrc_vec_bits(float value)
 {
     union {
-        float value;
+        float    value;
         uint32_t bits;
-    } pun = {.value = value};
+    } pun = { .value = value };
     return pun.bits;
 }
 
@@ -46,8 +46,8 @@ static inline float lrc_vec_float(uint32_t bits)
 {
     union {
         uint32_t bits;
-        float value;
-    } pun = {.bits = bits};
+        float    value;
+    } pun = { .bits = bits };
     return pun.value;
 }
 
@@ -129,13 +129,15 @@ static inline float lrc_vec_fma(float a, float b, float c)
 #endif
 }
 
-/* e^x within 2 ulp (the cases measure it) for results from 2^-126 to 2^127; below 0, above infinity; NaN is kept.
+/* e^x within 2 ulp (the cases measure it) for results from 2^-126 to 2^127; below 0, above infinity; NaN is
+ * kept.
  *
  *   x = k ln 2 + r, |r| <= ln 2 / 2;  e^x = 2^k e^r;  e^r = 1 + r + r^2 q(r), q the interpolation of
  *   (e^r - 1 - r) / r^2 at the five Chebyshev nodes of the interval: relative error of e^r 0.18 * 2^-24.
  *
- * ln 2 is split so that k times its upper part is exact. Adding 1.5 * 2^23 leaves k, rounded, in the low bits of the
- * sum, from where a shift makes it an exponent: k = -127 is then the factor 0, and k = 128 infinity. */
+ * ln 2 is split so that k times its upper part is exact. Adding 1.5 * 2^23 leaves k, rounded, in the low bits
+ * of the sum, from where a shift makes it an exponent: k = -127 is then the factor 0, and k = 128 infinity.
+ */
 static inline float lrc_vec_exp(float x)
 {
     const float low = x < -88.0f ? -88.0f : x, clamped = low > 89.0f ? 89.0f : low;

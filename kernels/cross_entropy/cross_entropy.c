@@ -12,7 +12,7 @@ static enum lrc_status check_logits(const struct lrc_tensor *logits, const char 
 }
 
 enum lrc_status lrc_cross_entropy_forward_check(const struct lrc_cross_entropy_forward_args *args,
-                                                struct lrc_error *err)
+                                                struct lrc_error                            *err)
 {
     LRC_TRY(check_logits(&args->logits, "cross_entropy_forward: logits", err));
     const int64_t n = args->logits.shape[0];
@@ -22,7 +22,7 @@ enum lrc_status lrc_cross_entropy_forward_check(const struct lrc_cross_entropy_f
 }
 
 enum lrc_status lrc_cross_entropy_backward_check(const struct lrc_cross_entropy_backward_args *args,
-                                                 struct lrc_error *err)
+                                                 struct lrc_error                             *err)
 {
     LRC_TRY(check_logits(&args->logits, "cross_entropy_backward: logits", err));
     const int64_t n = args->logits.shape[0];

@@ -4,16 +4,16 @@
 
 struct problem {
     const struct lrc_backend *backend;
-    int64_t n, n_vocab;
-    struct lrc_tensor logits, logprob, lse, coef, d_logits;
-    int32_t *targets;
+    int64_t                   n, n_vocab;
+    struct lrc_tensor         logits, logprob, lse, coef, d_logits;
+    int32_t                  *targets;
 };
 
 /* Logits in [-spread, spread); the targets are the first column, the last, and others. */
 static struct problem problem_new(const struct lrc_backend *backend, int64_t n, int64_t n_vocab,
                                   enum lrc_dtype dtype, double spread)
 {
-    struct problem p = {.backend = backend, .n = n, .n_vocab = n_vocab};
+    struct problem p = { .backend = backend, .n = n, .n_vocab = n_vocab };
     p.logits = lrc_cases_tensor_2d(dtype, n, n_vocab, 1);
     p.logprob = lrc_cases_tensor_1d(LRC_DTYPE_F32, n, LRC_CASES_POISON);
     p.lse = lrc_cases_tensor_1d(LRC_DTYPE_F32, n, LRC_CASES_POISON);
@@ -30,7 +30,7 @@ static struct problem problem_new(const struct lrc_backend *backend, int64_t n, 
 
 static void problem_free(struct problem *p)
 {
-    struct lrc_tensor *all[] = {&p->logits, &p->logprob, &p->lse, &p->coef, &p->d_logits};
+    struct lrc_tensor *all[] = { &p->logits, &p->logprob, &p->lse, &p->coef, &p->d_logits };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         lrc_cases_free(all[i]);
     lrc_free(p->targets);
@@ -38,19 +38,19 @@ static void problem_free(struct problem *p)
 
 static struct lrc_cross_entropy_forward_args forward_args(const struct problem *p)
 {
-    return (struct lrc_cross_entropy_forward_args){p->logits, p->targets, p->logprob.data, p->lse.data};
+    return (struct lrc_cross_entropy_forward_args){ p->logits, p->targets, p->logprob.data, p->lse.data };
 }
 
 static struct lrc_cross_entropy_backward_args backward_args(const struct problem *p)
 {
-    return (struct lrc_cross_entropy_backward_args){p->logits, p->targets, p->lse.data, p->coef.data,
-                                                    p->d_logits};
+    return (struct lrc_cross_entropy_backward_args){ p->logits, p->targets, p->lse.data, p->coef.data,
+                                                     p->d_logits };
 }
 
 static void run_both(void *context)
 {
-    const struct problem *p = context;
-    const struct lrc_cross_entropy_forward_args f = forward_args(p);
+    const struct problem                        *p = context;
+    const struct lrc_cross_entropy_forward_args  f = forward_args(p);
     const struct lrc_cross_entropy_backward_args b = backward_args(p);
     LRC_CASES_RUN(p->backend, cross_entropy_forward, &f);
     LRC_CASES_RUN(p->backend, cross_entropy_backward, &b);
@@ -81,13 +81,13 @@ static void values(const struct problem *p, const char *what, double spread)
     run_both((void *)(uintptr_t)p);
     /* The sum's relative error is lse's absolute one: exp (2 ulp and its argument's rounding, at most 2
      * spread) and one rounding a term of a block of 512. lse is rounded once, logprob once. */
-    const double terms = (double)(p->n_vocab < 512 ? p->n_vocab : 512);
-    const double sum = (4 + 2 * spread + terms) * LRC_CASES_EPS_F32;
-    const struct lrc_cases_tolerance one = {LRC_CASES_EPS_F32, sum};
+    const double                     terms = (double)(p->n_vocab < 512 ? p->n_vocab : 512);
+    const double                     sum = (4 + 2 * spread + terms) * LRC_CASES_EPS_F32;
+    const struct lrc_cases_tolerance one = { LRC_CASES_EPS_F32, sum };
     /* exp(x - lse): lse's error and rounding, the difference's rounding, 2 ulp, the product, all on values <=
      * 1 */
     const double eps = p->logits.dtype == LRC_DTYPE_F32 ? LRC_CASES_EPS_F32 : LRC_CASES_EPS_BF16;
-    const struct lrc_cases_tolerance gradient = {eps, sum + (4 * spread + 8 + 6) * LRC_CASES_EPS_F32};
+    const struct lrc_cases_tolerance gradient = { eps, sum + (4 * spread + 8 + 6) * LRC_CASES_EPS_F32 };
     lrc_cases_expect_near(p->backend, what, &p->lse, lse, one);
     lrc_cases_expect_near(p->backend, what, &p->logprob, logprob, one);
     lrc_cases_expect_near(p->backend, what, &p->d_logits, d_logits, gradient);
@@ -99,13 +99,13 @@ static void values(const struct problem *p, const char *what, double spread)
 
 struct oracle {
     const struct problem *p;
-    double *logits;
+    double               *logits;
 };
 
 static double oracle_loss(void *context)
 {
     const struct oracle *o = context;
-    double loss = 0;
+    double               loss = 0;
     for (int64_t row = 0; row < o->p->n; row++) {
         const double *x = o->logits + row * o->p->n_vocab;
         loss += lrc_cases_get(&o->p->coef, row) * (x[o->p->targets[row]] - oracle_lse(x, o->p->n_vocab));
@@ -115,9 +115,9 @@ static double oracle_loss(void *context)
 
 static double op_loss(void *context)
 {
-    const struct oracle *o = context;
+    const struct oracle                        *o = context;
     const struct lrc_cross_entropy_forward_args args = forward_args(o->p);
-    double loss = 0;
+    double                                      loss = 0;
     LRC_CASES_RUN(o->p->backend, cross_entropy_forward, &args);
     for (int64_t row = 0; row < o->p->n; row++)
         loss += lrc_cases_get(&o->p->coef, row) * lrc_cases_get(&o->p->logprob, row);
@@ -127,13 +127,13 @@ static double op_loss(void *context)
 static void gradients(const struct lrc_backend *backend)
 {
     struct problem p = problem_new(backend, 3, 6, LRC_DTYPE_F32, 1);
-    struct oracle o = {&p, lrc_cases_to_doubles(&p.logits)};
+    struct oracle  o = { &p, lrc_cases_to_doubles(&p.logits) };
     run_both(&p);
     /* oracle: 1e-8 / 6 of a third derivative below 1, and 20 roundings of values below 1 */
-    const struct lrc_cases_scalar fine = {oracle_loss, &o, 1e-4, 1.3e-6};
+    const struct lrc_cases_scalar fine = { oracle_loss, &o, 1e-4, 1.3e-6 };
     lrc_cases_expect_gradient(backend, "cross_entropy d_logits (oracle)", &p.d_logits, o.logits, &fine);
     /* op: 2^-12 / 6, and one logprob of at most 4 with its error, 20 roundings, divided by the step */
-    const struct lrc_cases_scalar coarse = {op_loss, &o, 0x1p-6, 3e-4};
+    const struct lrc_cases_scalar coarse = { op_loss, &o, 0x1p-6, 3e-4 };
     lrc_cases_expect_op_gradient(backend, "cross_entropy d_logits (op)", &p.d_logits, &p.logits, &coarse);
     lrc_free(o.logits);
     problem_free(&p);
@@ -141,8 +141,8 @@ static void gradients(const struct lrc_backend *backend)
 
 static void in_place(const struct lrc_backend *backend, enum lrc_dtype dtype)
 {
-    struct problem p = problem_new(backend, 4, 1111, dtype, 8);
-    struct lrc_tensor both = lrc_cases_copy(&p.logits);
+    struct problem                         p = problem_new(backend, 4, 1111, dtype, 8);
+    struct lrc_tensor                      both = lrc_cases_copy(&p.logits);
     struct lrc_cross_entropy_backward_args b = backward_args(&p);
     run_both(&p);
     b.logits = b.d_logits = both;
@@ -162,8 +162,10 @@ static void exponential(const struct lrc_backend *backend)
         lrc_cases_set(&p.logits, i, lrc_cases_get(&p.logits, i) / 40);
     lrc_cases_set(&p.lse, 0, 0);
     lrc_cases_set(&p.coef, 0, -1);
-    static const float special[][2] = {{-INFINITY, 0},    {-1e30f, 0}, {-90.0f, 0}, {INFINITY, INFINITY},
-                                       {89.0f, INFINITY}, {0.0f, 1},   {-0.0f, 1}};
+    static const float special[][2] = { { -INFINITY, 0 },    { -1e30f, 0 },
+                                        { -90.0f, 0 },       { INFINITY, INFINITY },
+                                        { 89.0f, INFINITY }, { 0.0f, 1 },
+                                        { -0.0f, 1 } };
     enum { N_SPECIAL = sizeof special / sizeof special[0] };
     for (int i = 0; i < N_SPECIAL; i++)
         lrc_cases_set(&p.logits, i, (double)special[i][0]);
@@ -191,8 +193,8 @@ static void exponential(const struct lrc_backend *backend)
 /* Masked words (-inf) have probability 0; a NaN, +inf or all -inf row has a lse that is not finite. */
 static void non_finite(const struct lrc_backend *backend)
 {
-    static const float poison[] = {NAN, -NAN, INFINITY};
-    struct problem p = problem_new(backend, 5, 700, LRC_DTYPE_F32, 3);
+    static const float poison[] = { NAN, -NAN, INFINITY };
+    struct problem     p = problem_new(backend, 5, 700, LRC_DTYPE_F32, 3);
     for (int row = 0; row < 3; row++)
         lrc_cases_set(&p.logits, row * 700 + 613, (double)poison[row]);
     for (int64_t v = 0; v < 700; v++) {
@@ -213,10 +215,10 @@ static void non_finite(const struct lrc_backend *backend)
 
 static void bad_arguments(const struct lrc_backend *backend)
 {
-    struct problem p = problem_new(backend, 2, 8, LRC_DTYPE_F32, 1);
-    const struct lrc_cross_entropy_forward_args f = forward_args(&p);
+    struct problem                               p = problem_new(backend, 2, 8, LRC_DTYPE_F32, 1);
+    const struct lrc_cross_entropy_forward_args  f = forward_args(&p);
     const struct lrc_cross_entropy_backward_args b = backward_args(&p);
-    struct lrc_error err = {0};
+    struct lrc_error                             err = { 0 };
     LRC_CASES_REFUSED(backend, cross_entropy_forward, f, LRC_STATUS_SHAPE, bad.targets = NULL, &err);
     cr_expect_str_eq(err.message, "cross_entropy_forward: targets: want 2 elements, got NULL");
     LRC_CASES_REFUSED(backend, cross_entropy_forward, f, LRC_STATUS_SHAPE, bad.logits.shape[1] = 0, &err);
@@ -233,12 +235,12 @@ static void bad_arguments(const struct lrc_backend *backend)
 void lrc_cross_entropy_cases(const struct lrc_backend *backend);
 void lrc_cross_entropy_cases(const struct lrc_backend *backend)
 {
-    static const int64_t shapes[][2] = {{0, 4}, {1, 1}, {2, 1}, {5, 19}, {3, 512}, {4, 1601}};
-    static const enum lrc_dtype dtypes[] = {LRC_DTYPE_F32, LRC_DTYPE_BF16};
+    static const int64_t shapes[][2] = { { 0, 4 }, { 1, 1 }, { 2, 1 }, { 5, 19 }, { 3, 512 }, { 4, 1601 } };
+    static const enum lrc_dtype dtypes[] = { LRC_DTYPE_F32, LRC_DTYPE_BF16 };
     for (size_t i = 0; i < 2 * sizeof shapes / sizeof shapes[0]; i++)
         for (int wide = 0; wide < 2; wide++) {
-            char what[64];
-            const double spread = wide ? 60 : 2;
+            char           what[64];
+            const double   spread = wide ? 60 : 2;
             struct problem p =
                 problem_new(backend, shapes[i / 2][0], shapes[i / 2][1], dtypes[i % 2], spread);
             snprintf(what, sizeof what, "cross_entropy (%d, %d) %s", (int)p.n, (int)p.n_vocab,
@@ -253,7 +255,7 @@ void lrc_cross_entropy_cases(const struct lrc_backend *backend)
     non_finite(backend);
     struct problem p = problem_new(backend, 9, 4001, LRC_DTYPE_F32, 5);
     lrc_cases_expect_repeatable(backend, "cross_entropy", run_both, &p,
-                                (const struct lrc_tensor *const[]){&p.lse, &p.logprob, &p.d_logits, NULL});
+                                (const struct lrc_tensor *const[]){ &p.lse, &p.logprob, &p.d_logits, NULL });
     problem_free(&p);
     bad_arguments(backend);
 }

@@ -8,8 +8,8 @@ static float logit(const struct lrc_tensor *logits, int64_t row, int64_t col)
     return lrc_vec_load(lrc_vec_at(logits, row, col), logits->dtype, 1, buffer)[0];
 }
 
-/* Floats ordered as signed integers: an integer maximum vectorises without a promise that there is no NaN. Its own
- * inverse. A positive NaN is the largest, a negative one the smallest and shows in the sum. */
+/* Floats ordered as signed integers: an integer maximum vectorises without a promise that there is no NaN.
+ * Its own inverse. A positive NaN is the largest, a negative one the smallest and shows in the sum. */
 static int32_t ordered(int32_t bits)
 {
     return bits ^ ((bits >> 31) & INT32_MAX);
@@ -37,11 +37,11 @@ static double row_sum_exp(const struct lrc_tensor *logits, int64_t row, float ma
 {
     LRC_VEC_BUFFER(buffer);
     const int64_t n_vocab = logits->shape[1];
-    double total = 0;
+    double        total = 0;
     for (int64_t first = 0; first < n_vocab; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, n_vocab)};
-        const float *x = lrc_vec_read(logits, at, buffer);
-        float sum = 0;
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, n_vocab) };
+        const float              *x = lrc_vec_read(logits, at, buffer);
+        float                     sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < at.n; i++)
             sum += lrc_vec_exp(x[i] - max);
@@ -50,18 +50,18 @@ static double row_sum_exp(const struct lrc_tensor *logits, int64_t row, float ma
     return total;
 }
 
-enum lrc_status LRC_CPU(cross_entropy_forward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(cross_entropy_forward)(struct lrc_stream                           *stream,
                                                const struct lrc_cross_entropy_forward_args *args,
-                                               struct lrc_error *err)
+                                               struct lrc_error                            *err)
 {
     (void)stream;
     (void)err;
     const struct lrc_tensor *logits = &args->logits;
-    const int64_t n_rows = logits->shape[0];
+    const int64_t            n_rows = logits->shape[0];
     /* Two passes: a row (half a MiB for 128,000 words) stays in the second-level cache between them. */
 #pragma omp parallel for schedule(static) if (n_rows * logits->shape[1] > LRC_VEC_PARALLEL_MIN)
     for (int64_t row = 0; row < n_rows; row++) {
-        const float max = row_max(logits, row);
+        const float  max = row_max(logits, row);
         const double lse = (double)max + log(row_sum_exp(logits, row, max));
         args->lse[row] = (float)lse;
         args->logprob[row] = (float)((double)logit(logits, row, args->targets[row]) - lse);
@@ -73,15 +73,15 @@ static void backward_row(const struct lrc_cross_entropy_backward_args *args, int
 {
     LRC_VEC_BUFFER(logits_buffer);
     LRC_VEC_BUFFER(d_logits_buffer);
-    const int64_t n_vocab = args->logits.shape[1];
-    const struct lrc_vec_span target = {row, args->targets[row], 1};
-    const float lse = args->lse[row], coef = args->coef[row];
+    const int64_t             n_vocab = args->logits.shape[1];
+    const struct lrc_vec_span target = { row, args->targets[row], 1 };
+    const float               lse = args->lse[row], coef = args->coef[row];
     /* Read before d_logits, which may be logits, is written. */
     const float probability = lrc_vec_exp(logit(&args->logits, row, target.first) - lse);
     for (int64_t first = 0; first < n_vocab; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, n_vocab)};
-        const float *x = lrc_vec_read(&args->logits, at, logits_buffer);
-        float *d_x = lrc_vec_begin(&args->d_logits, at, d_logits_buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, n_vocab) };
+        const float              *x = lrc_vec_read(&args->logits, at, logits_buffer);
+        float                    *d_x = lrc_vec_begin(&args->d_logits, at, d_logits_buffer);
 #pragma omp simd
         for (int64_t i = 0; i < at.n; i++)
             d_x[i] = -coef * lrc_vec_exp(x[i] - lse);
@@ -92,9 +92,9 @@ static void backward_row(const struct lrc_cross_entropy_backward_args *args, int
     lrc_vec_finish(&args->d_logits, target, d_target);
 }
 
-enum lrc_status LRC_CPU(cross_entropy_backward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(cross_entropy_backward)(struct lrc_stream                            *stream,
                                                 const struct lrc_cross_entropy_backward_args *args,
-                                                struct lrc_error *err)
+                                                struct lrc_error                             *err)
 {
     (void)stream;
     (void)err;

@@ -5,7 +5,7 @@
 #include <inttypes.h>
 
 enum lrc_status lrc_embedding_forward_check(const struct lrc_embedding_forward_args *args,
-                                            struct lrc_error *err)
+                                            struct lrc_error                        *err)
 {
     const struct lrc_weight *weight = args->weight;
     if (!weight)
@@ -25,7 +25,7 @@ enum lrc_status lrc_embedding_forward_check(const struct lrc_embedding_forward_a
 }
 
 enum lrc_status lrc_embedding_backward_check(const struct lrc_embedding_backward_args *args,
-                                             struct lrc_error *err)
+                                             struct lrc_error                         *err)
 {
     const int64_t n_tokens = args->d_out.shape[0], dim = args->d_out.shape[1];
     LRC_TRY(lrc_check_tensor(&args->d_out, "embedding_backward: d_out",

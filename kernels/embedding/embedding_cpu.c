@@ -14,9 +14,9 @@ static void copy_row(const struct lrc_tensor *out, int64_t out_row, const struct
         return;
     }
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const int64_t n = lrc_vec_block(first, dim);
-        const struct lrc_vec_span to = {out_row, first, n}, from = {in_row, first, n};
-        const float *values = lrc_vec_read(in, from, buffer);
+        const int64_t             n = lrc_vec_block(first, dim);
+        const struct lrc_vec_span to = { out_row, first, n }, from = { in_row, first, n };
+        const float              *values = lrc_vec_read(in, from, buffer);
         if (out->dtype == LRC_DTYPE_F32)
             memcpy(lrc_vec_at(out, out_row, first), values, (size_t)n * sizeof *values);
         else
@@ -24,14 +24,14 @@ static void copy_row(const struct lrc_tensor *out, int64_t out_row, const struct
     }
 }
 
-enum lrc_status LRC_CPU(embedding_forward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(embedding_forward)(struct lrc_stream                       *stream,
                                            const struct lrc_embedding_forward_args *args,
-                                           struct lrc_error *err)
+                                           struct lrc_error                        *err)
 {
     (void)stream;
     (void)err;
     const struct lrc_weight *weight = args->weight;
-    const struct lrc_tensor table =
+    const struct lrc_tensor  table =
         lrc_tensor_2d((void *)(uintptr_t)weight->data, weight->dtype, weight->rows, weight->cols);
     const int64_t n_tokens = args->out.shape[0];
 #pragma omp parallel for schedule(static) if (n_tokens * weight->cols > LRC_VEC_PARALLEL_MIN)
@@ -48,18 +48,18 @@ static void backward_columns(const struct lrc_embedding_backward_args *args, int
 {
     LRC_VEC_BUFFER(buffer);
     for (int64_t t = 0; t < args->d_out.shape[0]; t++) {
-        const struct lrc_vec_span at = {t, first, n};
-        const float *d_out = lrc_vec_read(&args->d_out, at, buffer);
-        float *d_weight = lrc_vec_at(&args->d_weight, args->tokens[t], first);
+        const struct lrc_vec_span at = { t, first, n };
+        const float              *d_out = lrc_vec_read(&args->d_out, at, buffer);
+        float                    *d_weight = lrc_vec_at(&args->d_weight, args->tokens[t], first);
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
             d_weight[i] += d_out[i];
     }
 }
 
-enum lrc_status LRC_CPU(embedding_backward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(embedding_backward)(struct lrc_stream                        *stream,
                                             const struct lrc_embedding_backward_args *args,
-                                            struct lrc_error *err)
+                                            struct lrc_error                         *err)
 {
     (void)stream;
     (void)err;

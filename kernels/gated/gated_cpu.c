@@ -9,10 +9,10 @@ static void forward_row(const struct lrc_gated_forward_args *args, int64_t row)
     LRC_VEC_BUFFER(out_buffer);
     const int64_t dim = args->gate.shape[1];
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *gate = lrc_vec_read(&args->gate, at, gate_buffer);
-        const float *up = lrc_vec_read(&args->up, at, up_buffer);
-        float *out = lrc_vec_begin(&args->out, at, out_buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *gate = lrc_vec_read(&args->gate, at, gate_buffer);
+        const float              *up = lrc_vec_read(&args->up, at, up_buffer);
+        float                    *out = lrc_vec_begin(&args->out, at, out_buffer);
 #pragma omp simd
         for (int64_t i = 0; i < at.n; i++)
             out[i] = gate[i] * lrc_vec_sigmoid(gate[i]) * up[i];
@@ -41,12 +41,12 @@ static void backward_row(const struct lrc_gated_backward_args *args, int64_t row
     LRC_VEC_BUFFER(d_up_buffer);
     const int64_t dim = args->gate.shape[1];
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *gate = lrc_vec_read(&args->gate, at, gate_buffer);
-        const float *up = lrc_vec_read(&args->up, at, up_buffer);
-        const float *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
-        float *d_gate = lrc_vec_begin(&args->d_gate, at, d_gate_buffer);
-        float *d_up = lrc_vec_begin(&args->d_up, at, d_up_buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *gate = lrc_vec_read(&args->gate, at, gate_buffer);
+        const float              *up = lrc_vec_read(&args->up, at, up_buffer);
+        const float              *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
+        float                    *d_gate = lrc_vec_begin(&args->d_gate, at, d_gate_buffer);
+        float                    *d_up = lrc_vec_begin(&args->d_up, at, d_up_buffer);
 #pragma omp simd
         for (int64_t i = 0; i < at.n; i++) {
             const float x = gate[i], y = up[i], d = d_out[i], sigmoid = lrc_vec_sigmoid(x);

@@ -12,7 +12,7 @@ enum lrc_status lrc_grad_norm_check(const struct lrc_grad_norm_args *args, struc
     LRC_TRY(lrc_check_array(args->grads, "grad_norm: grads", args->n_grads, err));
     for (int64_t i = 0; i < args->n_grads; i++) {
         const struct lrc_tensor *grad = &args->grads[i];
-        struct lrc_check_want want = {.dtypes = LRC_CHECK_F32, .n_dims = grad->n_dims};
+        struct lrc_check_want    want = { .dtypes = LRC_CHECK_F32, .n_dims = grad->n_dims };
         memcpy(want.shape, grad->shape, sizeof want.shape);
         LRC_TRY(lrc_check_tensor(grad, "grad_norm: grads", &want, err));
         LRC_TRY(lrc_check_contiguous(grad, "grad_norm: grads", err));

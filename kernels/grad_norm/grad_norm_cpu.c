@@ -18,8 +18,8 @@ static double sum_of_squares(const float *x, int64_t n)
 
 static double tensor_sum_of_squares(const struct lrc_tensor *grad)
 {
-    double partial[CHUNKS_MAX], total = 0;
-    const float *x = grad->data;
+    double        partial[CHUNKS_MAX], total = 0;
+    const float  *x = grad->data;
     const int64_t n = lrc_tensor_elems(grad), even = (n + CHUNKS_MAX - 1) / CHUNKS_MAX;
     const int64_t chunk = even > CHUNK_ELEMS_MIN ? even : CHUNK_ELEMS_MIN, n_chunks = (n + chunk - 1) / chunk;
 #pragma omp parallel for schedule(static) if (n > LRC_VEC_PARALLEL_MIN)

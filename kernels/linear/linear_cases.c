@@ -7,8 +7,6 @@
 
 void lrc_linear_cases(const struct lrc_backend *backend);
 
-#define EPS_BF16 0x1p-8 /* one rounding to 8 significant bits */
-
 enum weight_kind { WEIGHT_F32, WEIGHT_BF16, WEIGHT_F16_UNALIGNED, WEIGHT_NF4 };
 
 struct problem {
@@ -293,7 +291,7 @@ struct bounds {
 static struct bounds bounds_of(const struct oracle *o)
 {
     const struct problem *p = o->p;
-    const double eps = LRC_CASES_EPS_F32, narrow = p->x == LRC_DTYPE_BF16 ? EPS_BF16 : 0;
+    const double eps = LRC_CASES_EPS_F32, narrow = p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
     const double in = (double)p->in, out = (double)p->out, rank = (double)p->rank, rows = (double)p->n_rows;
     const double keep = p->p > 0 ? 1 / (1 - (double)p->p) : 1, dropped = p->p > 0 ? narrow : 0;
     const double u = rank > 0 ? in * keep : 0, d_u = rank > 0 ? out : 0; /* |scale| < 1 */
@@ -302,9 +300,9 @@ static struct bounds bounds_of(const struct oracle *o)
     struct bounds b;
     b.u = u_error;
     b.y = (in + 2) * eps * in + rank * u_error + (rank + 6) * eps * (low + in) + narrow * low;
-    b.y += p->y == LRC_DTYPE_BF16 ? EPS_BF16 * (largest(o->y, p->n_rows * p->out) + b.y) : 0;
+    b.y += p->y == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->y, p->n_rows * p->out) + b.y) : 0;
     b.d_x = (out + 2) * eps * out + rank * keep * d_u_error + (rank + 6) * eps * (d_low + out) + narrow * d_low;
-    b.d_x += p->x == LRC_DTYPE_BF16 ? EPS_BF16 * (largest(o->d_x, p->n_rows * p->in) + b.d_x) : 0;
+    b.d_x += p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->d_x, p->n_rows * p->in) + b.d_x) : 0;
     b.d_a = rows * (d_u_error * keep + (narrow + dropped) * largest(o->d_u, p->n_rows * p->rank) * keep) +
             (rows + 8) * eps * (rows * d_u * keep + 1);
     b.d_b = rows * (u_error + narrow * largest(o->u, p->n_rows * p->rank)) + (rows + 8) * eps * (rows * u + 1);

@@ -59,14 +59,21 @@ static const void *factor(void *room, enum lrc_dtype compute, const struct lrc_t
 /* keep[i] = 0 or 1 / (1 - p) for n <= LRC_VEC_BLOCK columns from `first`, a multiple of 4, of row t. */
 static void dropout_factors(float *keep, const struct lrc_dropout *dropout, int64_t t, int64_t first, int64_t n)
 {
-    const float    kept = 1.0f / (1.0f - dropout->p);
-    const uint64_t high = (uint64_t)*dropout->step << 32 | dropout->row_ids[t];
+    const float    kept = 1.0f / (1.0f - dropout->p), p = dropout->p;
+    const uint64_t key = dropout->key, high = (uint64_t)*dropout->step << 32 | dropout->row_ids[t];
     const uint64_t low = (uint64_t)(uint32_t)dropout->positions[t] << 32 | (uint64_t)first / 4;
-    for (int64_t j = 0; j < (n + 3) / 4; j++) {
-        const struct lrc_rng_block block = lrc_rng_philox(dropout->key, high, low + (uint64_t)j);
-        for (int64_t w = 0; w < min64(4, n - 4 * j); w++)
-            keep[4 * j + w] = lrc_rng_unit(block.word[w]) >= dropout->p ? kept : 0.0f;
+    const int64_t  whole = n / 4;
+#pragma omp simd
+    for (int64_t j = 0; j < whole; j++) {
+        const struct lrc_rng_block block = lrc_rng_philox(key, high, low + (uint64_t)j);
+        keep[4 * j] = lrc_rng_unit(block.word[0]) >= p ? kept : 0.0f;
+        keep[4 * j + 1] = lrc_rng_unit(block.word[1]) >= p ? kept : 0.0f;
+        keep[4 * j + 2] = lrc_rng_unit(block.word[2]) >= p ? kept : 0.0f;
+        keep[4 * j + 3] = lrc_rng_unit(block.word[3]) >= p ? kept : 0.0f;
     }
+    const struct lrc_rng_block block = lrc_rng_philox(key, high, low + (uint64_t)whole);
+    for (int64_t i = 4 * whole; i < n; i++)
+        keep[i] = lrc_rng_unit(block.word[i - 4 * whole]) >= p ? kept : 0.0f;
 }
 
 /* `rows` = rows [first, first + n) of x in the compute type, times their dropout factors unless dropout is NULL. */

@@ -4,7 +4,7 @@
 
 enum lrc_status lrc_rmsnorm_forward_check(const struct lrc_rmsnorm_forward_args *args, struct lrc_error *err)
 {
-    const int64_t n = args->x.shape[0], dim = args->x.shape[1];
+    const int64_t                n = args->x.shape[0], dim = args->x.shape[1];
     const struct lrc_check_want *rows = LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n, dim);
     LRC_TRY(lrc_check_tensor(&args->x, "rmsnorm_forward: x", rows, err));
     LRC_TRY(
@@ -20,9 +20,9 @@ enum lrc_status lrc_rmsnorm_forward_check(const struct lrc_rmsnorm_forward_args 
 }
 
 enum lrc_status lrc_rmsnorm_backward_check(const struct lrc_rmsnorm_backward_args *args,
-                                           struct lrc_error *err)
+                                           struct lrc_error                       *err)
 {
-    const int64_t n = args->x.shape[0], dim = args->x.shape[1];
+    const int64_t                n = args->x.shape[0], dim = args->x.shape[1];
     const struct lrc_check_want *rows = LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n, dim);
     LRC_TRY(lrc_check_tensor(&args->x, "rmsnorm_backward: x", rows, err));
     LRC_TRY(lrc_check_tensor(&args->d_out, "rmsnorm_backward: d_out", rows, err));

@@ -6,8 +6,8 @@
 
 struct problem {
     const struct lrc_backend *backend;
-    int64_t n, dim;
-    struct lrc_tensor x, weight, out, rstd, d_out, d_residual, d_x, d_weight;
+    int64_t                   n, dim;
+    struct lrc_tensor         x, weight, out, rstd, d_out, d_residual, d_x, d_weight;
 };
 
 static struct problem problem_new(const struct lrc_backend *backend, int64_t n, int64_t dim,
@@ -30,21 +30,21 @@ static struct problem problem_new(const struct lrc_backend *backend, int64_t n, 
 
 static void problem_free(struct problem *p)
 {
-    struct lrc_tensor *all[] = {&p->x,     &p->weight,     &p->out, &p->rstd,
-                                &p->d_out, &p->d_residual, &p->d_x, &p->d_weight};
+    struct lrc_tensor *all[] = { &p->x,     &p->weight,     &p->out, &p->rstd,
+                                 &p->d_out, &p->d_residual, &p->d_x, &p->d_weight };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         lrc_cases_free(all[i]);
 }
 
 static struct lrc_rmsnorm_forward_args forward_args(const struct problem *p)
 {
-    return (struct lrc_rmsnorm_forward_args){p->x, p->weight, p->out, p->rstd.data, EPS};
+    return (struct lrc_rmsnorm_forward_args){ p->x, p->weight, p->out, p->rstd.data, EPS };
 }
 
 static struct lrc_rmsnorm_backward_args backward_args(const struct problem *p)
 {
-    return (struct lrc_rmsnorm_backward_args){p->d_out,      p->x,   p->weight,  p->rstd.data,
-                                              p->d_residual, p->d_x, p->d_weight};
+    return (struct lrc_rmsnorm_backward_args){ p->d_out,      p->x,   p->weight,  p->rstd.data,
+                                               p->d_residual, p->d_x, p->d_weight };
 }
 
 static double oracle_rstd(const double *x, int64_t dim)
@@ -79,9 +79,9 @@ static void check_forward(const struct problem *p, const char *what)
             want[row * p->dim + i] = x[row * p->dim + i] * want_rstd[row] * weight[i];
     }
     /* the root halves the error of the sum; rstd is rounded once more, out twice before it is stored */
-    const struct lrc_cases_tolerance rstd = {sum_error(p->dim) / 2 + LRC_CASES_EPS_F32, 0};
-    const struct lrc_cases_tolerance out = {rstd.relative + 2 * LRC_CASES_EPS_F32 + storage_error(&p->out),
-                                            0};
+    const struct lrc_cases_tolerance rstd = { sum_error(p->dim) / 2 + LRC_CASES_EPS_F32, 0 };
+    const struct lrc_cases_tolerance out = { rstd.relative + 2 * LRC_CASES_EPS_F32 + storage_error(&p->out),
+                                             0 };
     lrc_cases_expect_near(p->backend, what, &p->rstd, want_rstd, rstd);
     lrc_cases_expect_near(p->backend, what, &p->out, want, out);
     lrc_free(x);
@@ -98,8 +98,8 @@ static double oracle_backward(const struct problem *p, double *d_x, double *d_we
            rstd_max = 0;
     for (int64_t row = 0; row < p->n; row++) {
         const int64_t at = row * p->dim;
-        const double rstd = oracle_rstd(x + at, p->dim);
-        double s = 0;
+        const double  rstd = oracle_rstd(x + at, p->dim);
+        double        s = 0;
         rstd_max = fmax(rstd_max, rstd);
         for (int64_t i = 0; i < p->dim; i++)
             s += d_out[at + i] * weight[i] * x[at + i] / (double)p->dim;
@@ -117,7 +117,7 @@ static double oracle_backward(const struct problem *p, double *d_x, double *d_we
 
 static void check_backward(const struct problem *p, const char *what)
 {
-    double *d_x = lrc_cases_doubles(p->n * p->dim), *d_weight = lrc_cases_to_doubles(&p->d_weight);
+    double      *d_x = lrc_cases_doubles(p->n * p->dim), *d_weight = lrc_cases_to_doubles(&p->d_weight);
     const double rstd_max = oracle_backward(p, d_x, d_weight), root = sqrt((double)p->dim);
     const struct lrc_rmsnorm_backward_args args = backward_args(p);
     LRC_CASES_RUN(p->backend, rmsnorm_backward, &args);
@@ -125,11 +125,11 @@ static void check_backward(const struct problem *p, const char *what)
      * rstd, with the error of one sum, of rstd three times and of six roundings; the first is at most rstd */
     const double in_f32 =
         root * rstd_max * (2.5 * sum_error(p->dim) + 9 * LRC_CASES_EPS_F32) + LRC_CASES_EPS_F32;
-    const struct lrc_cases_tolerance x_tolerance = {storage_error(&p->d_x), in_f32};
+    const struct lrc_cases_tolerance x_tolerance = { storage_error(&p->d_x), in_f32 };
     /* a row: rstd's error and three roundings of a term of at most sqrt(dim); then one rounding of the result
      */
-    const double row_error = root * (sum_error(p->dim) / 2 + 3 * LRC_CASES_EPS_F32);
-    const struct lrc_cases_tolerance weight_tolerance = {LRC_CASES_EPS_F32, (double)p->n * row_error};
+    const double                     row_error = root * (sum_error(p->dim) / 2 + 3 * LRC_CASES_EPS_F32);
+    const struct lrc_cases_tolerance weight_tolerance = { LRC_CASES_EPS_F32, (double)p->n * row_error };
     lrc_cases_expect_near(p->backend, what, &p->d_x, d_x, x_tolerance);
     lrc_cases_expect_near(p->backend, what, &p->d_weight, d_weight, weight_tolerance);
     lrc_free(d_x);
@@ -138,11 +138,12 @@ static void check_backward(const struct problem *p, const char *what)
 
 static void values(const struct lrc_backend *backend)
 {
-    static const int64_t shapes[][2] = {{0, 8}, {1, 1}, {3, 1}, {1, 64}, {5, 67}, {2, 512}, {3, 1301}};
-    static const enum lrc_dtype dtypes[][2] = {{LRC_DTYPE_F32, LRC_DTYPE_F32},
-                                               {LRC_DTYPE_BF16, LRC_DTYPE_BF16},
-                                               {LRC_DTYPE_BF16, LRC_DTYPE_F16},
-                                               {LRC_DTYPE_F32, LRC_DTYPE_BF16}};
+    static const int64_t        shapes[][2] = { { 0, 8 },  { 1, 1 },   { 3, 1 },   { 1, 64 },
+                                                { 5, 67 }, { 2, 512 }, { 3, 1301 } };
+    static const enum lrc_dtype dtypes[][2] = { { LRC_DTYPE_F32, LRC_DTYPE_F32 },
+                                                { LRC_DTYPE_BF16, LRC_DTYPE_BF16 },
+                                                { LRC_DTYPE_BF16, LRC_DTYPE_F16 },
+                                                { LRC_DTYPE_F32, LRC_DTYPE_BF16 } };
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++)
         for (size_t d = 0; d < sizeof dtypes / sizeof dtypes[0]; d++) {
             char what[64];
@@ -157,14 +158,14 @@ static void values(const struct lrc_backend *backend)
 
 struct oracle {
     const struct problem *p;
-    double *x, *weight, *d_out;
+    double               *x, *weight, *d_out;
 };
 
 static double oracle_loss(void *context)
 {
     const struct oracle *o = context;
-    const int64_t dim = o->p->dim;
-    double loss = 0;
+    const int64_t        dim = o->p->dim;
+    double               loss = 0;
     for (int64_t row = 0; row < o->p->n; row++) {
         const double rstd = oracle_rstd(o->x + row * dim, dim);
         for (int64_t i = 0; i < dim; i++)
@@ -175,9 +176,9 @@ static double oracle_loss(void *context)
 
 static double op_loss(void *context)
 {
-    const struct oracle *o = context;
+    const struct oracle            *o = context;
     struct lrc_rmsnorm_forward_args args = forward_args(o->p);
-    double loss = 0;
+    double                          loss = 0;
     args.rstd = NULL;
     LRC_CASES_RUN(o->p->backend, rmsnorm_forward, &args);
     for (int64_t i = 0; i < o->p->n * o->p->dim; i++)
@@ -187,10 +188,10 @@ static double op_loss(void *context)
 
 static void gradients(const struct lrc_backend *backend)
 {
-    struct problem p = problem_new(backend, 3, 5, LRC_DTYPE_F32, LRC_DTYPE_F32);
-    struct oracle o = {&p, lrc_cases_to_doubles(&p.x), lrc_cases_to_doubles(&p.weight),
-                       lrc_cases_to_doubles(&p.d_out)};
-    struct lrc_tensor d_weight = lrc_cases_tensor_1d(LRC_DTYPE_F32, 5, LRC_CASES_ZERO);
+    struct problem                   p = problem_new(backend, 3, 5, LRC_DTYPE_F32, LRC_DTYPE_F32);
+    struct oracle                    o = { &p, lrc_cases_to_doubles(&p.x), lrc_cases_to_doubles(&p.weight),
+                                           lrc_cases_to_doubles(&p.d_out) };
+    struct lrc_tensor                d_weight = lrc_cases_tensor_1d(LRC_DTYPE_F32, 5, LRC_CASES_ZERO);
     struct lrc_rmsnorm_backward_args b = backward_args(&p);
     const struct lrc_rmsnorm_forward_args f = forward_args(&p);
     b.d_residual.data = NULL;
@@ -199,12 +200,12 @@ static void gradients(const struct lrc_backend *backend)
     LRC_CASES_RUN(backend, rmsnorm_backward, &b);
     /* oracle: 1e-8 / 6 times a third derivative of order 100, and the op's ten roundings of values of order 3
      */
-    const struct lrc_cases_scalar fine = {oracle_loss, &o, 1e-4, 2e-6};
+    const struct lrc_cases_scalar fine = { oracle_loss, &o, 1e-4, 2e-6 };
     lrc_cases_expect_gradient(backend, "rmsnorm d_x (oracle)", &p.d_x, o.x, &fine);
     lrc_cases_expect_gradient(backend, "rmsnorm d_weight (oracle)", &d_weight, o.weight, &fine);
     /* op: 2^-14 / 6 times that derivative, and 15 results of order 1 with four roundings: 60 * 2^-24 / 2^-7
      */
-    const struct lrc_cases_scalar coarse = {op_loss, &o, 0x1p-7, 1.5e-3};
+    const struct lrc_cases_scalar coarse = { op_loss, &o, 0x1p-7, 1.5e-3 };
     lrc_cases_expect_op_gradient(backend, "rmsnorm d_x (op)", &p.d_x, &p.x, &coarse);
     lrc_cases_expect_op_gradient(backend, "rmsnorm d_weight (op)", &d_weight, &p.weight, &coarse);
     lrc_free(o.x);
@@ -217,11 +218,11 @@ static void gradients(const struct lrc_backend *backend)
 /* out = x; d_x = d_residual; d_x = d_out, of which d_weight must have been taken before. */
 static void in_place(const struct lrc_backend *backend, enum lrc_dtype dtype)
 {
-    struct problem p = problem_new(backend, 4, 531, dtype, dtype);
-    struct lrc_rmsnorm_forward_args f = forward_args(&p);
+    struct problem                   p = problem_new(backend, 4, 531, dtype, dtype);
+    struct lrc_rmsnorm_forward_args  f = forward_args(&p);
     struct lrc_rmsnorm_backward_args b = backward_args(&p);
-    struct lrc_tensor x = lrc_cases_copy(&p.x), residual = lrc_cases_copy(&p.d_residual);
-    struct lrc_tensor d_out = lrc_cases_copy(&p.d_out), d_weight = lrc_cases_copy(&p.d_weight);
+    struct lrc_tensor                x = lrc_cases_copy(&p.x), residual = lrc_cases_copy(&p.d_residual);
+    struct lrc_tensor                d_out = lrc_cases_copy(&p.d_out), d_weight = lrc_cases_copy(&p.d_weight);
     LRC_CASES_RUN(backend, rmsnorm_forward, &f);
     LRC_CASES_RUN(backend, rmsnorm_backward, &b);
     f.x = f.out = x;
@@ -246,8 +247,8 @@ static void in_place(const struct lrc_backend *backend, enum lrc_dtype dtype)
 
 static void run_both(void *context)
 {
-    struct problem *p = context;
-    const struct lrc_rmsnorm_forward_args f = forward_args(p);
+    struct problem                        *p = context;
+    const struct lrc_rmsnorm_forward_args  f = forward_args(p);
     const struct lrc_rmsnorm_backward_args b = backward_args(p);
     for (int64_t i = 0; i < p->dim; i++)
         lrc_cases_set(&p->d_weight, i, 0.25);
@@ -257,10 +258,10 @@ static void run_both(void *context)
 
 static void bad_arguments(const struct lrc_backend *backend)
 {
-    struct problem p = problem_new(backend, 2, 8, LRC_DTYPE_F32, LRC_DTYPE_F32);
-    const struct lrc_rmsnorm_forward_args f = forward_args(&p);
+    struct problem                         p = problem_new(backend, 2, 8, LRC_DTYPE_F32, LRC_DTYPE_F32);
+    const struct lrc_rmsnorm_forward_args  f = forward_args(&p);
     const struct lrc_rmsnorm_backward_args b = backward_args(&p);
-    struct lrc_error err = {0};
+    struct lrc_error                       err = { 0 };
     LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_SHAPE, bad.weight.shape[0] = 4, &err);
     cr_expect_str_eq(err.message, "rmsnorm_forward: weight: want (8), got (4)");
     LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_SHAPE, bad.out.shape[0] = 3, &err);
@@ -291,7 +292,7 @@ void lrc_rmsnorm_cases(const struct lrc_backend *backend)
     struct problem p = problem_new(backend, 70, 521, LRC_DTYPE_BF16, LRC_DTYPE_BF16);
     lrc_cases_expect_repeatable(
         backend, "rmsnorm", run_both, &p,
-        (const struct lrc_tensor *const[]){&p.out, &p.rstd, &p.d_x, &p.d_weight, NULL});
+        (const struct lrc_tensor *const[]){ &p.out, &p.rstd, &p.d_x, &p.d_weight, NULL });
     problem_free(&p);
     bad_arguments(backend);
 }

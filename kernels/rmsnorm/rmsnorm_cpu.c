@@ -6,11 +6,11 @@ static double row_sum_of_squares(const struct lrc_tensor *x, int64_t row)
 {
     LRC_VEC_BUFFER(x_buffer);
     const int64_t dim = x->shape[1];
-    double total = 0;
+    double        total = 0;
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *in = lrc_vec_read(x, at, x_buffer);
-        float sum = 0;
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *in = lrc_vec_read(x, at, x_buffer);
+        float                     sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < at.n; i++)
             sum += in[i] * in[i];
@@ -25,13 +25,13 @@ static void forward_row(const struct lrc_rmsnorm_forward_args *args, int64_t row
     LRC_VEC_BUFFER(weight_buffer);
     LRC_VEC_BUFFER(out_buffer);
     const int64_t dim = args->x.shape[1];
-    const double mean = row_sum_of_squares(&args->x, row) / (double)dim;
-    const float rstd = (float)(1.0 / sqrt(mean + (double)args->eps));
+    const double  mean = row_sum_of_squares(&args->x, row) / (double)dim;
+    const float   rstd = (float)(1.0 / sqrt(mean + (double)args->eps));
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *x = lrc_vec_read(&args->x, at, x_buffer);
-        const float *weight = lrc_vec_read(&args->weight, at, weight_buffer);
-        float *out = lrc_vec_begin(&args->out, at, out_buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *x = lrc_vec_read(&args->x, at, x_buffer);
+        const float              *weight = lrc_vec_read(&args->weight, at, weight_buffer);
+        float                    *out = lrc_vec_begin(&args->out, at, out_buffer);
 #pragma omp simd
         for (int64_t i = 0; i < at.n; i++)
             out[i] = x[i] * rstd * weight[i];
@@ -41,7 +41,7 @@ static void forward_row(const struct lrc_rmsnorm_forward_args *args, int64_t row
         args->rstd[row] = rstd;
 }
 
-enum lrc_status LRC_CPU(rmsnorm_forward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(rmsnorm_forward)(struct lrc_stream                     *stream,
                                          const struct lrc_rmsnorm_forward_args *args, struct lrc_error *err)
 {
     (void)stream;
@@ -60,13 +60,13 @@ static double row_product(const struct lrc_rmsnorm_backward_args *args, int64_t 
     LRC_VEC_BUFFER(weight_buffer);
     LRC_VEC_BUFFER(d_out_buffer);
     const int64_t dim = args->x.shape[1];
-    double total = 0;
+    double        total = 0;
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *x = lrc_vec_read(&args->x, at, x_buffer);
-        const float *weight = lrc_vec_read(&args->weight, at, weight_buffer);
-        const float *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
-        float sum = 0;
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *x = lrc_vec_read(&args->x, at, x_buffer);
+        const float              *weight = lrc_vec_read(&args->weight, at, weight_buffer);
+        const float              *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
+        float                     sum = 0;
 #pragma omp simd reduction(+ : sum)
         for (int64_t i = 0; i < at.n; i++)
             sum += d_out[i] * weight[i] * x[i];
@@ -83,14 +83,14 @@ static void backward_row(const struct lrc_rmsnorm_backward_args *args, int64_t r
     LRC_VEC_BUFFER(d_x_buffer);
     LRC_VEC_BUFFER(d_residual_buffer);
     const int64_t dim = args->x.shape[1];
-    const float rstd = args->rstd[row];
-    const float pull = (float)((double)rstd * (double)rstd * row_product(args, row) / (double)dim);
+    const float   rstd = args->rstd[row];
+    const float   pull = (float)((double)rstd * (double)rstd * row_product(args, row) / (double)dim);
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = {row, first, lrc_vec_block(first, dim)};
-        const float *x = lrc_vec_read(&args->x, at, x_buffer);
-        const float *weight = lrc_vec_read(&args->weight, at, weight_buffer);
-        const float *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
-        float *d_x = lrc_vec_begin(&args->d_x, at, d_x_buffer);
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *x = lrc_vec_read(&args->x, at, x_buffer);
+        const float              *weight = lrc_vec_read(&args->weight, at, weight_buffer);
+        const float              *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
+        float                    *d_x = lrc_vec_begin(&args->d_x, at, d_x_buffer);
         if (args->d_residual.data) {
             const float *d_residual = lrc_vec_read(&args->d_residual, at, d_residual_buffer);
 #pragma omp simd
@@ -112,12 +112,12 @@ static void backward_weight_columns(const struct lrc_rmsnorm_backward_args *args
 {
     LRC_VEC_BUFFER(x_buffer);
     LRC_VEC_BUFFER(d_out_buffer);
-    double sum[WEIGHT_COLUMNS] = {0};
+    double sum[WEIGHT_COLUMNS] = { 0 };
     for (int64_t row = 0; row < args->x.shape[0]; row++) {
-        const struct lrc_vec_span at = {row, first, n};
-        const float *x = lrc_vec_read(&args->x, at, x_buffer);
-        const float *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
-        const float rstd = args->rstd[row];
+        const struct lrc_vec_span at = { row, first, n };
+        const float              *x = lrc_vec_read(&args->x, at, x_buffer);
+        const float              *d_out = lrc_vec_read(&args->d_out, at, d_out_buffer);
+        const float               rstd = args->rstd[row];
 #pragma omp simd
         for (int64_t i = 0; i < n; i++)
             sum[i] += (double)(d_out[i] * (x[i] * rstd));
@@ -127,13 +127,13 @@ static void backward_weight_columns(const struct lrc_rmsnorm_backward_args *args
         d_weight[i] = (float)((double)d_weight[i] + sum[i]);
 }
 
-enum lrc_status LRC_CPU(rmsnorm_backward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(rmsnorm_backward)(struct lrc_stream                      *stream,
                                           const struct lrc_rmsnorm_backward_args *args, struct lrc_error *err)
 {
     (void)stream;
     (void)err;
     const int64_t n_rows = args->x.shape[0], dim = args->x.shape[1];
-    const int parallel = n_rows * dim > LRC_VEC_PARALLEL_MIN;
+    const int     parallel = n_rows * dim > LRC_VEC_PARALLEL_MIN;
     if (args->d_weight.data) { /* before d_x, which may overwrite d_out */
 #pragma omp parallel for schedule(static) if (parallel)
         for (int64_t first = 0; first < dim; first += WEIGHT_COLUMNS)

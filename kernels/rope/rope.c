@@ -10,7 +10,7 @@
 static enum lrc_status check(const char *entry, const char *name, const struct lrc_rope_rotation *rotation,
                              struct lrc_error *err)
 {
-    char where[64];
+    char                     where[64];
     const struct lrc_tensor *x = rotation->x;
     snprintf(where, sizeof where, "%s: %s", entry, name);
     LRC_TRY(lrc_check_tensor(

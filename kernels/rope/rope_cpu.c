@@ -9,11 +9,11 @@ static void rotate_block(const struct lrc_tensor *low, const struct lrc_tensor *
 {
     LRC_VEC_BUFFER(low_buffer);
     LRC_VEC_BUFFER(high_buffer);
-    const struct lrc_vec_span at = {0, 0, low->shape[0]};
-    const float *a = lrc_vec_read(low, at, low_buffer);
-    const float *b = lrc_vec_read(high, at, high_buffer);
-    float *out_low = lrc_vec_begin(low, at, low_buffer);
-    float *out_high = lrc_vec_begin(high, at, high_buffer);
+    const struct lrc_vec_span at = { 0, 0, low->shape[0] };
+    const float              *a = lrc_vec_read(low, at, low_buffer);
+    const float              *b = lrc_vec_read(high, at, high_buffer);
+    float                    *out_low = lrc_vec_begin(low, at, low_buffer);
+    float                    *out_high = lrc_vec_begin(high, at, high_buffer);
 #pragma omp simd
     for (int64_t i = 0; i < at.n; i++) {
         const float x = a[i], y = b[i], c = cosine[i], s = direction * sine[i];
@@ -27,13 +27,13 @@ static void rotate_block(const struct lrc_tensor *low, const struct lrc_tensor *
 static void rotate_row(const struct lrc_rope_rotation *rotation, int64_t t)
 {
     const struct lrc_tensor *x = rotation->x;
-    const int64_t n_pairs = rotation->n_pairs, table = rotation->positions[t] * n_pairs;
-    const size_t elem_bytes = lrc_dtype_bytes(x->dtype);
+    const int64_t            n_pairs = rotation->n_pairs, table = rotation->positions[t] * n_pairs;
+    const size_t             elem_bytes = lrc_dtype_bytes(x->dtype);
     for (int64_t h = 0; h < x->shape[1]; h++) {
         unsigned char *head =
             (unsigned char *)x->data + (size_t)(t * x->stride[0] + h * x->stride[1]) * elem_bytes;
         for (int64_t first = 0; first < n_pairs; first += LRC_VEC_BLOCK) {
-            const int64_t n = lrc_vec_block(first, n_pairs);
+            const int64_t           n = lrc_vec_block(first, n_pairs);
             const struct lrc_tensor low = lrc_tensor_1d(head + (size_t)first * elem_bytes, x->dtype, n);
             const struct lrc_tensor high =
                 lrc_tensor_1d(head + (size_t)(n_pairs + first) * elem_bytes, x->dtype, n);

@@ -37,7 +37,8 @@ int lrc_edit_distance(const char *a, const char *b)
 
 void lrc_nearest_offer(struct lrc_nearest *nearest, const char *candidate)
 {
-    const int length = (int)strnlen(nearest->word, WORD_MAX), edits = lrc_edit_distance(nearest->word, candidate);
+    const int length = (int)strnlen(nearest->word, WORD_MAX),
+              edits = lrc_edit_distance(nearest->word, candidate);
     const int edits_max = length / 3 > 1 ? length / 3 : 1;
     if (edits > edits_max || (nearest->best && edits >= nearest->best_edits))
         return;

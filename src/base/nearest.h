@@ -14,8 +14,8 @@ struct lrc_nearest {
 /* candidate need not outlive the call unless it becomes best. */
 void lrc_nearest_offer(struct lrc_nearest *nearest, const char *candidate);
 
-/* Least number of insertions, deletions, substitutions and swaps of neighbours that turn a into b; words longer than
- * 64 bytes are as far apart as their longer length.
+/* Least number of insertions, deletions, substitutions and swaps of neighbours that turn a into b; words
+ * longer than 64 bytes are as far apart as their longer length.
  *
  * source: optimal string alignment, Damerau 1964 */
 int lrc_edit_distance(const char *a, const char *b);

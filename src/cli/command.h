@@ -39,7 +39,7 @@ struct lrc_command {
     const char              *summary;   /* one line */
     int                      arguments_min, arguments_max; /* max -1: any number */
     const struct lrc_option *options;   /* ends with { NULL }; may be NULL */
-    unsigned                 common;    /* LRC_COMMON_ bits; its options and the common ones make up its usage text */
+    unsigned                 common;    /* LRC_COMMON_ bits: the common options it takes */
     enum lrc_status (*run)(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err);
 };
 
@@ -50,9 +50,12 @@ const struct lrc_command *lrc_command_find(const char *name);
 const char *lrc_cli_option(const struct lrc_cli *cli, const char *name);
 int         lrc_cli_has(const struct lrc_cli *cli, const char *name);
 
-/* Typed values; *value stays as it was when the option is absent. errors: USAGE "--threads: want an integer from 1 to 1024, got 'x'". */
-enum lrc_status lrc_cli_int(const struct lrc_cli *cli, const char *name, int64_t *value, int64_t min, int64_t max, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_cli_number(const struct lrc_cli *cli, const char *name, double *value, double min, double max, struct lrc_error *err) LRC_MUST_CHECK;
+/* Typed values; *value stays as it was when the option is absent. errors: USAGE "--threads: want an integer
+ * from 1 to 1024, got 'x'". */
+enum lrc_status lrc_cli_int(const struct lrc_cli *cli, const char *name, int64_t *value, int64_t min,
+                            int64_t max, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_cli_number(const struct lrc_cli *cli, const char *name, double *value, double min,
+                               double max, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Results go to stdout through this; progress and log to stderr by the log sink. */
 void lrc_cli_print(const char *format, ...) LRC_PRINTF(1, 2);

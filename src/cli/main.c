@@ -48,21 +48,25 @@ static const struct lrc_command *find_or_tell(const char *name)
     for (int i = 0; lrc_command_all[i]; i++)
         lrc_nearest_offer(&nearest, lrc_command_all[i]->name);
     if (name[0] == '-')
-        (void)snprintf(message, sizeof message, "want a command first, got '%.80s'; 'lorica help' lists them", name);
+        (void)snprintf(message, sizeof message, "want a command first, got '%.80s'; 'lorica help' lists them",
+                       name);
     else if (nearest.best)
-        (void)snprintf(message, sizeof message, "unknown command '%.80s' (did you mean '%s'?)", name, nearest.best);
+        (void)snprintf(message, sizeof message, "unknown command '%.80s' (did you mean '%s'?)", name,
+                       nearest.best);
     else
         (void)snprintf(message, sizeof message, "unknown command '%.80s'; 'lorica help' lists them", name);
     lrc_progress_error(message);
     return NULL;
 }
 
-static enum lrc_status run_parsed(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status run_parsed(const struct lrc_cli *cli, struct lrc_problems *problems,
+                                  struct lrc_error *err)
 {
     const char *device = lrc_cli_option(cli, "device");
     lrc_progress_init(lrc_cli_has(cli, "quiet") ? LRC_QUIET : LRC_LOUD);
     if (device && strcmp(device, "cuda") == 0)
-        return lrc_fail(err, LRC_STATUS_DEVICE, "--device: want auto or cpu, got 'cuda': this build has no CUDA backend");
+        return lrc_fail(err, LRC_STATUS_DEVICE,
+                        "--device: want auto or cpu, got 'cuda': this build has no CUDA backend");
     return cli->command->run(cli, problems, err);
 }
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Which commands take it (0: every one), and what a value must be: a choice, or an integer from min to max. */
+/* Which commands take it (0: every one), and what a value must be: a choice, or a number from min to max. */
 struct common_option {
     struct lrc_option option;
     unsigned          bit;
@@ -20,7 +20,8 @@ static const struct common_option common_options[] = {
     { { "device", "auto|cpu|cuda", "what computes (default: auto)" }, LRC_COMMON_DEVICE, "auto|cpu|cuda", 0, 0 },
     { { "threads", "N", "threads that compute (default: one per core)" }, LRC_COMMON_THREADS, NULL, 1, 1024 },
     { { "seed", "N", "seed of every random choice" }, LRC_COMMON_SEED, NULL, 0, 4294967295 },
-    { { "bf16", "auto|true|false", "compute in bfloat16 (false: in float32)" }, LRC_COMMON_BF16, "auto|true|false", 0, 0 },
+    { { "bf16", "auto|true|false", "compute in bfloat16 (false: in float32)" }, LRC_COMMON_BF16,
+      "auto|true|false", 0, 0 },
     { { "load-in-4bit", NULL, "hold the model's linear layers in 4 bits" }, LRC_COMMON_LOAD_IN_4BIT, NULL, 0, 0 },
     { { "json", NULL, "print one JSON document on stdout" }, 0, NULL, 0, 0 },
     { { "quiet", NULL, "no progress and no log, only warnings and errors" }, 0, NULL, 0, 0 },
@@ -33,7 +34,8 @@ static int takes(const struct lrc_command *command, const struct common_option *
     return common->bit == 0 || command->common == LRC_COMMON_ALL || (command->common & common->bit) != 0;
 }
 
-/* The i-th option of a command, its own first; NULL after the last. A command's own option hides a common one. */
+/* The i-th option of a command, its own first; NULL after the last. A command's own option hides a common
+ * one. */
 static const struct lrc_option *option_at(const struct lrc_command *command, int i)
 {
     const struct lrc_option *own = command->options;
@@ -60,7 +62,8 @@ const struct lrc_command *lrc_command_find(const char *name)
     return NULL;
 }
 
-static const struct lrc_option *find_or_tell(const struct lrc_command *command, const char *name, size_t n, struct lrc_problems *problems)
+static const struct lrc_option *find_or_tell(const struct lrc_command *command, const char *name, size_t n,
+                                             struct lrc_problems *problems)
 {
     char               word[128];
     struct lrc_nearest nearest = { .word = word };
@@ -74,7 +77,8 @@ static const struct lrc_option *find_or_tell(const struct lrc_command *command, 
         lrc_nearest_offer(&nearest, option->name);
     }
     if (nearest.best)
-        lrc_problems_add(problems, "command line: unknown option '--%s' (did you mean '--%s'?)", word, nearest.best);
+        lrc_problems_add(problems, "command line: unknown option '--%s' (did you mean '--%s'?)", word,
+                         nearest.best);
     else
         lrc_problems_add(problems, "command line: unknown option '--%s'", word);
     return NULL;
@@ -105,6 +109,9 @@ static int parse_option(struct lrc_cli *cli, char **words, int n_words, int i, s
         push_option(cli, option->name, "");
     } else if (i + 1 < n_words && strncmp(words[i + 1], "--", 2) != 0) {
         push_option(cli, option->name, words[++i]);
+    } else if (i + 1 < n_words) {
+        lrc_problems_add(problems, "--%s: want %s, got '%.80s' (--%s=... takes a value with dashes)", option->name,
+                         option->argument, words[i + 1], option->name);
     } else {
         lrc_problems_add(problems, "--%s: want %s, got nothing", option->name, option->argument);
     }
@@ -116,7 +123,8 @@ static int64_t read_int(const char *text, int64_t min, int64_t max, int *ok)
     char *end;
     errno = 0;
     const long long value = strtoll(text, &end, 10);
-    *ok = end != text && *end == '\0' && errno == 0 && strchr(" \t\n\v\f\r", *text) == NULL && value >= min && value <= max;
+    *ok = end != text && *end == '\0' && errno == 0 && strchr(" \t\n\v\f\r", *text) == NULL && value >= min &&
+          value <= max;
     return value;
 }
 
@@ -134,17 +142,18 @@ static void check_common(const struct lrc_cli *cli, struct lrc_problems *problem
 {
     for (int c = 0; c < N_COMMON; c++) {
         const struct common_option *common = &common_options[c];
-        const char                 *value = takes(cli->command, common) ? lrc_cli_option(cli, common->option.name) : NULL;
+        const char *value = takes(cli->command, common) ? lrc_cli_option(cli, common->option.name) : NULL;
         int                         ok = 1;
         if (!value || !common->option.argument)
             continue;
         if (common->choices && !is_choice(common->choices, value))
-            lrc_problems_add(problems, "--%s: want one of %s, got '%.80s'", common->option.name, common->choices, value);
+            lrc_problems_add(problems, "--%s: want one of %s, got '%.80s'", common->option.name,
+                             common->choices, value);
         if (!common->choices)
             (void)read_int(value, common->min, common->max, &ok);
         if (!ok)
-            lrc_problems_add(problems, "--%s: want an integer from %lld to %lld, got '%.80s'", common->option.name,
-                             (long long)common->min, (long long)common->max, value);
+            lrc_problems_add(problems, "--%s: want an integer from %lld to %lld, got '%.80s'",
+                             common->option.name, (long long)common->min, (long long)common->max, value);
     }
 }
 
@@ -152,16 +161,18 @@ static void check_common(const struct lrc_cli *cli, struct lrc_problems *problem
 static void check_count(const struct lrc_cli *cli, int has_unknown, struct lrc_problems *problems)
 {
     const struct lrc_command *command = cli->command;
-    const char               *what = command->arguments && *command->arguments ? command->arguments : "no arguments";
+    const char *what = command->arguments && *command->arguments ? command->arguments : "no arguments";
     if (cli->n_arguments < command->arguments_min)
-        lrc_problems_add(problems, "command line: want %s, got %s", what, cli->n_arguments ? "fewer arguments" : "nothing");
+        lrc_problems_add(problems, "command line: want %s, got %s", what,
+                         cli->n_arguments ? "fewer arguments" : "nothing");
     if (!has_unknown && command->arguments_max >= 0 && cli->n_arguments > command->arguments_max)
-        lrc_problems_add(problems, "command line: want %s, got '%.80s'%s", what, cli->arguments[command->arguments_max],
+        lrc_problems_add(problems, "command line: want %s, got '%.80s'%s", what,
+                         cli->arguments[command->arguments_max],
                          command->arguments_max > 0 ? " as well" : "");
 }
 
-enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *command, char **arguments, int n_arguments,
-                              struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *command, char **arguments,
+                              int n_arguments, struct lrc_problems *problems, struct lrc_error *err)
 {
     const char **positional = lrc_calloc(n_arguments, sizeof *positional);
     int          only_arguments = 0;
@@ -215,7 +226,8 @@ int lrc_cli_has(const struct lrc_cli *cli, const char *name)
     return lrc_cli_option(cli, name) != NULL;
 }
 
-enum lrc_status lrc_cli_int(const struct lrc_cli *cli, const char *name, int64_t *value, int64_t min, int64_t max, struct lrc_error *err)
+enum lrc_status lrc_cli_int(const struct lrc_cli *cli, const char *name, int64_t *value, int64_t min,
+                            int64_t max, struct lrc_error *err)
 {
     const char *text = lrc_cli_option(cli, name);
     int         ok;
@@ -223,13 +235,14 @@ enum lrc_status lrc_cli_int(const struct lrc_cli *cli, const char *name, int64_t
         return LRC_STATUS_OK;
     const int64_t number = read_int(text, min, max, &ok);
     if (!ok)
-        return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want an integer from %lld to %lld, got '%.80s'", name, (long long)min,
-                        (long long)max, text);
+        return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want an integer from %lld to %lld, got '%.80s'", name,
+                        (long long)min, (long long)max, text);
     *value = number;
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_cli_number(const struct lrc_cli *cli, const char *name, double *value, double min, double max, struct lrc_error *err)
+enum lrc_status lrc_cli_number(const struct lrc_cli *cli, const char *name, double *value, double min,
+                               double max, struct lrc_error *err)
 {
     const char *text = lrc_cli_option(cli, name);
     char       *end;
@@ -237,7 +250,8 @@ enum lrc_status lrc_cli_number(const struct lrc_cli *cli, const char *name, doub
         return LRC_STATUS_OK;
     const double number = strtod(text, &end);
     if (end == text || *end != '\0' || !isfinite(number) || !(number >= min && number <= max))
-        return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want a number from %.10g to %.10g, got '%.80s'", name, min, max, text);
+        return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want a number from %.10g to %.10g, got '%.80s'", name,
+                        min, max, text);
     *value = number;
     return LRC_STATUS_OK;
 }
@@ -255,8 +269,9 @@ static void write_spelling(struct lrc_buf *buf, const struct lrc_option *option)
 void lrc_usage_write_command(struct lrc_buf *buf, const struct lrc_command *command)
 {
     const int has_arguments = command->arguments && *command->arguments;
-    lrc_buf_printf(buf, "lorica %s: %s\n\nUsage: lorica %s%s%s [options]\n\nOptions:\n", command->name, command->summary, command->name,
-                   has_arguments ? " " : "", has_arguments ? command->arguments : "");
+    lrc_buf_printf(buf, "lorica %s: %s\n\nUsage: lorica %s%s%s [options]\n\nOptions:\n", command->name,
+                   command->summary, command->name, has_arguments ? " " : "",
+                   has_arguments ? command->arguments : "");
     for (int i = 0; option_at(command, i); i++) {
         const struct lrc_option *option = option_at(command, i);
         const size_t             start = buf->len;
@@ -276,5 +291,6 @@ void lrc_usage_write_overview(struct lrc_buf *buf)
                       "Usage: lorica COMMAND [arguments] [options]\n\nCommands:\n");
     for (int i = 0; lrc_command_all[i]; i++)
         lrc_buf_printf(buf, "  %-12s %s\n", lrc_command_all[i]->name, lrc_command_all[i]->summary);
-    lrc_buf_puts(buf, "\n'lorica help COMMAND' (or 'lorica COMMAND -h') tells more; 'lorica --version' prints the version.\n");
+    lrc_buf_puts(buf, "\n'lorica help COMMAND' (or 'lorica COMMAND -h') tells more; 'lorica --version' "
+                      "prints the version.\n");
 }

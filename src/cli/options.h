@@ -9,8 +9,9 @@
  *
  * errors:    USAGE when there was any; NOMEM.
  * ownership: cli borrows arguments; lrc_cli_release(). */
-enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *command, char **arguments, int n_arguments,
-                              struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_cli_parse(struct lrc_cli *cli, const struct lrc_command *command, char **arguments,
+                              int n_arguments, struct lrc_problems *problems,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_cli_release(struct lrc_cli *cli);
 
 /* What -h prints. */

@@ -105,11 +105,13 @@ static void compose(int64_t done, int64_t total, double tokens_per_second, doubl
     (void)snprintf(part, sizeof part, "%lld", (long long)done);
     append(&n, part);
     if (total > 0) {
-        (void)snprintf(part, sizeof part, "/%lld %3.0f%%", (long long)total, floor(100.0 * (double)done / (double)total));
+        (void)snprintf(part, sizeof part, "/%lld %3.0f%%", (long long)total,
+                       floor(100.0 * (double)done / (double)total));
         append(&n, part);
     }
     if (isfinite(tokens_per_second) && tokens_per_second > 0) {
-        (void)snprintf(part, sizeof part, "  %.4g tokens/s", tokens_per_second < 1000 ? tokens_per_second : round(tokens_per_second));
+        (void)snprintf(part, sizeof part, "  %.4g tokens/s",
+                       tokens_per_second < 1000 ? tokens_per_second : round(tokens_per_second));
         if (tokens_per_second >= 1000)
             (void)snprintf(part, sizeof part, "  %.0f tokens/s", tokens_per_second);
         append(&n, part);

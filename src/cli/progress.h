@@ -11,10 +11,11 @@ enum lrc_loudness { LRC_LOUD, LRC_QUIET };
 /* Installs the log sink. LRC_QUIET leaves warnings and errors only. */
 void lrc_progress_init(enum lrc_loudness loudness);
 
-/* done of total steps (or rows, tensors ...); total <= 0 when unknown. A rate or loss that is not finite, or a rate of 0,
- * is left out. The time left is from the speed since the first update. */
+/* done of total steps (or rows, tensors ...); total <= 0 when unknown. A rate or loss that is not finite, or
+ * a rate of 0, is left out. The time left is from the speed since the first update. */
 void lrc_progress_update(int64_t done, int64_t total, double tokens_per_second, double loss);
-void lrc_progress_end(void); /* leaves the last state on a line of its own; the next update starts a new job */
+/* Leaves the last state on a line of its own; the next update starts a new job. */
+void lrc_progress_end(void);
 
 /* "lorica: <message>" on stderr, bytes that could steer a terminal replaced by '?'. */
 void lrc_progress_error(const char *message);

@@ -43,7 +43,8 @@ static int find_or_tell(const struct lrc_setting *setting, int line)
     const char *nearest = lrc_config__nearest(setting->name);
     (void)lrc_config__place(place, setting, line);
     if (nearest)
-        lrc_problems_add(setting->problems, "%s: unknown key '%.80s' (did you mean '%s'?)", place, setting->name, nearest);
+        lrc_problems_add(setting->problems, "%s: unknown key '%.80s' (did you mean '%s'?)", place,
+                         setting->name, nearest);
     else
         lrc_problems_add(setting->problems, "%s: unknown key '%.80s'", place, setting->name);
     return -1;
@@ -59,10 +60,11 @@ static int is_repeated(const struct lrc_setting *setting, int index, int line)
         return 0;
     (void)lrc_config__place(place, setting, line);
     if (strcmp(before, setting->name) == 0)
-        lrc_problems_add(setting->problems, "%s: repeated key '%s', first given in line %d", place, before, internal->given_line[index]);
-    else
-        lrc_problems_add(setting->problems, "%s: repeated key '%s', first given as '%s' in line %d", place, setting->name, before,
+        lrc_problems_add(setting->problems, "%s: repeated key '%s', first given in line %d", place, before,
                          internal->given_line[index]);
+    else
+        lrc_problems_add(setting->problems, "%s: repeated key '%s', first given as '%s' in line %d", place,
+                         setting->name, before, internal->given_line[index]);
     return 1;
 }
 
@@ -91,13 +93,15 @@ static enum lrc_status apply_tree(struct lrc_setting *setting, const struct lrc_
 {
     char place[LRC_PLACE_MAX];
     if (root->kind != LRC_NODE_MAP) {
-        lrc_problems_add(setting->problems, "%s: want 'key: value' lines, got %s", lrc_config__place(place, setting, root->line),
+        lrc_problems_add(setting->problems, "%s: want 'key: value' lines, got %s",
+                         lrc_config__place(place, setting, root->line),
                          root->kind == LRC_NODE_LIST ? "a list" : "text");
         return LRC_STATUS_OK;
     }
     for (const struct lrc_node *name = root->first; name; name = name->next->next) {
         if (name->kind != LRC_NODE_SCALAR) {
-            lrc_problems_add(setting->problems, "%s: want a key, got a %s", lrc_config__place(place, setting, name->line),
+            lrc_problems_add(setting->problems, "%s: want a key, got a %s",
+                             lrc_config__place(place, setting, name->line),
                              name->kind == LRC_NODE_LIST ? "list" : "mapping");
             continue;
         }
@@ -108,12 +112,14 @@ static enum lrc_status apply_tree(struct lrc_setting *setting, const struct lrc_
 }
 
 /* A mistake of the text is a problem among others; anything else ends the reading. */
-static enum lrc_status read_tree(struct lrc_setting *setting, struct lrc_node **root, const char *bytes, size_t n)
+static enum lrc_status read_tree(struct lrc_setting *setting, struct lrc_node **root, const char *bytes,
+                                 size_t n)
 {
     struct lrc_error err = { .status = LRC_STATUS_OK };
     char             place[LRC_PLACE_MAX];
     int              line;
-    const enum lrc_status status = lrc_yaml_tree_read(root, &line, &setting->config->internal->pool, bytes, n, &err);
+    const enum lrc_status status =
+        lrc_yaml_tree_read(root, &line, &setting->config->internal->pool, bytes, n, &err);
     if (status == LRC_STATUS_OK)
         return LRC_STATUS_OK;
     *root = NULL;
@@ -142,7 +148,8 @@ static enum lrc_status read_file(struct lrc_setting *setting, const char *path, 
     if (status == LRC_STATUS_OK) {
         status = read_tree(setting, &root, (const char *)map.data, map.size_bytes);
         lrc_map_close(&map);
-        *is_read = setting->problems->count == count && (status != LRC_STATUS_OK || !root || root->kind == LRC_NODE_MAP);
+        *is_read = setting->problems->count == count &&
+                   (status != LRC_STATUS_OK || !root || root->kind == LRC_NODE_MAP);
         if (status == LRC_STATUS_OK && root)
             status = apply_tree(setting, root);
     }
@@ -171,8 +178,8 @@ static enum lrc_status read_override(struct lrc_setting *setting, const char *te
     return apply(setting, root ? root : &nothing, 0);
 }
 
-enum lrc_status lrc_config_load(struct lrc_config *config, const char *path, const char *const *overrides, int n_overrides,
-                                struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_config_load(struct lrc_config *config, const char *path, const char *const *overrides,
+                                int n_overrides, struct lrc_problems *problems, struct lrc_error *err)
 {
     struct lrc_setting setting = { .config = config, .problems = problems, .err = err };
     const int          count = problems->count;

@@ -32,7 +32,8 @@ static void check_required(const struct check *check)
     for (int i = 0; i < lrc_config__n_keys; i++) {
         const struct lrc_key *key = &lrc_config__keys[i];
         if ((key->flags & LRC_KEY_REQUIRED) && !config->internal->where[i])
-            lrc_problems_add(check->problems, "%s: want the key '%s', got none", config->internal->path, key->name);
+            lrc_problems_add(check->problems, "%s: want the key '%s', got none", config->internal->path,
+                             key->name);
     }
     if (config->lora_model_dir || !config->adapter || strcmp(config->adapter, "full") == 0)
         return;
@@ -44,15 +45,19 @@ static void check_required(const struct check *check)
 
 static void check_adapter(const struct check *check)
 {
-    static const char *const adapter_keys[] = { "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_exclude_modules",
-                                                "peft_layers_to_transform", "lora_rank_pattern", "lora_alpha_pattern" };
+    static const char *const adapter_keys[] = {
+        "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_exclude_modules",
+        "peft_layers_to_transform", "lora_rank_pattern", "lora_alpha_pattern",
+    };
     struct lrc_config *config = check->config;
     if (!config->adapter)
         return;
     const int is_full = strcmp(config->adapter, "full") == 0;
     if (strcmp(config->adapter, "qlora") == 0) {
         if (is_set(check, "load_in_4bit") && !config->load_in_4bit)
-            contradiction(check, "load_in_4bit", "want true with adapter 'qlora', got false (adapter 'lora' keeps the base as it is)");
+            contradiction(
+                check, "load_in_4bit",
+                "want true with adapter 'qlora', got false (adapter 'lora' keeps the base as it is)");
         config->load_in_4bit = 1;
     } else if (config->load_in_4bit && !is_full) {
         config->adapter = "qlora";
@@ -60,12 +65,14 @@ static void check_adapter(const struct check *check)
     if (!is_full)
         return;
     if (config->load_in_4bit)
-        contradiction(check, "load_in_4bit", "want adapter 'qlora' with it, got adapter 'full': 4-bit weights cannot be trained");
+        contradiction(check, "load_in_4bit",
+                      "want adapter 'qlora' with it, got adapter 'full': 4-bit weights cannot be trained");
     if (config->lora_model_dir)
         contradiction(check, "lora_model_dir", "want adapter 'lora' or 'qlora' with it, got adapter 'full'");
     for (size_t i = 0; i < sizeof adapter_keys / sizeof adapter_keys[0]; i++) {
         if (is_set(check, adapter_keys[i]))
-            lrc_log_warn("%s: '%s' has no effect with adapter 'full'", place(check, adapter_keys[i]), adapter_keys[i]);
+            lrc_log_warn("%s: '%s' has no effect with adapter 'full'", place(check, adapter_keys[i]),
+                         adapter_keys[i]);
     }
 }
 
@@ -77,8 +84,10 @@ static void check_targets(const struct check *check)
         contradiction(check, "lora_target_modules", "want either it or lora_target_linear: true, got both");
     if (has_modules)
         config->lora_target_linear = 0;
-    if (!has_modules && !config->lora_target_linear && !config->lora_model_dir && config->adapter && strcmp(config->adapter, "full") != 0)
-        contradiction(check, "lora_target_linear", "want lora_target_modules when it is false, got nothing to adapt");
+    if (!has_modules && !config->lora_target_linear && !config->lora_model_dir && config->adapter &&
+        strcmp(config->adapter, "full") != 0)
+        contradiction(check, "lora_target_linear",
+                      "want lora_target_modules when it is false, got nothing to adapt");
 }
 
 static void check_data(const struct check *check)
@@ -86,13 +95,16 @@ static void check_data(const struct check *check)
     const struct lrc_config *config = check->config;
     const int                has_eval = config->val_set_size > 0 || config->test_datasets.n > 0;
     if (config->val_set_size >= 1 && config->val_set_size != floor(config->val_set_size))
-        contradiction(check, "val_set_size", "want a fraction below 1 or a whole number of rows, got neither");
+        contradiction(check, "val_set_size",
+                      "want a fraction below 1 or a whole number of rows, got neither");
     if (config->val_set_size > 0 && config->test_datasets.n > 0)
         contradiction(check, "test_datasets", "want either it or val_set_size, got both");
     if (config->load_best_model_at_end && !has_eval)
-        contradiction(check, "load_best_model_at_end", "want val_set_size or test_datasets with it, got neither");
+        contradiction(check, "load_best_model_at_end",
+                      "want val_set_size or test_datasets with it, got neither");
     if (config->early_stopping_patience > 0 && !has_eval)
-        contradiction(check, "early_stopping_patience", "want val_set_size or test_datasets with it, got neither");
+        contradiction(check, "early_stopping_patience",
+                      "want val_set_size or test_datasets with it, got neither");
 }
 
 static void check_training(const struct check *check)
@@ -104,9 +116,11 @@ static void check_training(const struct check *check)
     if (config->save_steps > 0 && config->saves_per_epoch > 0)
         contradiction(check, "saves_per_epoch", "want either it or save_steps, got both");
     if (is_constant && config->warmup_steps > 0)
-        contradiction(check, "warmup_steps", "want lr_scheduler 'constant_with_warmup' with it, got 'constant'");
+        contradiction(check, "warmup_steps",
+                      "want lr_scheduler 'constant_with_warmup' with it, got 'constant'");
     else if (is_constant && config->warmup_ratio > 0)
-        contradiction(check, "warmup_ratio", "want lr_scheduler 'constant_with_warmup' with it, got 'constant'");
+        contradiction(check, "warmup_ratio",
+                      "want lr_scheduler 'constant_with_warmup' with it, got 'constant'");
     if (config->cosine_min_lr_ratio > 0 && strcmp(config->lr_scheduler, "cosine") != 0)
         contradiction(check, "cosine_min_lr_ratio", "want lr_scheduler 'cosine' with it, got another");
 }

@@ -31,7 +31,8 @@ static const char *current_name(const char *name)
     return name;
 }
 
-static const struct lrc_dataset_field *find_field(const struct lrc_setting *setting, const struct lrc_node *name)
+static const struct lrc_dataset_field *find_field(const struct lrc_setting *setting,
+                                                  const struct lrc_node *name)
 {
     struct lrc_nearest nearest = { .word = name->text };
     char               place[LRC_PLACE_MAX];
@@ -42,22 +43,23 @@ static const struct lrc_dataset_field *find_field(const struct lrc_setting *sett
     }
     (void)lrc_config__place(place, setting, name->line);
     if (nearest.best)
-        lrc_problems_add(setting->problems, "%s: '%s': unknown field '%.80s' (did you mean '%s'?)", place, setting->name, name->text,
-                         nearest.best);
+        lrc_problems_add(setting->problems, "%s: '%s': unknown field '%.80s' (did you mean '%s'?)", place,
+                         setting->name, name->text, nearest.best);
     else
-        lrc_problems_add(setting->problems, "%s: '%s': unknown field '%.80s'", place, setting->name, name->text);
+        lrc_problems_add(setting->problems, "%s: '%s': unknown field '%.80s'", place, setting->name,
+                         name->text);
     return NULL;
 }
 
-static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_dataset_spec *spec, const struct lrc_dataset_field *field,
-                                 const struct lrc_node *value)
+static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_dataset_spec *spec,
+                                 const struct lrc_dataset_field *field, const struct lrc_node *value)
 {
     char        place[LRC_PLACE_MAX];
     const char *text;
     memcpy(&text, (char *)spec + field->offset, sizeof text);
     if (text) {
-        lrc_problems_add(setting->problems, "%s: '%s': repeated field '%s'", lrc_config__place(place, setting, value->line),
-                         setting->name, field->name);
+        lrc_problems_add(setting->problems, "%s: '%s': repeated field '%s'",
+                         lrc_config__place(place, setting, value->line), setting->name, field->name);
         return LRC_STATUS_OK;
     }
     if (lrc_node_is_null(value))
@@ -80,7 +82,8 @@ static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_d
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status set_spec(const struct lrc_setting *setting, struct lrc_dataset_spec *spec, const struct lrc_node *node)
+static enum lrc_status set_spec(const struct lrc_setting *setting, struct lrc_dataset_spec *spec,
+                                const struct lrc_node *node)
 {
     char place[LRC_PLACE_MAX];
     spec->line = setting->file ? node->line : 0;
@@ -108,7 +111,8 @@ static enum lrc_status set_spec(const struct lrc_setting *setting, struct lrc_da
 enum lrc_status lrc_config__set_datasets(const struct lrc_setting *setting, const struct lrc_node *node)
 {
     const int               is_list = node->kind == LRC_NODE_LIST, n = is_list ? node->n : 1;
-    struct lrc_dataset_list made = { .items = lrc_pool_take(&setting->config->internal->pool, (size_t)n * sizeof *made.items) };
+    struct lrc_dataset_list made = {
+        .items = lrc_pool_take(&setting->config->internal->pool, (size_t)n * sizeof *made.items)};
     if (!made.items)
         return lrc_fail_nomem(setting->err, "configuration");
     if (n == 0)

@@ -13,7 +13,8 @@ const struct lrc_key lrc_config__keys[] = {
 #define LRC_GROUP(title) { title, LRC_KIND_GROUP, 0, 0, 0, 0, 0, NULL, "", "", "" },
 #define LRC_KEY_STRING(key, text, flags, aliases, help) \
     { #key, LRC_KIND_STRING, flags, AT(key), 0, 0, 0, text, "", aliases, help },
-#define LRC_KEY_PATH(key, flags, aliases, help) { #key, LRC_KIND_PATH, flags, AT(key), 0, 0, 0, NULL, "", aliases, help },
+#define LRC_KEY_PATH(key, flags, aliases, help)                                                              \
+    {#key, LRC_KIND_PATH, flags, AT(key), 0, 0, 0, NULL, "", aliases, help},
 #define LRC_KEY_CHOICE(key, text, choices, flags, aliases, help) \
     { #key, LRC_KIND_CHOICE, flags, AT(key), 0, 0, 0, text, choices, aliases, help },
 #define LRC_KEY_INT(key, number, min, max, flags, aliases, help) \
@@ -22,7 +23,8 @@ const struct lrc_key lrc_config__keys[] = {
     { #key, LRC_KIND_NUMBER, flags, AT(key), min, max, number, NULL, "", aliases, help },
 #define LRC_KEY_BOOL(key, number, flags, aliases, help) \
     { #key, LRC_KIND_BOOL, flags, AT(key), 0, 1, number, NULL, "", aliases, help },
-#define LRC_KEY_LIST(key, flags, aliases, help) { #key, LRC_KIND_LIST, flags, AT(key), 0, 0, 0, NULL, "", aliases, help },
+#define LRC_KEY_LIST(key, flags, aliases, help)                                                              \
+    {#key, LRC_KIND_LIST, flags, AT(key), 0, 0, 0, NULL, "", aliases, help},
 #define LRC_KEY_MAP(key, min, max, flags, aliases, help) \
     { #key, LRC_KIND_MAP, flags, AT(key), min, max, 0, NULL, "", aliases, help },
 #define LRC_KEY_DATASETS(key, flags, aliases, help) \
@@ -48,7 +50,8 @@ static int is_named(const struct lrc_key *key, const char *name)
     size_t n = 0;
     if (strcmp(key->name, name) == 0)
         return 1;
-    for (const char *alias = lrc_config__part(key->aliases, NULL, &n); alias; alias = lrc_config__part(key->aliases, alias, &n)) {
+    for (const char *alias = lrc_config__part(key->aliases, NULL, &n); alias;
+         alias = lrc_config__part(key->aliases, alias, &n)) {
         if (strlen(name) == n && strncmp(alias, name, n) == 0)
             return 1;
     }
@@ -75,7 +78,8 @@ const char *lrc_config__nearest(const char *name)
     for (int i = 0; i < lrc_config__n_keys; i++) {
         const struct lrc_key *key = &lrc_config__keys[i];
         size_t                n = 0;
-        for (const char *part = lrc_config__part(key->aliases, NULL, &n); part; part = lrc_config__part(key->aliases, part, &n)) {
+        for (const char *part = lrc_config__part(key->aliases, NULL, &n); part;
+             part = lrc_config__part(key->aliases, part, &n)) {
             char alias[64];
             if (n >= sizeof alias)
                 continue;

@@ -56,9 +56,12 @@ enum { LRC_PLACE_MAX = 300 };
 const char *lrc_config__place(char place[LRC_PLACE_MAX], const struct lrc_setting *setting, int line);
 
 /* Convert node into the key's field; mistakes go to problems. errors: NOMEM. */
-enum lrc_status lrc_config__set(const struct lrc_setting *setting, const struct lrc_node *node) LRC_MUST_CHECK;
-enum lrc_status lrc_config__set_datasets(const struct lrc_setting *setting, const struct lrc_node *node) LRC_MUST_CHECK;
-enum lrc_status lrc_config__copy_path(const char **path, const struct lrc_setting *setting, const struct lrc_node *node) LRC_MUST_CHECK;
+enum lrc_status lrc_config__set(const struct lrc_setting *setting,
+                                const struct lrc_node *node) LRC_MUST_CHECK;
+enum lrc_status lrc_config__set_datasets(const struct lrc_setting *setting,
+                                         const struct lrc_node *node) LRC_MUST_CHECK;
+enum lrc_status lrc_config__copy_path(const char **path, const struct lrc_setting *setting,
+                                      const struct lrc_node *node) LRC_MUST_CHECK;
 void            lrc_config__set_default(struct lrc_config *config, const struct lrc_key *key);
 
 int lrc_node_is_null(const struct lrc_node *node);
@@ -67,7 +70,7 @@ int lrc_node_bool(const struct lrc_node *node, int *value);
 int lrc_node_int(const struct lrc_node *node, int64_t *value);
 int lrc_node_number(const struct lrc_node *node, double *value);
 
-/* What follows from several keys together: required keys, contradictions, defaults that depend on other keys. */
+/* What follows from several keys together: required keys, contradictions, defaults that depend on others. */
 void lrc_config__check(struct lrc_config *config, struct lrc_problems *problems);
 
 /* Dataset fields by name, for reader and writers. */

@@ -27,7 +27,7 @@ int lrc_node_is_null(const struct lrc_node *node)
 int lrc_node_bool(const struct lrc_node *node, int *value)
 {
     static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", NULL };
-    static const char *const no[] = { "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", NULL };
+    static const char *const no[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", NULL};
     if (node->kind != LRC_NODE_SCALAR || node->quoted)
         return 0;
     *value = is_one_of(node->text, yes);
@@ -80,7 +80,8 @@ int lrc_node_is_text(const struct lrc_node *node)
 {
     int    truth;
     double number;
-    return node->kind == LRC_NODE_SCALAR && !lrc_node_is_null(node) && !lrc_node_bool(node, &truth) && !lrc_node_number(node, &number);
+    return node->kind == LRC_NODE_SCALAR && !lrc_node_is_null(node) && !lrc_node_bool(node, &truth) &&
+           !lrc_node_number(node, &number);
 }
 
 const char *lrc_config__place(char place[LRC_PLACE_MAX], const struct lrc_setting *setting, int line)
@@ -132,7 +133,8 @@ void lrc_config__set_default(struct lrc_config *config, const struct lrc_key *ke
     }
 }
 
-enum lrc_status lrc_config__copy_path(const char **path, const struct lrc_setting *setting, const struct lrc_node *node)
+enum lrc_status lrc_config__copy_path(const char **path, const struct lrc_setting *setting,
+                                      const struct lrc_node *node)
 {
     struct lrc_pool *pool = &setting->config->internal->pool;
     if (strcmp(node->text, "-") == 0) { /* stdin is in no folder */
@@ -171,7 +173,8 @@ static void append_choices(struct lrc_buf *buf, const char *choices)
 {
     size_t n = 0;
     int    n_shown = 0;
-    for (const char *part = lrc_config__part(choices, NULL, &n); part; part = lrc_config__part(choices, part, &n)) {
+    for (const char *part = lrc_config__part(choices, NULL, &n); part;
+         part = lrc_config__part(choices, part, &n)) {
         if (*part == '(')
             continue;
         lrc_buf_puts(buf, n_shown++ ? ", " : "");
@@ -187,7 +190,8 @@ static enum lrc_status set_choice(const struct lrc_setting *setting, const struc
     size_t      n = 0;
     if (lrc_node_bool(node, &truth))
         text = truth ? "true" : "false";
-    for (const char *part = lrc_config__part(choices, NULL, &n); part; part = lrc_config__part(choices, part, &n)) {
+    for (const char *part = lrc_config__part(choices, NULL, &n); part;
+         part = lrc_config__part(choices, part, &n)) {
         const int later = *part == '(';
         if (strlen(text) != n - (later ? 2 : 0) || strncmp(part + later, text, strlen(text)) != 0)
             continue;
@@ -251,7 +255,8 @@ static int is_item(const struct lrc_setting *setting, const struct lrc_node *nod
 
 static enum lrc_status set_list(const struct lrc_setting *setting, const struct lrc_node *node)
 {
-    const int               of_integers = (setting->key->flags & LRC_KEY_INTEGERS) != 0, is_list = node->kind == LRC_NODE_LIST;
+    const int of_integers = (setting->key->flags & LRC_KEY_INTEGERS) != 0,
+              is_list = node->kind == LRC_NODE_LIST;
     struct lrc_pool        *pool = &setting->config->internal->pool;
     struct lrc_string_list *list = field(setting);
     const int               n = is_list ? node->n : 1;
@@ -259,9 +264,13 @@ static enum lrc_status set_list(const struct lrc_setting *setting, const struct 
     made.items = lrc_pool_take(pool, (size_t)n * sizeof *made.items);
     if (!made.items)
         return lrc_fail_nomem(setting->err, "configuration");
-    for (const struct lrc_node *item = is_list ? node->first : node; item; item = is_list ? item->next : NULL) {
+    for (const struct lrc_node *item = is_list ? node->first : node; item;
+         item = is_list ? item->next : NULL) {
         if (!is_item(setting, item)) {
-            lrc_config__want(setting, item, of_integers ? "integers from 0" : is_list ? "a list of names" : "a name or a list of names");
+            lrc_config__want(setting, item,
+                             of_integers ? "integers from 0"
+                             : is_list   ? "a list of names"
+                                         : "a name or a list of names");
             return LRC_STATUS_OK;
         }
         made.items[made.n] = lrc_pool_copy(pool, item->text, strlen(item->text));
@@ -318,7 +327,8 @@ static enum lrc_status set_later(const struct lrc_setting *setting, const struct
     double number;
     if ((lrc_node_bool(node, &truth) && !truth) || (lrc_node_number(node, &number) && number == 0))
         return LRC_STATUS_OK;
-    lrc_problems_add(setting->problems, "%s: '%s': not yet in this version", lrc_config__place(place, setting, node->line), setting->name);
+    lrc_problems_add(setting->problems, "%s: '%s': not yet in this version",
+                     lrc_config__place(place, setting, node->line), setting->name);
     return LRC_STATUS_OK;
 }
 

@@ -145,7 +145,8 @@ void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf)
         lrc_buf_printf(buf, "%s: ", key->name);
         write_value(buf, config, key);
         const size_t length = buf->len - start;
-        lrc_buf_printf(buf, "%*s# %s\n", length < 46 ? (int)(46 - length) : 2, "", lrc_config_where(config, key->name));
+        lrc_buf_printf(buf, "%*s# %s\n", length < 46 ? (int)(46 - length) : 2, "",
+                       lrc_config_where(config, key->name));
     }
 }
 
@@ -175,7 +176,8 @@ static void write_default_json(struct lrc_buf *buf, const struct lrc_key *key)
         write_text(buf, key->text);
     else if (key->kind == LRC_KIND_BOOL)
         lrc_buf_puts(buf, key->number != 0 ? "true" : "false");
-    else if ((key->kind == LRC_KIND_INT || key->kind == LRC_KIND_NUMBER) && !(key->flags & LRC_KEY_REQUIRED) && key->number >= key->min)
+    else if ((key->kind == LRC_KIND_INT || key->kind == LRC_KIND_NUMBER) &&
+             !(key->flags & LRC_KEY_REQUIRED) && key->number >= key->min)
         lrc_json_append_number(buf, key->number);
     else
         lrc_buf_puts(buf, "null");
@@ -199,7 +201,8 @@ static void write_range(struct lrc_buf *buf, const struct lrc_key *key)
     int    n_shown = 0;
     if (key->kind == LRC_KIND_INT || key->kind == LRC_KIND_NUMBER || key->kind == LRC_KIND_MAP)
         lrc_buf_printf(buf, " from %.12g to %.12g", key->min, key->max);
-    for (const char *part = lrc_config__part(key->choices, NULL, &n); part; part = lrc_config__part(key->choices, part, &n)) {
+    for (const char *part = lrc_config__part(key->choices, NULL, &n); part;
+         part = lrc_config__part(key->choices, part, &n)) {
         const int later = *part == '(';
         lrc_buf_puts(buf, n_shown++ ? ", " : " of ");
         lrc_buf_printf(buf, "`%.*s`%s", (int)n - 2 * later, part + later, later ? " (not yet)" : "");
@@ -209,7 +212,8 @@ static void write_range(struct lrc_buf *buf, const struct lrc_key *key)
 static void write_aliases(struct lrc_buf *buf, const struct lrc_key *key)
 {
     size_t n = 0;
-    for (const char *part = lrc_config__part(key->aliases, NULL, &n); part; part = lrc_config__part(key->aliases, part, &n))
+    for (const char *part = lrc_config__part(key->aliases, NULL, &n); part;
+         part = lrc_config__part(key->aliases, part, &n))
         lrc_buf_printf(buf, "; also `%.*s`", (int)n, part);
 }
 
@@ -225,7 +229,8 @@ void lrc_config_write_keys(struct lrc_buf *buf)
         write_range(buf, key);
         write_default(buf, key);
         write_aliases(buf, key);
-        lrc_buf_printf(buf, "\n  %s%s\n", key->help, key->flags & LRC_KEY_RESUME ? " (a resumed run may change it)" : "");
+        lrc_buf_printf(buf, "\n  %s%s\n", key->help,
+                       key->flags & LRC_KEY_RESUME ? " (a resumed run may change it)" : "");
     }
 }
 
@@ -238,17 +243,20 @@ static void write_key_json(struct lrc_buf *buf, const struct lrc_key *key)
     size_t n = 0;
     int    n_shown = 0;
     lrc_buf_puts(buf, ", \"choices\": [");
-    for (const char *part = lrc_config__part(key->choices, NULL, &n); part; part = lrc_config__part(key->choices, part, &n)) {
+    for (const char *part = lrc_config__part(key->choices, NULL, &n); part;
+         part = lrc_config__part(key->choices, part, &n)) {
         if (*part != '(')
             lrc_buf_printf(buf, "%s\"%.*s\"", n_shown++ ? ", " : "", (int)n, part);
     }
     lrc_buf_puts(buf, "], \"aliases\": [");
     n_shown = 0;
     n = 0;
-    for (const char *part = lrc_config__part(key->aliases, NULL, &n); part; part = lrc_config__part(key->aliases, part, &n))
+    for (const char *part = lrc_config__part(key->aliases, NULL, &n); part;
+         part = lrc_config__part(key->aliases, part, &n))
         lrc_buf_printf(buf, "%s\"%.*s\"", n_shown++ ? ", " : "", (int)n, part);
     lrc_buf_printf(buf, "], \"required\": %s, \"resume_may_change\": %s, \"available\": %s, \"help\": ",
-                   key->flags & LRC_KEY_REQUIRED ? "true" : "false", key->flags & LRC_KEY_RESUME ? "true" : "false",
+                   key->flags & LRC_KEY_REQUIRED ? "true" : "false",
+                   key->flags & LRC_KEY_RESUME ? "true" : "false",
                    key->kind == LRC_KIND_LATER ? "false" : "true");
     write_text(buf, key->help);
     lrc_buf_putc(buf, '}');

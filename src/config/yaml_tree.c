@@ -68,8 +68,9 @@ static enum lrc_status fail_syntax(struct reader *reader)
             line += reader->bytes[i] == '\n';
     }
     *reader->line = (int)line + 1;
-    return lrc_fail(reader->err, LRC_STATUS_CONFIG, "want YAML, got a mistake: %s%s%s", parser->problem ? parser->problem : "unknown",
-                    parser->context ? ", " : "", parser->context ? parser->context : "");
+    return lrc_fail(reader->err, LRC_STATUS_CONFIG, "want YAML, got a mistake: %s%s%s",
+                    parser->problem ? parser->problem : "unknown", parser->context ? ", " : "",
+                    parser->context ? parser->context : "");
 }
 
 static enum lrc_status next_event(struct reader *reader, yaml_event_t *event)
@@ -104,14 +105,16 @@ static enum lrc_status check_plain(struct reader *reader, const yaml_event_t *ev
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_node(struct reader *reader, struct lrc_node **node, const yaml_event_t *event, int depth);
+static enum lrc_status read_node(struct reader *reader, struct lrc_node **node, const yaml_event_t *event,
+                                 int depth);
 
 static enum lrc_status read_children(struct reader *reader, struct lrc_node *parent, int depth)
 {
     struct lrc_node **end = &parent->first;
     enum lrc_status   status = LRC_STATUS_OK;
     if (depth >= LRC_YAML_DEPTH_MAX)
-        return fail_at(reader, (size_t)parent->line - 1, "want settings nested at most 8 deep, got deeper ones");
+        return fail_at(reader, (size_t)parent->line - 1,
+                       "want settings nested at most 8 deep, got deeper ones");
     while (status == LRC_STATUS_OK) {
         yaml_event_t event;
         LRC_TRY(next_event(reader, &event));
@@ -131,7 +134,8 @@ static enum lrc_status read_children(struct reader *reader, struct lrc_node *par
     return status;
 }
 
-static enum lrc_status read_node(struct reader *reader, struct lrc_node **node, const yaml_event_t *event, int depth)
+static enum lrc_status read_node(struct reader *reader, struct lrc_node **node, const yaml_event_t *event,
+                                 int depth)
 {
     LRC_TRY(check_plain(reader, event));
     struct lrc_node *made = lrc_pool_take(reader->pool, sizeof *made);
@@ -175,7 +179,8 @@ static enum lrc_status read_stream(struct reader *reader, struct lrc_node **root
         enum lrc_status status = LRC_STATUS_OK;
         LRC_TRY(next_event(reader, &event));
         const yaml_event_type_t type = event.type;
-        if (type != YAML_STREAM_START_EVENT && type != YAML_DOCUMENT_START_EVENT && type != YAML_STREAM_END_EVENT)
+        if (type != YAML_STREAM_START_EVENT && type != YAML_DOCUMENT_START_EVENT &&
+            type != YAML_STREAM_END_EVENT)
             status = read_node(reader, root, &event, 0);
         yaml_event_delete(&event);
         if (status != LRC_STATUS_OK || type == YAML_STREAM_END_EVENT)
@@ -185,8 +190,8 @@ static enum lrc_status read_stream(struct reader *reader, struct lrc_node **root
     }
 }
 
-enum lrc_status lrc_yaml_tree_read(struct lrc_node **root, int *line, struct lrc_pool *pool, const char *bytes, size_t n,
-                                   struct lrc_error *err)
+enum lrc_status lrc_yaml_tree_read(struct lrc_node **root, int *line, struct lrc_pool *pool,
+                                   const char *bytes, size_t n, struct lrc_error *err)
 {
     struct reader reader = { .pool = pool, .bytes = bytes, .n_bytes = n, .line = line, .err = err };
     *root = NULL;

@@ -1,4 +1,5 @@
-/* A YAML text as a tree of nodes with line numbers. Plain settings only: one document, no anchors, aliases or tags. */
+/* A YAML text as a tree of nodes with line numbers. Plain settings only: one document, no anchors, aliases or
+ * tags. */
 #ifndef LRC_CONFIG_YAML_TREE_H
 #define LRC_CONFIG_YAML_TREE_H
 
@@ -11,7 +12,8 @@ enum { LRC_YAML_BYTES_MAX = 1 << 20, LRC_YAML_NODES_MAX = 20000, LRC_YAML_DEPTH_
 struct lrc_pool {
     struct lrc_pool_block *newest;
 };
-void *lrc_pool_take(struct lrc_pool *pool, size_t size_bytes) LRC_MUST_CHECK; /* zeroed; NULL when out of memory */
+/* Zeroed; NULL when out of memory. */
+void *lrc_pool_take(struct lrc_pool *pool, size_t size_bytes) LRC_MUST_CHECK;
 char *lrc_pool_copy(struct lrc_pool *pool, const char *text, size_t n) LRC_MUST_CHECK; /* NUL-terminated */
 void  lrc_pool_release(struct lrc_pool *pool);
 
@@ -31,7 +33,7 @@ struct lrc_node {
  *
  * errors:    CONFIG, a sentence without file and line; NOMEM.
  * ownership: nodes and their texts live in pool. */
-enum lrc_status lrc_yaml_tree_read(struct lrc_node **root, int *line, struct lrc_pool *pool, const char *bytes, size_t n,
-                                   struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_yaml_tree_read(struct lrc_node **root, int *line, struct lrc_pool *pool,
+                                   const char *bytes, size_t n, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

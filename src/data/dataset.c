@@ -184,7 +184,7 @@ static enum lrc_row_fate judge(const struct lrc_encoded *encoded, const struct l
     *n_trained = 0;
     for (int64_t i = 1; i < n; i++) /* the first token is nobody's target */
         *n_trained += encoded->trained.data[i] != 0;
-    return *n_trained == 0 ? LRC_ROW_NO_TARGET : fate;
+    return *n_trained == 0 && !options->keep_untrained ? LRC_ROW_NO_TARGET : fate;
 }
 
 /* A mistake in one row is a problem, and reading goes on; a mistake in the tokenizer or the machine would be

@@ -51,6 +51,7 @@ struct lrc_dataset_options {
     enum lrc_excess             excess;
     double                      max_lost_rows_fraction; /* 1: never an error; rows dropped or truncated count as lost */
     int                         train_on_inputs;
+    int                         keep_untrained; /* rows without a trained token are kept: scoring wants every row */
     int64_t                     vocab_size;
 };
 

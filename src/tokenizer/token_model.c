@@ -57,12 +57,17 @@ void lrc_token_model_index_bytes(struct lrc_token_model *model)
     }
 }
 
-void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n, int fused)
+int lrc_token_model_has_bytes(const struct lrc_token_model *model, const char *text, size_t n)
 {
     int all = model->byte_fallback;
     for (size_t i = 0; i < n && all; i++)
         all = model->byte_ids[(unsigned char)text[i]] >= 0;
-    if (all) {
+    return all;
+}
+
+void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n, int fused)
+{
+    if (lrc_token_model_has_bytes(model, text, n)) {
         for (size_t i = 0; i < n; i++)
             lrc_ids_append(ids, model->byte_ids[(unsigned char)text[i]]);
         return;

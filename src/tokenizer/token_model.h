@@ -51,6 +51,9 @@ enum lrc_status lrc_token_model_read(struct lrc_token_model **model, const json_
 /* Fill byte_ids from the vocabulary. */
 void lrc_token_model_index_bytes(struct lrc_token_model *model);
 
+/* Whether byte_fallback can write text. */
+int lrc_token_model_has_bytes(const struct lrc_token_model *model, const char *text, size_t n);
+
 /* An unknown character: its bytes, else unk, else nothing. fused: the id before is an unk of this run of text. */
 void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n, int fused);
 

@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lrc_error    err;
     char                path[64], override[256] = "lora_rank_pattern=";
     const char *const   overrides[] = { override };
-    const size_t        used = strlen(override), n = size < sizeof override - used - 1 ? size : sizeof override - used - 1;
+    const size_t used = strlen(override),
+                 n = size < sizeof override - used - 1 ? size : sizeof override - used - 1;
     const int           file = memfd_create("config", 0);
     if (file < 0 || (size > 0 && write(file, data, size) != (ssize_t)size))
         abort();

@@ -154,9 +154,10 @@ void lrc_cases_expect_near(const struct lrc_backend *backend, const char *what, 
     if (worst < 0)
         return;
     const double value = lrc_cases_get(got, worst);
-    cr_expect(0, "%s: %s: %lld of %lld elements off; element %lld: want %.9g, got %.9g (off by %.3g, allowed %.3g)",
-              backend->name, what, (long long)n_bad, (long long)n, (long long)worst, want[worst], value,
-              fabs(value - want[worst]), tolerance.relative * fabs(want[worst]) + tolerance.absolute);
+    cr_expect(
+        0, "%s: %s: %lld of %lld elements off; element %lld: want %.9g, got %.9g (off by %.3g, allowed %.3g)",
+        backend->name, what, (long long)n_bad, (long long)n, (long long)worst, want[worst], value,
+        fabs(value - want[worst]), tolerance.relative * fabs(want[worst]) + tolerance.absolute);
 }
 
 void lrc_cases_expect_close(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
@@ -187,15 +188,16 @@ void lrc_cases_expect_status(const struct lrc_backend *backend, const char *what
         cr_expect(err->message[0] != '\0', "%s: %s: refused without a sentence", backend->name, what);
 }
 
-static void expect_slope(const struct lrc_backend *backend, const char *what, int64_t i, double got, double want,
-                         double tolerance)
+static void expect_slope(const struct lrc_backend *backend, const char *what, int64_t i, double got,
+                         double want, double tolerance)
 {
-    cr_expect(fabs(got - want) <= tolerance, "%s: %s: d_[%lld]: finite difference %.9g, got %.9g (allowed %.3g)",
-              backend->name, what, (long long)i, want, got, tolerance);
+    cr_expect(fabs(got - want) <= tolerance,
+              "%s: %s: d_[%lld]: finite difference %.9g, got %.9g (allowed %.3g)", backend->name, what,
+              (long long)i, want, got, tolerance);
 }
 
-void lrc_cases_expect_gradient(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
-                               double *x, const struct lrc_cases_scalar *scalar)
+void lrc_cases_expect_gradient(const struct lrc_backend *backend, const char *what,
+                               const struct lrc_tensor *got, double *x, const struct lrc_cases_scalar *scalar)
 {
     const int64_t n = lrc_tensor_elems(got);
     for (int64_t i = 0; i < n; i++) {
@@ -210,8 +212,9 @@ void lrc_cases_expect_gradient(const struct lrc_backend *backend, const char *wh
     }
 }
 
-void lrc_cases_expect_op_gradient(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
-                                  struct lrc_tensor *x, const struct lrc_cases_scalar *scalar)
+void lrc_cases_expect_op_gradient(const struct lrc_backend *backend, const char *what,
+                                  const struct lrc_tensor *got, struct lrc_tensor *x,
+                                  const struct lrc_cases_scalar *scalar)
 {
     const int64_t n = lrc_tensor_elems(got);
     for (int64_t i = 0; i < n; i++) {
@@ -233,8 +236,9 @@ void lrc_cases_threads(int n_threads)
 
 enum { OUTPUTS_MAX = 4 };
 
-void lrc_cases_expect_repeatable(const struct lrc_backend *backend, const char *what, void (*run)(void *context),
-                                 void *context, const struct lrc_tensor *const *outputs)
+void lrc_cases_expect_repeatable(const struct lrc_backend *backend, const char *what,
+                                 void (*run)(void *context), void              *context,
+                                 const struct lrc_tensor *const *outputs)
 {
     struct lrc_tensor first[OUTPUTS_MAX];
     int               n = 0;

@@ -15,7 +15,8 @@ static void expect_only(const char *text, const char *sentence)
     struct test_config test;
     test_config_load(&test, text, NULL);
     cr_expect_eq(test.status, LRC_STATUS_CONFIG);
-    cr_expect(test_config_has_problem(&test, sentence), "want '%s', got:\n%s", sentence, lrc_buf_text(&test.problems.text));
+    cr_expect(test_config_has_problem(&test, sentence), "want '%s', got:\n%s", sentence,
+              lrc_buf_text(&test.problems.text));
     cr_expect_eq(test.problems.count, 1, "%s", lrc_buf_text(&test.problems.text));
     test_config_release(&test);
 }
@@ -35,7 +36,8 @@ Test(config_hostile, yaml_beyond_plain_settings_is_refused_in_one_sentence)
 
 Test(config_hostile, broken_yaml_names_its_line)
 {
-    expect_only("a: 1\nb: [1\n", "c.yaml:3: want YAML, got a mistake: did not find expected ',' or ']', while parsing a flow sequence");
+    expect_only("a: 1\nb: [1\n", "c.yaml:3: want YAML, got a mistake: did not find expected ',' or ']', "
+                                 "while parsing a flow sequence");
     expect_only("a: 1\nb: \xff\n", "c.yaml:2: want YAML, got a mistake: invalid leading UTF-8 octet");
 }
 
@@ -86,7 +88,7 @@ Test(config_hostile, every_allocation_may_fail_fault)
 {
     const struct lrc_allocator usual = lrc_allocator;
     const char                *path = "/tmp/lorica_config_fault.yaml";
-    const char                *text = LRC_TEST_CONFIG_MINIMAL "target_modules: [a, b]\nrank_pattern: {q: 1}\n";
+    const char *text = LRC_TEST_CONFIG_MINIMAL "target_modules: [a, b]\nrank_pattern: {q: 1}\n";
     struct lrc_error           err;
     int64_t                    n;
     cr_assert_eq(lrc_file_write(path, text, strlen(text), &err), LRC_STATUS_OK);

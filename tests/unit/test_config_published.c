@@ -20,7 +20,8 @@ static int64_t load_all(const char *dir)
         } else if (n > 5 && strcmp(names[i] + n - 5, ".yaml") == 0) {
             struct lrc_config   config = { 0 };
             struct lrc_problems problems = { 0 };
-            cr_expect_eq(lrc_config_load(&config, path, NULL, 0, &problems, &err), LRC_STATUS_OK, "%s", lrc_buf_text(&problems.text));
+            cr_expect_eq(lrc_config_load(&config, path, NULL, 0, &problems, &err), LRC_STATUS_OK, "%s",
+                         lrc_buf_text(&problems.text));
             lrc_config_release(&config);
             lrc_problems_release(&problems);
             n_loaded++;

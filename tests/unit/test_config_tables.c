@@ -10,7 +10,8 @@
 static int has_choice(const struct lrc_key *key, const char *name)
 {
     size_t n = 0;
-    for (const char *part = lrc_config__part(key->choices, NULL, &n); part; part = lrc_config__part(key->choices, part, &n)) {
+    for (const char *part = lrc_config__part(key->choices, NULL, &n); part;
+         part = lrc_config__part(key->choices, part, &n)) {
         if (strlen(name) == n && strncmp(part, name, n) == 0)
             return 1;
     }
@@ -21,7 +22,8 @@ static int n_choices(const struct lrc_key *key)
 {
     size_t n = 0;
     int    count = 0;
-    for (const char *part = lrc_config__part(key->choices, NULL, &n); part; part = lrc_config__part(key->choices, part, &n))
+    for (const char *part = lrc_config__part(key->choices, NULL, &n); part;
+         part = lrc_config__part(key->choices, part, &n))
         count += *part != '(';
     return count;
 }
@@ -52,7 +54,8 @@ Test(config_tables, no_name_or_alias_is_given_twice_in_the_schema)
         if (key->kind == LRC_KIND_GROUP)
             continue;
         cr_expect_eq(lrc_config__find(key->name), i, "%s", key->name);
-        for (const char *part = lrc_config__part(key->aliases, NULL, &n); part; part = lrc_config__part(key->aliases, part, &n)) {
+        for (const char *part = lrc_config__part(key->aliases, NULL, &n); part;
+             part = lrc_config__part(key->aliases, part, &n)) {
             char alias[64];
             (void)snprintf(alias, sizeof alias, "%.*s", (int)n, part);
             cr_expect_eq(lrc_config__find(alias), i, "%s", alias);

@@ -12,10 +12,12 @@ static void write_keys(const struct lrc_cli *cli, struct lrc_buf *text)
     lrc_config_write_keys(text);
 }
 
-static enum lrc_status write_resolved(const struct lrc_cli *cli, struct lrc_buf *text, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status write_resolved(const struct lrc_cli *cli, struct lrc_buf *text,
+                                      struct lrc_problems *problems, struct lrc_error *err)
 {
     struct lrc_config config = { 0 };
-    LRC_TRY(lrc_config_load(&config, cli->arguments[0], cli->arguments + 1, cli->n_arguments - 1, problems, err));
+    LRC_TRY(
+        lrc_config_load(&config, cli->arguments[0], cli->arguments + 1, cli->n_arguments - 1, problems, err));
     if (lrc_cli_has(cli, "json")) {
         lrc_config_write_json(&config, text);
         lrc_buf_putc(text, '\n');
@@ -45,7 +47,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 const struct lrc_command lrc_command_config = {
     .name = "config",
     .arguments = "[CONFIG [key=value ...]]",
-    .summary = "every key with its default, range and help; with CONFIG, the resolved settings and where each came from",
+    .summary = "every key with its default, range and help; with CONFIG, the resolved settings and where "
+               "each came from",
     .arguments_min = 0,
     .arguments_max = -1,
     .common = LRC_COMMON_NONE,

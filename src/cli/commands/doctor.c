@@ -1,6 +1,7 @@
 /* What this machine has and what would be used. Facts are gathered once and shown as text or JSON. */
 #include "backend.h"
 #include "base/json.h"
+#include "base/machine.h"
 #include "cli/command.h"
 
 #include <dnnl.h>
@@ -91,20 +92,19 @@ static void find_isa(struct facts *facts)
 
 static void find_memory(struct facts *facts)
 {
-    char      value[TEXT_MAX];
-    long long kib;
     facts->page_bytes = sysconf(_SC_PAGESIZE);
     facts->memory_bytes = (int64_t)sysconf(_SC_PHYS_PAGES) * facts->page_bytes;
-    facts->available_bytes = (int64_t)sysconf(_SC_AVPHYS_PAGES) * facts->page_bytes;
-    if (read_proc(value, "/proc/meminfo", "MemAvailable") && sscanf(value, "%lld", &kib) == 1)
-        facts->available_bytes = (int64_t)kib * 1024;
+    facts->available_bytes = lrc_machine_available_bytes();
+    if (facts->available_bytes < 0)
+        facts->available_bytes = (int64_t)sysconf(_SC_AVPHYS_PAGES) * facts->page_bytes;
 }
 
 static void find_libraries(struct facts *facts)
 {
     const dnnl_version_t *onednn = dnnl_version();
     unsigned              major = 0, minor = 0, patch = 0;
-    (void)snprintf(facts->onednn, sizeof facts->onednn, "%d.%d.%d", onednn->major, onednn->minor, onednn->patch);
+    (void)snprintf(facts->onednn, sizeof facts->onednn, "%d.%d.%d", onednn->major, onednn->minor,
+                   onednn->patch);
     if (H5get_libversion(&major, &minor, &patch) >= 0)
         (void)snprintf(facts->hdf5, sizeof facts->hdf5, "%u.%u.%u", major, minor, patch);
     if (pcre2_config(PCRE2_CONFIG_VERSION, NULL) < (int)sizeof facts->pcre2)
@@ -117,7 +117,8 @@ static void find_facts(struct facts *facts)
     cpu_set_t      usable;
     *facts = (struct facts){ 0 };
     if (uname(&system) == 0)
-        (void)snprintf(facts->system, sizeof facts->system, "%.40s %.60s %.40s", system.sysname, system.release, system.machine);
+        (void)snprintf(facts->system, sizeof facts->system, "%.40s %.60s %.40s", system.sysname,
+                       system.release, system.machine);
     if (!read_proc(facts->cpu, "/proc/cpuinfo", "model name"))
         (void)snprintf(facts->cpu, sizeof facts->cpu, "unknown");
     facts->n_cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -138,13 +139,16 @@ static void print_text(const struct facts *facts)
     for (int i = 0; i < facts->n_isa; i++)
         lrc_cli_print(" %s", facts->isa[i]);
     lrc_cli_print("%s\n", facts->n_isa ? "" : " none known");
-    lrc_cli_print("computes on  %s, bf16 auto means %s\n", lrc_backend_cpu()->name, lrc_backend_cpu_has_bf16() ? "true" : "false");
-    lrc_cli_print("memory       %.1f GiB, %.1f GiB available\n", (double)facts->memory_bytes / gib, (double)facts->available_bytes / gib);
+    lrc_cli_print("computes on  %s, bf16 auto means %s\n", lrc_backend_cpu()->name,
+                  lrc_backend_cpu_has_bf16() ? "true" : "false");
+    lrc_cli_print("memory       %.1f GiB, %.1f GiB available\n", (double)facts->memory_bytes / gib,
+                  (double)facts->available_bytes / gib);
     lrc_cli_print("page size    %lld bytes\n", (long long)facts->page_bytes);
     lrc_cli_print("gpu          none: this build has no CUDA backend\n");
-    lrc_cli_print("libraries    oneDNN %s, HDF5 %s, libyaml %s, jansson %s, PCRE2 %s, OpenSSL %s, utf8proc %s\n", facts->onednn,
-                  facts->hdf5, yaml_get_version_string(), jansson_version_str(), facts->pcre2, OpenSSL_version(OPENSSL_VERSION_STRING),
-                  utf8proc_version());
+    lrc_cli_print(
+        "libraries    oneDNN %s, HDF5 %s, libyaml %s, jansson %s, PCRE2 %s, OpenSSL %s, utf8proc %s\n",
+        facts->onednn, facts->hdf5, yaml_get_version_string(), jansson_version_str(), facts->pcre2,
+        OpenSSL_version(OPENSSL_VERSION_STRING), utf8proc_version());
 }
 
 static void put_member(struct lrc_buf *text, const char *name, const char *value)
@@ -158,14 +162,17 @@ static void write_json(const struct facts *facts, struct lrc_buf *text)
     lrc_buf_printf(text, "{\"version\": \"%s\"", LRC_VERSION);
     put_member(text, "system", facts->system);
     put_member(text, "cpu", facts->cpu);
-    lrc_buf_printf(text, ", \"cores\": %ld, \"usable_cores\": %ld, \"instruction_sets\": [", facts->n_cores, facts->n_usable);
+    lrc_buf_printf(text, ", \"cores\": %ld, \"usable_cores\": %ld, \"instruction_sets\": [", facts->n_cores,
+                   facts->n_usable);
     for (int i = 0; i < facts->n_isa; i++)
         lrc_buf_printf(text, "%s\"%s\"", i ? ", " : "", facts->isa[i]);
-    lrc_buf_printf(text, "], \"memory_bytes\": %lld, \"available_bytes\": %lld, \"page_bytes\": %lld", (long long)facts->memory_bytes,
-                   (long long)facts->available_bytes, (long long)facts->page_bytes);
+    lrc_buf_printf(text, "], \"memory_bytes\": %lld, \"available_bytes\": %lld, \"page_bytes\": %lld",
+                   (long long)facts->memory_bytes, (long long)facts->available_bytes,
+                   (long long)facts->page_bytes);
     put_member(text, "backend", lrc_backend_cpu()->name);
     lrc_buf_printf(text, ", \"bf16\": %s", lrc_backend_cpu_has_bf16() ? "true" : "false");
-    lrc_buf_puts(text, ", \"gpu\": null, \"device\": \"cpu\", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");
+    lrc_buf_puts(text,
+                 ", \"gpu\": null, \"device\": \"cpu\", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");
     put_member(text, "oneDNN", facts->onednn);
     put_member(text, "HDF5", facts->hdf5);
     put_member(text, "libyaml", yaml_get_version_string());

@@ -195,27 +195,60 @@ static int32_t decorated(const struct bpe *bpe, const char *text, size_t n, int 
     return lrc_vocab_find(symbols_of(bpe), spelled, at + n_suffix);
 }
 
-/* Characters of text to symbols; an unknown one becomes its bytes where the model has them. Returns how many. */
+struct reading {
+    struct symbol *symbols;
+    int32_t        n;
+    int            after_unknown;
+};
+
+static void add_symbol(struct reading *reading, int32_t id, size_t start, size_t n)
+{
+    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start, (uint32_t)n };
+    reading->n++;
+}
+
+/* Models with merges see an unknown character as its bytes, as unk, or not at all: what stands beside it then meets. Models with
+ * scores keep it apart until the ids are written. */
+static void add_unknown(const struct bpe *bpe, struct reading *reading, const char *text, size_t start, size_t n)
+{
+    const struct lrc_token_model *model = &bpe->base;
+    if (bpe->own_symbols) {
+        add_symbol(reading, NO_SYMBOL, start, n);
+    } else if (lrc_token_model_has_bytes(model, text + start, n)) {
+        for (size_t i = 0; i < n; i++)
+            add_symbol(reading, model->byte_ids[(unsigned char)text[start + i]], start + i, 1);
+    } else if (model->unk_id >= 0) {
+        if (!(reading->after_unknown && model->fuse_unk))
+            add_symbol(reading, model->unk_id, start, n);
+        reading->after_unknown = 1;
+    }
+}
+
+static int32_t symbol_of(const struct bpe *bpe, const char *text, size_t n, int32_t cp)
+{
+    return cp < EARLY_CHARS ? bpe->early[cp] : lrc_vocab_find(symbols_of(bpe), text, n);
+}
+
+/* Characters of text to symbols. Returns how many: never more than n. */
 static int32_t read_symbols(const struct bpe *bpe, struct symbol *symbols, const char *text, size_t n)
 {
-    const int plain = bpe->prefix.len == 0 && bpe->suffix.len == 0;
-    int32_t   count = 0;
+    const int      plain = bpe->prefix.len == 0 && bpe->suffix.len == 0;
+    struct reading reading = { .symbols = symbols };
     for (size_t at = 0; at < n;) {
-        int32_t      cp;
-        const size_t step = lrc_utf8_step(&cp, text + at, n - at);
-        int32_t      id;
-        if (!plain)
-            id = decorated(bpe, text + at, step, at == 0, at + step == n);
-        else if (cp < EARLY_CHARS)
-            id = bpe->early[cp];
-        else
-            id = lrc_vocab_find(symbols_of(bpe), text + at, step);
-        symbols[count] = (struct symbol){ id, count - 1, count + 1, (uint32_t)at, (uint32_t)step };
-        count++;
+        int32_t       cp;
+        const size_t  step = lrc_utf8_step(&cp, text + at, n - at);
+        const int32_t id = plain ? symbol_of(bpe, text + at, step, cp) : decorated(bpe, text + at, step, at == 0, at + step == n);
+        if (id >= 0) {
+            add_symbol(&reading, id, at, step);
+            reading.after_unknown = 0;
+        } else {
+            add_unknown(bpe, &reading, text, at, step);
+        }
         at += step;
     }
-    symbols[count - 1].next = -1;
-    return count;
+    if (reading.n > 0)
+        symbols[reading.n - 1].next = -1;
+    return reading.n;
 }
 
 static void write_ids(const struct bpe *bpe, struct lrc_ids *ids, const struct symbol *symbols, const char *text)
@@ -251,6 +284,8 @@ static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_id
     if (!symbols || !heap.items)
         return lrc_fail_nomem(err, "symbols of a text");
     const int32_t count = read_symbols(bpe, symbols, text, n);
+    if (count == 0)
+        return LRC_STATUS_OK;
     merge_all(bpe, symbols, count, &heap);
     write_ids(bpe, ids, symbols, text);
     return LRC_STATUS_OK;
