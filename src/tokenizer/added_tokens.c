@@ -5,8 +5,8 @@
 #include "tokenizer/unicode.h"
 #include <stdlib.h>
 
-enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char *content, size_t n, struct lrc_added_token token,
-                                     struct lrc_error *err)
+enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char *content, size_t n,
+                                     struct lrc_added_token token, struct lrc_error *err)
 {
     if (n == 0 || lrc_vocab_find(&added->vocab, content, n) >= 0)
         return LRC_STATUS_OK;
@@ -23,8 +23,8 @@ enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char 
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json_t *json, int64_t id, const struct lrc_vocab *model,
-                                      const char *name, struct lrc_error *err)
+enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json_t *json, int64_t id,
+                                      const struct lrc_vocab *model, const char *name, struct lrc_error *err)
 {
     struct lrc_added_token token = { 0 };
     const json_t          *content = json_object_get(json, "content");
@@ -36,7 +36,8 @@ enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json
     const size_t  n = json_string_length(content);
     const int32_t known = lrc_vocab_find(model, text, n);
     if (known < 0 && (id < 0 || id >= LRC_VOCAB_IDS_MAX || lrc_vocab_piece(model, id, NULL)))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'added_tokens': '%.60s': want a free id below %d, got %lld", name, text,
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'added_tokens': '%.60s': want a free id below %d, got %lld", name, text,
                         LRC_VOCAB_IDS_MAX, (long long)id);
     token.id = known >= 0 ? known : (int32_t)id;
     LRC_TRY(lrc_json_get_bool(&token.special, json, "special", name, err));
@@ -48,8 +49,9 @@ enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json
     return lrc_added_tokens_add(added, text, n, token, err);
 }
 
-static enum lrc_status index_one(struct lrc_added_tokens *added, int32_t i, const struct lrc_normalizer *normalizer,
-                                 struct lrc_matcher *matcher, struct lrc_error *err)
+static enum lrc_status index_one(struct lrc_added_tokens *added, int32_t i,
+                                 const struct lrc_normalizer *normalizer, struct lrc_matcher *matcher,
+                                 struct lrc_error *err)
 {
     struct lrc_buf  normal = { 0 };
     size_t          n;
@@ -70,12 +72,13 @@ static enum lrc_status index_one(struct lrc_added_tokens *added, int32_t i, cons
 
 static int by_id(const void *a, const void *b)
 {
-    const int32_t left = ((const struct lrc_added_token *)a)->id, right = ((const struct lrc_added_token *)b)->id;
+    const int32_t left = ((const struct lrc_added_token *)a)->id,
+                  right = ((const struct lrc_added_token *)b)->id;
     return (left > right) - (left < right);
 }
 
-enum lrc_status lrc_added_tokens_index(struct lrc_added_tokens *added, const struct lrc_normalizer *normalizer,
-                                       struct lrc_error *err)
+enum lrc_status lrc_added_tokens_index(struct lrc_added_tokens     *added,
+                                       const struct lrc_normalizer *normalizer, struct lrc_error *err)
 {
     struct lrc_matcher matcher = { 0 };
     enum lrc_status    status = LRC_STATUS_OK;
