@@ -109,6 +109,9 @@ static int parse_option(struct lrc_cli *cli, char **words, int n_words, int i, s
         push_option(cli, option->name, "");
     } else if (i + 1 < n_words && strncmp(words[i + 1], "--", 2) != 0) {
         push_option(cli, option->name, words[++i]);
+    } else if (i + 1 < n_words) {
+        lrc_problems_add(problems, "--%s: want %s, got '%.80s' (--%s=... takes a value with dashes)", option->name,
+                         option->argument, words[i + 1], option->name);
     } else {
         lrc_problems_add(problems, "--%s: want %s, got nothing", option->name, option->argument);
     }
