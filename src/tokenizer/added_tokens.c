@@ -49,32 +49,45 @@ enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json
     return lrc_added_tokens_add(added, text, n, token, err);
 }
 
+const char *lrc_added_tokens_text(const struct lrc_added_tokens *added, const struct lrc_added_token *token,
+                                  size_t *n)
+{
+    *n = token->n_text;
+    return lrc_buf_text(&added->texts) + token->text_offset;
+}
+
 static enum lrc_status index_one(struct lrc_added_tokens *added, int32_t i,
                                  const struct lrc_normalizer *normalizer, struct lrc_matcher *matcher,
                                  struct lrc_error *err)
 {
-    struct lrc_buf  normal = { 0 };
-    size_t          n;
-    const char     *content = lrc_vocab_piece(&added->vocab, added->tokens[i].id, &n);
-    enum lrc_status status;
+    struct lrc_added_token *token = &added->tokens[i];
+    struct lrc_buf          text = { 0 };
+    struct lrc_trie        *trie = token->normalized ? &added->normalized : &added->raw;
+    size_t                  n;
+    const char             *content = lrc_vocab_piece(&added->vocab, token->id, &n);
+    enum lrc_status         status = LRC_STATUS_OK;
 
-    if (!added->tokens[i].normalized)
-        return lrc_trie_add(&added->raw, content, n, i, err);
-    if (added->tokens[i].verbatim)
-        return lrc_trie_add(&added->normalized, content, n, i, err);
-    lrc_buf_append(&normal, content, n);
-    status = lrc_normalizer_apply(normalizer, &normal, LRC_AT_START, matcher, err);
+    lrc_buf_append(&text, content, n);
+    if (token->normalized && !token->verbatim)
+        status = lrc_normalizer_apply(normalizer, &text, LRC_AT_START, matcher, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_trie_add(&added->normalized, lrc_buf_text(&normal), normal.len, i, err);
-    lrc_buf_release(&normal);
+        status = lrc_buf_check(&text, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_trie_add(trie, lrc_buf_text(&text), text.len, i, err);
+    if (status == LRC_STATUS_OK) {
+        token->text_offset = added->texts.len;
+        token->n_text = text.len;
+        lrc_buf_append(&added->texts, lrc_buf_text(&text), text.len);
+        status = lrc_buf_check(&added->texts, err);
+    }
+    lrc_buf_release(&text);
     return status;
 }
 
 static int by_id(const void *a, const void *b)
 {
-    const int32_t left = ((const struct lrc_added_token *)a)->id,
-                  right = ((const struct lrc_added_token *)b)->id;
-    return (left > right) - (left < right);
+    const struct lrc_added_token *left = a, *right = b;
+    return (left->id > right->id) - (left->id < right->id);
 }
 
 enum lrc_status lrc_added_tokens_index(struct lrc_added_tokens     *added,
@@ -94,6 +107,7 @@ void lrc_added_tokens_release(struct lrc_added_tokens *added)
 {
     lrc_free(added->tokens);
     lrc_vocab_release(&added->vocab);
+    lrc_buf_release(&added->texts);
     lrc_trie_release(&added->raw);
     lrc_trie_release(&added->normalized);
     *added = (struct lrc_added_tokens){ 0 };

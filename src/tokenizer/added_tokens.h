@@ -3,6 +3,7 @@
 #ifndef LRC_TOKENIZER_ADDED_TOKENS_H
 #define LRC_TOKENIZER_ADDED_TOKENS_H
 
+#include "base/buf.h"
 #include "base/json.h"
 #include "base/status.h"
 #include "tokenizer/trie.h"
@@ -17,18 +18,23 @@ struct lrc_added_token {
     int     single_word;    /* only where no word character touches it */
     int     lstrip, rstrip; /* takes the white space beside it */
     int     normalized;     /* its normalized content is sought in the normalized text */
-    int verbatim; /* with normalized: its content is sought as it stands (SentencePiece's user-defined pieces)
-                   */
-    int special;  /* left out by LRC_SKIP_SPECIAL */
+    int     verbatim; /* with normalized: sought as it stands (SentencePiece's user-defined pieces) */
+    int     special;  /* left out by LRC_SKIP_SPECIAL */
+    size_t  text_offset, n_text; /* in texts */
 };
 
 struct lrc_added_tokens {
     struct lrc_added_token *tokens;
     int64_t                 n, cap;
     struct lrc_vocab        vocab; /* their contents and ids */
+    struct lrc_buf          texts; /* what the decoder gets: normalized content where that is what is sought */
     struct lrc_trie         raw;   /* values: index into tokens */
     struct lrc_trie         normalized;
 };
+
+/* What the decoder sees of a token, as in tokenizers 0.23 (0.19 still gave the content as written). */
+const char *lrc_added_tokens_text(const struct lrc_added_tokens *added, const struct lrc_added_token *token,
+                                  size_t *n);
 
 /* Add a token; one whose content is there already is left as it was. errors: FORMAT (id taken), NOMEM. */
 enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char *content, size_t n,

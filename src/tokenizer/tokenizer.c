@@ -156,10 +156,12 @@ enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, stru
 
 /* ---- ids to text ---- */
 
-static const char *piece_of(const struct lrc_tokenizer *tokenizer, int32_t id, size_t *n)
+/* What the decoder gets for an id; NULL: not there. */
+static const char *text_of(const struct lrc_tokenizer *tokenizer, int32_t id, size_t *n)
 {
-    const char *piece = lrc_vocab_piece(&tokenizer->added.vocab, id, n);
-    return piece ? piece : lrc_vocab_piece(&tokenizer->model->vocab, id, n);
+    const struct lrc_added_token *token = lrc_added_tokens_find(&tokenizer->added, id);
+    return token ? lrc_added_tokens_text(&tokenizer->added, token, n)
+                 : lrc_vocab_piece(&tokenizer->model->vocab, id, n);
 }
 
 enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, struct lrc_buf *text,
@@ -170,7 +172,7 @@ enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, stru
     enum lrc_status   status = LRC_STATUS_OK;
     for (int64_t i = 0; i < n_ids; i++) {
         size_t      n;
-        const char *piece = piece_of(tokenizer, ids[i], &n);
+        const char *piece = text_of(tokenizer, ids[i], &n);
         if (!piece) {
             status = lrc_fail(err, LRC_STATUS_DATA,
                               "token %lld: want an id of the vocabulary (0 to %lld), got %d", (long long)i,
@@ -197,7 +199,8 @@ int64_t lrc_tokenizer_n_ids(const struct lrc_tokenizer *tokenizer)
 
 const char *lrc_tokenizer_piece(const struct lrc_tokenizer *tokenizer, int32_t id)
 {
-    return piece_of(tokenizer, id, NULL);
+    const char *piece = lrc_vocab_piece(&tokenizer->added.vocab, id, NULL);
+    return piece ? piece : lrc_vocab_piece(&tokenizer->model->vocab, id, NULL);
 }
 
 int32_t lrc_tokenizer_find(const struct lrc_tokenizer *tokenizer, const char *piece, size_t n)

@@ -128,6 +128,9 @@ static enum lrc_status set_ends(struct lrc_tokenizer *tokenizer, const json_t *c
         return LRC_STATUS_OK;
     LRC_TRY(lrc_json_get_bool(&add_bos, config, "add_bos_token", name, err));
     LRC_TRY(lrc_json_get_bool(&add_eos, config, "add_eos_token", name, err));
+    if (!tokenizer->adds_ends && ((add_bos && lrc_tokenizer_role_id(tokenizer, LRC_TOKEN_BOS) < 0) ||
+                                  (add_eos && lrc_tokenizer_role_id(tokenizer, LRC_TOKEN_EOS) < 0)))
+        return LRC_STATUS_OK; /* asked for, but unnamed: what tokenizer.json says stands */
     LRC_TRY(set_end(&tokenizer->post_processor.before, tokenizer, LRC_TOKEN_BOS, add_bos, err));
     return set_end(&tokenizer->post_processor.after, tokenizer, LRC_TOKEN_EOS, add_eos, err);
 }
