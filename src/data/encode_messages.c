@@ -10,11 +10,11 @@ struct talk {
     const json_t                  *messages, *tools;
     struct lrc_buf                 full;         /* the whole conversation's text */
     struct lrc_buf                 pieces;       /* struct lrc_piece, one after another */
-    struct lrc_buf                 before, upto; /* a turn's text borders: before its content, up to its end */
+    struct lrc_buf before, upto; /* a turn's text borders: before its content, up to its end */
 };
 
-static enum lrc_status render(struct lrc_buf *text, struct lrc_buf *generation, const struct talk *talk, const json_t *messages,
-                              enum lrc_prompt prompt, struct lrc_error *err)
+static enum lrc_status render(struct lrc_buf *text, struct lrc_buf *generation, const struct talk *talk,
+                              const json_t *messages, enum lrc_prompt prompt, struct lrc_error *err)
 {
     const struct lrc_tokenizer     *tokenizer = talk->context->tokenizer;
     const struct lrc_template_input input = {
@@ -54,7 +54,8 @@ static int is_assistant(const json_t *message)
 static int is_trained(const json_t *message)
 {
     const json_t *train = json_object_get(message, "train"), *weight = json_object_get(message, "weight");
-    return is_assistant(message) && !json_is_false(train) && !(json_is_number(weight) && json_number_value(weight) == 0);
+    return is_assistant(message) && !json_is_false(train) &&
+           !(json_is_number(weight) && json_number_value(weight) == 0);
 }
 
 /* Bytes at which two texts part; the shorter length when one opens the other. */
@@ -79,9 +80,10 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Where the trained part of full[begin, end) ends: behind its last special token when only blanks follow it, so that the newline
- * after an end of turn is not trained: generation has stopped by then. */
-static enum lrc_status find_turn_end(size_t *turn_end, const struct talk *talk, size_t begin, size_t end, struct lrc_error *err)
+/* Where the trained part of full[begin, end) ends: behind its last special token when only blanks follow it,
+ * so that the newline after an end of turn is not trained: generation has stopped by then. */
+static enum lrc_status find_turn_end(size_t *turn_end, const struct talk *talk, size_t begin, size_t end,
+                                     struct lrc_error *err)
 {
     const struct lrc_tokenizer *tokenizer = talk->context->tokenizer;
     const char                 *text = talk->full.data + begin;
@@ -113,7 +115,8 @@ static enum lrc_status skip_turn_end(size_t *end, const struct talk *talk, size_
     *end = at;
     while (text < stop && is_blank(*text))
         text++;
-    const enum lrc_status status = lrc_tokenizer_encode(tokenizer, &ids, text, (size_t)(stop - text), LRC_SPECIAL_NONE, err);
+    const enum lrc_status status =
+        lrc_tokenizer_encode(tokenizer, &ids, text, (size_t)(stop - text), LRC_SPECIAL_NONE, err);
     if (status == LRC_STATUS_OK && ids.len > 0 && lrc_tokenizer_is_special(tokenizer, ids.data[0])) {
         const char  *piece = lrc_tokenizer_piece(tokenizer, ids.data[0]);
         const size_t n_piece = strlen(piece);
@@ -129,7 +132,8 @@ static json_t *replace_content(const json_t *messages, size_t turn, const char *
 {
     json_t *copy = json_copy((json_t *)messages);
     json_t *message = copy ? json_copy(json_array_get(copy, turn)) : NULL;
-    if (message && json_object_set_new(message, "content", json_string(content)) == 0 && json_array_set(copy, turn, message) == 0) {
+    if (message && json_object_set_new(message, "content", json_string(content)) == 0 &&
+        json_array_set(copy, turn, message) == 0) {
         json_decref(message);
         return copy;
     }
@@ -138,9 +142,9 @@ static json_t *replace_content(const json_t *messages, size_t turn, const char *
     return NULL;
 }
 
-/* The end of a turn that its template writes otherwise once others follow (reasoning left out of earlier turns): with a mark in place
- * of the words, what stands behind the mark is how the whole text ends. *end is behind the end-of-turn token when one follows
- * the words, and 0 when the turn cannot be found. */
+/* The end of a turn that its template writes otherwise once others follow (reasoning left out of earlier
+ * turns): with a mark in place of the words, what stands behind the mark is how the whole text ends. *end is
+ * behind the end-of-turn token when one follows the words, and 0 when the turn cannot be found. */
 static enum lrc_status find_end_by_mark(size_t *end, struct talk *talk, size_t turn, struct lrc_error *err)
 {
     static const char mark[] = "\xee\x80\x80" "turn" "\xee\x80\x80"; /* U+E000, private use */
@@ -167,7 +171,8 @@ static enum lrc_status find_end_by_mark(size_t *end, struct talk *talk, size_t t
 static enum lrc_status cannot_split(size_t turn, const char *what, size_t at, struct lrc_error *err)
 {
     return lrc_fail(err, LRC_STATUS_DATA,
-                    "the template cannot be split at turn %zu: want the text %s the turn to open the whole conversation's text, got a "
+                    "the template cannot be split at turn %zu: want the text %s the turn to open the whole "
+                    "conversation's text, got a "
                     "difference at byte %zu",
                     turn, what, at);
 }
@@ -224,8 +229,8 @@ static void add_generation(struct talk *talk, const struct lrc_buf *generation)
     }
 }
 
-enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *messages,
-                                    const json_t *tools, struct lrc_error *err)
+enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                    const json_t *messages, const json_t *tools, struct lrc_error *err)
 {
     struct talk     talk = { .context = context, .messages = messages, .tools = tools };
     struct lrc_buf  generation = { 0 };
@@ -241,7 +246,8 @@ enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_da
     add_piece(&talk, talk.full.len, context->train_on_inputs ? LRC_TRAINED_YES : LRC_TRAINED_NO);
     status = lrc_buf_check(&talk.pieces, err);
     if (status == LRC_STATUS_OK) /* the template writes BOS itself */
-        status = lrc_encode_pieces(out, context, &talk.full, (const struct lrc_piece *)(const void *)talk.pieces.data,
+        status = lrc_encode_pieces(out, context, &talk.full,
+                                   (const struct lrc_piece *)(const void *)talk.pieces.data,
                                    (int64_t)(talk.pieces.len / sizeof(struct lrc_piece)), err);
 done:
     lrc_buf_release(&generation);

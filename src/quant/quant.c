@@ -1,7 +1,6 @@
 #include "quant/quant.h"
 
 #include "base/alloc.h"
-#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -59,18 +58,20 @@ INLINE void load(float *x, const struct lrc_weight *source, int64_t first, int64
         x[i] = lrc_bf16_to_f32(raw[i]);
 }
 
-/* max |x|; infinity when any x is infinite or NaN. */
+/* max |x|, NaN and infinity included: without their sign, floats have the order of their bits as integers. */
 INLINE float find_absmax(const float *x, int64_t n)
 {
-    float most = 0.0f;
-    int   n_bad = 0;
-#pragma omp simd reduction(max : most) reduction(+ : n_bad)
+    int32_t most = 0;
+    float   absmax;
+#pragma omp simd reduction(max : most)
     for (int64_t i = 0; i < n; i++) {
-        const float magnitude = fabsf(x[i]);
+        int32_t magnitude;
+        memcpy(&magnitude, &x[i], sizeof magnitude);
+        magnitude &= 0x7fffffff;
         most = magnitude > most ? magnitude : most;
-        n_bad += !(magnitude <= FLT_MAX);
     }
-    return n_bad > 0 ? INFINITY : most;
+    memcpy(&absmax, &most, sizeof absmax);
+    return absmax;
 }
 
 /* A full block is multiplied by the reciprocal, a last partial one divided, as bitsandbytes' CPU back-end does. */
