@@ -142,14 +142,19 @@ static json_t *replace_content(const json_t *messages, size_t turn, const char *
     return NULL;
 }
 
-/* The end of a turn that its template writes otherwise once others follow (reasoning left out of earlier
- * turns): with a mark in place of the words, what stands behind the mark is how the whole text ends. *end is
- * behind the end-of-turn token when one follows the words, and 0 when the turn cannot be found. */
-static enum lrc_status find_end_by_mark(size_t *end, struct talk *talk, size_t turn, struct lrc_error *err)
+/* A turn's own bytes in the full text. */
+struct turn_span {
+    size_t begin, end; /* end 0: not found */
+};
+
+/* The words of a turn that its template writes otherwise once others follow (reasoning left out of earlier turns): with
+ * a mark in place of the words, the whole text is what stands before the mark, the words, and what stands behind it. The
+ * end-of-turn token that follows the words belongs to them. */
+static enum lrc_status find_by_mark(struct turn_span *span, struct talk *talk, size_t turn, struct lrc_error *err)
 {
     static const char mark[] = "\xee\x80\x80" "turn" "\xee\x80\x80"; /* U+E000, private use */
     const size_t      n_mark = sizeof mark - 1;
-    *end = 0;
+    *span = (struct turn_span) { 0, 0 };
     if (!json_is_string(json_object_get(json_array_get(talk->messages, turn), "content")))
         return LRC_STATUS_OK;
     json_t *marked = replace_content(talk->messages, turn, mark);
@@ -162,18 +167,19 @@ static enum lrc_status find_end_by_mark(size_t *end, struct talk *talk, size_t t
     if (!found)
         return LRC_STATUS_OK;
     const char  *tail = found + n_mark;
-    const size_t n_tail = (size_t)(talk->upto.data + talk->upto.len - tail);
-    if (n_tail > talk->full.len || memcmp(talk->full.data + talk->full.len - n_tail, tail, n_tail) != 0)
+    const size_t n_head = (size_t)(found - talk->upto.data), n_tail = talk->upto.len - n_head - n_mark;
+    if (n_head + n_tail > talk->full.len || memcmp(talk->full.data, talk->upto.data, n_head) != 0 ||
+        memcmp(talk->full.data + talk->full.len - n_tail, tail, n_tail) != 0)
         return LRC_STATUS_OK;
-    return skip_turn_end(end, talk, talk->full.len - n_tail, err);
+    span->begin = n_head;
+    return skip_turn_end(&span->end, talk, talk->full.len - n_tail, err);
 }
 
 static enum lrc_status cannot_split(size_t turn, const char *what, size_t at, struct lrc_error *err)
 {
     return lrc_fail(err, LRC_STATUS_DATA,
                     "the template cannot be split at turn %zu: want the text %s the turn to open the whole "
-                    "conversation's text, got a "
-                    "difference at byte %zu",
+                    "conversation's text, got a difference at byte %zu",
                     turn, what, at);
 }
 
@@ -186,20 +192,23 @@ static enum lrc_status add_turn(struct talk *talk, json_t *head, size_t turn, st
         return lrc_fail_nomem(err, "a conversation");
     LRC_TRY(render(&talk->upto, NULL, talk, head, LRC_PROMPT_NONE, err));
 
-    size_t at = common_prefix(&talk->before, &talk->full);
-    if (at < talk->before.len || at < pieces_end(talk))
-        return cannot_split(turn, "before", at, err);
-    at = common_prefix(&talk->upto, &talk->full);
-
-    size_t end;
-    if (at == talk->upto.len && at >= talk->before.len)
-        LRC_TRY(find_turn_end(&end, talk, talk->before.len, talk->upto.len, err));
-    else
-        LRC_TRY(find_end_by_mark(&end, talk, turn, err));
-    if (end < talk->before.len)
-        return cannot_split(turn, "up to the end of", at, err);
-    add_piece(talk, talk->before.len, LRC_TRAINED_NO);
-    add_piece(talk, end, LRC_TRAINED_YES);
+    const size_t     at_before = common_prefix(&talk->before, &talk->full);
+    const size_t     at_upto = common_prefix(&talk->upto, &talk->full);
+    const int        opens = at_before == talk->before.len;
+    struct turn_span span = { talk->before.len, 0 };
+    if (opens && at_upto == talk->upto.len && at_upto >= span.begin) {
+        LRC_TRY(find_turn_end(&span.end, talk, span.begin, talk->upto.len, err));
+    } else {
+        LRC_TRY(find_by_mark(&span, talk, turn, err));
+        if (opens && talk->before.len <= span.end) /* what the template puts before the words is learned too */
+            span.begin = talk->before.len;
+    }
+    if (!opens && span.begin > at_before) /* more differs than what the prompt for an answer ends with */
+        return cannot_split(turn, "before", at_before, err);
+    if (span.end == 0 || span.begin < pieces_end(talk) || span.end < span.begin)
+        return cannot_split(turn, "up to the end of", at_upto, err);
+    add_piece(talk, span.begin, LRC_TRAINED_NO);
+    add_piece(talk, span.end, LRC_TRAINED_YES);
     return LRC_STATUS_OK;
 }
 
