@@ -3,6 +3,7 @@
 #include "base/json.h"
 #include "base/machine.h"
 #include "cli/command.h"
+#include "common/gemm.h"
 
 #include <dnnl.h>
 #include <hdf5.h>
@@ -31,6 +32,7 @@ struct facts {
     const char *isa[ISA_MAX];
     int         n_isa;
     char        onednn[32], hdf5[32], pcre2[64];
+    double      peak_f32, peak_bf16; /* GFLOP/s of a large product */
 };
 
 /* The value of a "name: value" line of a /proc file; 0 when there is none. */
@@ -141,6 +143,8 @@ static void print_text(const struct facts *facts)
     lrc_cli_print("%s\n", facts->n_isa ? "" : " none known");
     lrc_cli_print("computes on  %s, bf16 auto means %s\n", lrc_backend_cpu()->name,
                   lrc_backend_cpu_has_bf16() ? "true" : "false");
+    lrc_cli_print("GEMM peak    %.0f GFLOP/s float32, %.0f GFLOP/s bf16%s\n", facts->peak_f32, facts->peak_bf16,
+                  facts->peak_bf16 > 0.0 ? "" : " (none)");
     lrc_cli_print("memory       %.1f GiB, %.1f GiB available\n", (double)facts->memory_bytes / gib,
                   (double)facts->available_bytes / gib);
     lrc_cli_print("page size    %lld bytes\n", (long long)facts->page_bytes);
@@ -170,6 +174,7 @@ static void write_json(const struct facts *facts, struct lrc_buf *text)
                    (long long)facts->memory_bytes, (long long)facts->available_bytes,
                    (long long)facts->page_bytes);
     put_member(text, "backend", lrc_backend_cpu()->name);
+    lrc_buf_printf(text, ", \"gemm_gflops_f32\": %.1f, \"gemm_gflops_bf16\": %.1f", facts->peak_f32, facts->peak_bf16);
     lrc_buf_printf(text, ", \"bf16\": %s", lrc_backend_cpu_has_bf16() ? "true" : "false");
     lrc_buf_puts(text,
                  ", \"gpu\": null, \"device\": \"cpu\", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");
@@ -189,6 +194,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     struct lrc_buf text = { 0 };
     (void)problems;
     find_facts(&facts);
+    LRC_TRY(lrc_gemm_peak(&facts.peak_f32, &facts.peak_bf16, err));
     if (!lrc_cli_has(cli, "json")) {
         print_text(&facts);
         return LRC_STATUS_OK;
@@ -204,7 +210,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 const struct lrc_command lrc_command_doctor = {
     .name = "doctor",
     .arguments = "",
-    .summary = "this machine: cores, instruction sets, memory, GPU, libraries",
+    .summary = "this machine: cores, instruction sets, memory, GPU, libraries, measured GEMM peak",
     .arguments_min = 0,
     .arguments_max = 0,
     .common = LRC_COMMON_NONE,
