@@ -129,14 +129,16 @@ static enum lrc_status read_behavior(enum lrc_split_behavior *behavior, const js
     };
     const char *text = NULL;
     LRC_TRY(lrc_json_get_string(&text, json, "behavior", name, err));
-    for (size_t i = 0; text && i < sizeof table / sizeof *table; i++)
-        if (strcmp(table[i].text, text) == 0)
+    for (size_t i = 0; text && i < sizeof table / sizeof *table; i++) {
+        if (strcmp(table[i].text, text) == 0) {
             *behavior = table[i].behavior;
-        else if (i + 1 == sizeof table / sizeof *table && strcmp(table[*behavior].text, text) != 0)
-            return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                            "%s: 'behavior': want Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got '%.60s'",
-                            name, text);
-    return LRC_STATUS_OK;
+            return LRC_STATUS_OK;
+        }
+    }
+    if (!text)
+        return LRC_STATUS_OK; /* the stage's own default */
+    return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                    "%s: 'behavior': want Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got '%.60s'", name, text);
 }
 
 /* ---- the stages ---- */
