@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char     text[] = "  the  Hello w\xC3\xB6rld <s> \xE2\x96\x81\xE2\x96\x81 aaaaaaaaaaaaaaaa \xF0\x9F\x91\x8D ";
+    static const char
+        text[] = "  the  Hello w\xC3\xB6rld <s> \xE2\x96\x81\xE2\x96\x81 aaaaaaaaaaaaaaaa \xF0\x9F\x91\x8D ";
     struct lrc_tokenizer *tokenizer;
     struct lrc_error      err;
     struct lrc_ids        ids = { 0 };
