@@ -413,7 +413,7 @@ static enum lrc_status missing_end(struct lrc_parser *p, const char *const *ends
 /* Up to {% and one of ends (then the current token), or to the end of the template when ends is NULL. */
 static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, const char *const *ends)
 {
-    struct lrc_ast *item;
+    struct lrc_ast *item = NULL;
     const int       line = p->token->line;
     LRC_TRY(lrc_parser__enter(p));
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_BLOCK));

@@ -102,7 +102,7 @@ enum lrc_status lrc_builder__finish(struct lrc_builder *b, struct lrc_value *out
 
 enum lrc_status lrc_scope__push(struct lrc_render *r, struct lrc_scope *parent)
 {
-    struct lrc_scope *scope;
+    struct lrc_scope *scope = NULL;
     LRC_TRY(lrc_render__take(r, &scope, 1, sizeof *scope));
     *scope = (struct lrc_scope){ .parent = parent };
     r->scope = scope;
