@@ -230,47 +230,61 @@ static enum lrc_status add_low_rank(const struct product *product, const struct 
     return LRC_STATUS_OK;
 }
 
-/* Bias, and rounding when the sums are in the tile. */
+/* Bias, and the way from the tile to c. */
 static void window_finish(const struct product *product, const struct window *window)
 {
-    const int is_f32 = product->c.dtype == LRC_DTYPE_F32;
-    if (is_f32 && !product->bias)
+    const int in_c = window->sums == lrc_vec_at(&product->c, window->row, window->col);
+    if (in_c && !product->bias)
         return;
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < window->n_rows; r++) {
         float *sums = window->sums + r * window->stride;
+        float *to = lrc_vec_at(&product->c, window->row + r, window->col);
         if (product->bias) {
             const float *bias = product->bias + window->col;
 #pragma omp simd
             for (int64_t i = 0; i < window->n_cols; i++)
                 sums[i] += bias[i];
         }
-        if (!is_f32)
-            lrc_vec_to_bf16(lrc_vec_at(&product->c, window->row + r, window->col), sums, window->n_cols);
+        if (in_c)
+            continue;
+        if (product->c.dtype == LRC_DTYPE_BF16)
+            lrc_vec_to_bf16((uint16_t *)(void *)to, sums, window->n_cols);
+        else if (product->mode == LRC_GEMM_SET)
+            memcpy(to, sums, (size_t)window->n_cols * sizeof *to);
+        else
+#pragma omp simd
+            for (int64_t i = 0; i < window->n_cols; i++)
+                to[i] += sums[i];
     }
+}
+
+/* Whether a product may go to c as it is: float32, or BF16 to which nothing is added, so that oneDNN may
+ * round it. */
+static int sums_fit_c(const struct product *product)
+{
+    return product->c.dtype == LRC_DTYPE_F32 ||
+           (product->compute == LRC_DTYPE_BF16 && !product->low && !product->bias);
 }
 
 static enum lrc_status product_window(const struct product *product, struct window *window,
                                       const struct lrc_gemm_operand *panel, const struct scratch *scratch,
                                       struct lrc_error *err)
 {
-    const int64_t n = product->c.shape[1];
-    /* nothing is added to a plain BF16 product, so that oneDNN may round it */
-    const int in_place = product->c.dtype == LRC_DTYPE_F32 ||
-                         (product->compute == LRC_DTYPE_BF16 && !product->low && !product->bias);
+    /* only whole rows: into part of them oneDNN multiplies at two thirds of the speed */
+    const int       in_c = sums_fit_c(product) && window->n_cols == product->c.shape[1];
     struct lrc_gemm gemm = { .m = window->n_rows,
                              .n = window->n_cols,
                              .k = product->left.tensor->shape[1],
                              .a = rows_get(&product->left, window->row, window->n_rows),
                              .b = *panel,
-                             .c =
-                                 in_place ? lrc_vec_at(&product->c, window->row, window->col) : scratch->tile,
-                             .c_stride = in_place ? n : window->n_cols,
+                             .c = in_c ? lrc_vec_at(&product->c, window->row, 0) : scratch->tile,
+                             .c_stride = window->n_cols,
                              .dtype = product->compute,
-                             .c_dtype = in_place ? product->c.dtype : LRC_DTYPE_F32,
-                             .mode = product->mode };
+                             .c_dtype = in_c ? product->c.dtype : LRC_DTYPE_F32,
+                             .mode = in_c ? product->mode : LRC_GEMM_SET };
     LRC_TRY(lrc_gemm_run(&gemm, err));
-    if (in_place && product->c.dtype == LRC_DTYPE_BF16)
+    if (in_c && product->c.dtype == LRC_DTYPE_BF16)
         return LRC_STATUS_OK;
     window->sums = gemm.c;
     window->stride = gemm.c_stride;
@@ -284,12 +298,10 @@ static enum lrc_status product_run(const struct product *product, const struct s
                                    struct lrc_error *err)
 {
     const int64_t m = product->c.shape[0], n = product->c.shape[1], k = product->left.tensor->shape[1];
-    const int     all_rows = product->c.dtype == LRC_DTYPE_F32 && !product->dropout;
-    const int64_t chunk = all_rows ? m : LRC_LINEAR_CHUNK_MAX, ready = rows_chunk(&product->left);
-    const int64_t step = chunk < ready ? chunk : ready;
-    const int64_t width = all_rows && weight_is_direct(product->weight, product->compute)
-                              ? n
-                              : lrc_linear__panel(k, product->compute);
+    const int     whole = sums_fit_c(product) && !product->dropout &&
+                      weight_is_direct(product->weight, product->compute);
+    const int64_t width = whole ? n : lrc_linear__panel(k, product->compute);
+    const int64_t step = min64(whole ? m : LRC_LINEAR_CHUNK_MAX, rows_chunk(&product->left));
     for (int64_t col = 0; col < n; col += width) {
         const int64_t                 n_cols = min64(width, n - col);
         const struct lrc_gemm_operand panel = weight_panel(product, scratch->panel, col, n_cols);

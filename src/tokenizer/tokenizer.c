@@ -6,7 +6,8 @@
 
 /* ---- words seen in this call ---- */
 
-/* Running text repeats itself, so a call remembers the ids of short words. Direct-mapped: a newer word takes the place of an older. */
+/* Running text repeats itself, so a call remembers the ids of short words. Direct-mapped: a newer word takes
+ * the place of an older. */
 enum { WORD_BYTES_MAX = 30, WORD_IDS_MAX = 8, WORD_SLOTS = 4096, CACHED_TEXT_BYTES_MIN = 4096 };
 
 struct word {
@@ -19,11 +20,11 @@ struct word {
 struct call {
     const struct lrc_tokenizer *tokenizer;
     struct lrc_ids             *ids;
-    struct lrc_matcher       matcher;
-    struct lrc_buf           normalized;
-    struct lrc_splits        splits, spare;
-    struct lrc_model_scratch model;
-    struct word             *words; /* NULL: the text is too short to pay for it */
+    struct lrc_matcher          matcher;
+    struct lrc_buf              normalized;
+    struct lrc_splits           splits, spare;
+    struct lrc_model_scratch    model;
+    struct word                *words; /* NULL: the text is too short to pay for it */
 };
 
 static void call_release(struct call *call)
@@ -69,14 +70,16 @@ static enum lrc_status encode_piece(struct call *call, const char *text, size_t 
 /* ---- text to ids ---- */
 
 /* Normalized text without added tokens. */
-static enum lrc_status encode_normal(struct call *call, const char *text, size_t n, enum lrc_at at, struct lrc_error *err)
+static enum lrc_status encode_normal(struct call *call, const char *text, size_t n, enum lrc_at at,
+                                     struct lrc_error *err)
 {
     if (n == 0)
         return LRC_STATUS_OK;
     lrc_splits_clear(&call->splits);
     lrc_splits_append(&call->splits, text, n);
     call->splits.at_start = at == LRC_AT_START;
-    LRC_TRY(lrc_pre_tokenizer_apply(&call->tokenizer->pre_tokenizer, &call->splits, &call->spare, &call->matcher, err));
+    LRC_TRY(lrc_pre_tokenizer_apply(&call->tokenizer->pre_tokenizer, &call->splits, &call->spare,
+                                    &call->matcher, err));
     for (int64_t i = 0; i < call->splits.n; i++) {
         size_t      n_piece;
         const char *piece = lrc_splits_get(&call->splits, i, &n_piece);
@@ -87,7 +90,8 @@ static enum lrc_status encode_normal(struct call *call, const char *text, size_t
 }
 
 /* Raw text without raw added tokens. */
-static enum lrc_status encode_gap(struct call *call, const char *text, size_t n, enum lrc_at at, struct lrc_error *err)
+static enum lrc_status encode_gap(struct call *call, const char *text, size_t n, enum lrc_at at,
+                                  struct lrc_error *err)
 {
     if (n == 0)
         return LRC_STATUS_OK;
@@ -95,7 +99,8 @@ static enum lrc_status encode_gap(struct call *call, const char *text, size_t n,
     lrc_buf_clear(normal);
     lrc_buf_append(normal, text, n);
     LRC_TRY(lrc_normalizer_apply(&call->tokenizer->normalizer, normal, at, &call->matcher, err));
-    struct lrc_added_scan scan = { .added = &call->tokenizer->added, .trie = &call->tokenizer->added.normalized };
+    struct lrc_added_scan scan = { .added = &call->tokenizer->added,
+                                   .trie = &call->tokenizer->added.normalized };
     scan.text = lrc_buf_text(normal);
     scan.n = normal->len;
     for (size_t done = 0;; done = scan.end) {
@@ -110,7 +115,9 @@ static enum lrc_status encode_gap(struct call *call, const char *text, size_t n,
 
 static enum lrc_status encode_text(struct call *call, const char *text, size_t n, struct lrc_error *err)
 {
-    struct lrc_added_scan scan = { .added = &call->tokenizer->added, .trie = &call->tokenizer->added.raw, .text = text, .n = n };
+    struct lrc_added_scan scan = {
+        .added = &call->tokenizer->added, .trie = &call->tokenizer->added.raw, .text = text, .n = n
+    };
     for (size_t done = 0;; done = scan.end) {
         const struct lrc_added_token *token = lrc_added_scan_next(&scan);
         const size_t                  stop = token ? scan.start : n;
@@ -127,12 +134,14 @@ static void append_all(struct lrc_ids *ids, const struct lrc_ids *more)
         lrc_ids_append(ids, more->data[i]);
 }
 
-enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids, const char *text, size_t n,
-                                     enum lrc_special special, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids,
+                                     const char *text, size_t n, enum lrc_special special,
+                                     struct lrc_error *err)
 {
     const size_t valid = n > 0 ? lrc_utf8_valid(text, n) : 0;
     if (valid < n)
-        return lrc_fail(err, LRC_STATUS_DATA, "text: want UTF-8, got byte 0x%02x at %zu", (unsigned char)text[valid], valid);
+        return lrc_fail(err, LRC_STATUS_DATA, "text: want UTF-8, got byte 0x%02x at %zu",
+                        (unsigned char)text[valid], valid);
     struct call call = { .tokenizer = tokenizer, .ids = ids };
     if (n >= CACHED_TEXT_BYTES_MIN)
         call.words = lrc_calloc(WORD_SLOTS, sizeof *call.words);
@@ -147,22 +156,26 @@ enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, stru
 
 /* ---- ids to text ---- */
 
-static const char *piece_of(const struct lrc_tokenizer *tokenizer, int32_t id, size_t *n)
+/* What the decoder gets for an id; NULL: not there. */
+static const char *text_of(const struct lrc_tokenizer *tokenizer, int32_t id, size_t *n)
 {
-    const char *piece = lrc_vocab_piece(&tokenizer->added.vocab, id, n);
-    return piece ? piece : lrc_vocab_piece(&tokenizer->model->vocab, id, n);
+    const struct lrc_added_token *token = lrc_added_tokens_find(&tokenizer->added, id);
+    return token ? lrc_added_tokens_text(&tokenizer->added, token, n)
+                 : lrc_vocab_piece(&tokenizer->model->vocab, id, n);
 }
 
-enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, struct lrc_buf *text, const int32_t *ids, int64_t n_ids,
-                                     enum lrc_skip skip, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, struct lrc_buf *text,
+                                     const int32_t *ids, int64_t n_ids, enum lrc_skip skip,
+                                     struct lrc_error *err)
 {
     struct lrc_splits splits = { 0 }, spare = { 0 };
     enum lrc_status   status = LRC_STATUS_OK;
     for (int64_t i = 0; i < n_ids; i++) {
         size_t      n;
-        const char *piece = piece_of(tokenizer, ids[i], &n);
+        const char *piece = text_of(tokenizer, ids[i], &n);
         if (!piece) {
-            status = lrc_fail(err, LRC_STATUS_DATA, "token %lld: want an id of the vocabulary (0 to %lld), got %d", (long long)i,
+            status = lrc_fail(err, LRC_STATUS_DATA,
+                              "token %lld: want an id of the vocabulary (0 to %lld), got %d", (long long)i,
                               (long long)lrc_tokenizer_n_ids(tokenizer) - 1, ids[i]);
             goto done;
         }
@@ -186,7 +199,8 @@ int64_t lrc_tokenizer_n_ids(const struct lrc_tokenizer *tokenizer)
 
 const char *lrc_tokenizer_piece(const struct lrc_tokenizer *tokenizer, int32_t id)
 {
-    return piece_of(tokenizer, id, NULL);
+    const char *piece = lrc_vocab_piece(&tokenizer->added.vocab, id, NULL);
+    return piece ? piece : lrc_vocab_piece(&tokenizer->model->vocab, id, NULL);
 }
 
 int32_t lrc_tokenizer_find(const struct lrc_tokenizer *tokenizer, const char *piece, size_t n)

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define DEMO LRC_SOURCE_DIR "/datasets/demo-base"
+#define DEMO  LRC_SOURCE_DIR "/datasets/demo-base"
 #define SPACE "\xE2\x96\x81" /* U+2581 */
 
 /* ---- a folder of our own ---- */
@@ -50,18 +50,22 @@ static struct lrc_tokenizer *load(const char *path)
     return tokenizer;
 }
 
-static void expect_ids(const struct lrc_tokenizer *tokenizer, const char *text, const int32_t *want, int64_t n_want)
+static void expect_ids(const struct lrc_tokenizer *tokenizer, const char *text, const int32_t *want,
+                       int64_t n_want)
 {
     struct lrc_ids   ids = { 0 };
     struct lrc_error err;
-    cr_assert_eq(lrc_tokenizer_encode(tokenizer, &ids, text, strlen(text), LRC_SPECIAL_ADD, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_tokenizer_encode(tokenizer, &ids, text, strlen(text), LRC_SPECIAL_ADD, &err),
+                 LRC_STATUS_OK, "%s", err.message);
     cr_expect_eq(ids.len, n_want, "'%s': %lld ids", text, (long long)ids.len);
     for (int64_t i = 0; i < ids.len && i < n_want; i++)
-        cr_expect_eq(ids.data[i], want[i], "'%s': id %lld is %d, want %d", text, (long long)i, ids.data[i], want[i]);
+        cr_expect_eq(ids.data[i], want[i], "'%s': id %lld is %d, want %d", text, (long long)i, ids.data[i],
+                     want[i]);
     lrc_ids_release(&ids);
 }
-#define EXPECT_IDS(tokenizer, text, ...)                                                                               \
-    expect_ids(tokenizer, text, (const int32_t[]){ __VA_ARGS__ }, (int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t)))
+#define EXPECT_IDS(tokenizer, text, ...)                                                                     \
+    expect_ids(tokenizer, text, (const int32_t[]){ __VA_ARGS__ },                                            \
+               (int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t)))
 
 /* ---- a SentencePiece model, written as protobuf ---- */
 
@@ -141,13 +145,16 @@ Test(tokenizer_folder, the_demo_model_s_tokenizer_loads)
     struct lrc_buf    text = { 0 };
     struct lrc_error  err;
     static const char turn[] = "<|im_start|>user\nHow do I return a lämp?<|im_end|>\n";
-    cr_assert_eq(lrc_tokenizer_encode(tokenizer, &ids, turn, sizeof turn - 1, LRC_SPECIAL_ADD, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_tokenizer_encode(tokenizer, &ids, turn, sizeof turn - 1, LRC_SPECIAL_ADD, &err),
+                 LRC_STATUS_OK);
     cr_expect_eq(ids.data[0], 1);
     cr_expect_eq(ids.data[ids.len - 2], 2);
-    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len, LRC_SKIP_NONE, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len, LRC_SKIP_NONE, &err),
+                 LRC_STATUS_OK);
     cr_expect_str_eq(text.data, turn);
     lrc_buf_clear(&text);
-    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len, LRC_SKIP_SPECIAL, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len, LRC_SKIP_SPECIAL, &err),
+                 LRC_STATUS_OK);
     cr_expect_str_eq(text.data, "user\nHow do I return a lämp?\n");
     lrc_ids_release(&ids);
     lrc_buf_release(&text);
@@ -163,7 +170,8 @@ Test(tokenizer_folder, a_folder_without_a_tokenizer_is_named, .init = folder_ini
     cr_expect_not_null(strstr(err.message, folder), "%s", err.message);
 }
 
-Test(tokenizer_folder, sentencepiece_adds_bos_unless_told_otherwise, .init = folder_init, .fini = folder_release)
+Test(tokenizer_folder, sentencepiece_adds_bos_unless_told_otherwise, .init = folder_init,
+     .fini = folder_release)
 {
     put_sentencepiece();
     struct lrc_tokenizer *tokenizer = load(folder);
@@ -174,18 +182,21 @@ Test(tokenizer_folder, sentencepiece_adds_bos_unless_told_otherwise, .init = fol
     cr_expect_null(lrc_tokenizer_role_text(tokenizer, LRC_TOKEN_PAD));
     lrc_tokenizer_free(tokenizer);
 
-    put_text("tokenizer_config.json", "{\"add_bos_token\": false, \"add_eos_token\": true, \"eos_token\": {\"content\": \"[X]\"}}");
+    put_text("tokenizer_config.json",
+             "{\"add_bos_token\": false, \"add_eos_token\": true, \"eos_token\": {\"content\": \"[X]\"}}");
     tokenizer = load(folder);
     EXPECT_IDS(tokenizer, "b", 4, 6, 10);
     cr_expect_str_eq(lrc_tokenizer_role_text(tokenizer, LRC_TOKEN_EOS), "[X]");
     lrc_tokenizer_free(tokenizer);
 }
 
-Test(tokenizer_folder, control_pieces_written_in_text_are_special, .init = folder_init, .fini = folder_release)
+Test(tokenizer_folder, control_pieces_written_in_text_are_special, .init = folder_init,
+     .fini = folder_release)
 {
     put_sentencepiece();
-    put_text("tokenizer_config.json", "{\"add_bos_token\": false, \"legacy\": true, \"added_tokens_decoder\":"
-                                      " {\"11\": {\"content\": \"<new>\", \"special\": false, \"normalized\": false}}}");
+    put_text("tokenizer_config.json",
+             "{\"add_bos_token\": false, \"legacy\": true, \"added_tokens_decoder\":"
+             " {\"11\": {\"content\": \"<new>\", \"special\": false, \"normalized\": false}}}");
     struct lrc_tokenizer *tokenizer = load(folder);
     EXPECT_IDS(tokenizer, "<s>ab<new>b", 1, 4, 8, 11, 4, 6);
     cr_expect_eq(lrc_tokenizer_n_ids(tokenizer), 12);
@@ -200,21 +211,26 @@ Test(tokenizer_folder, control_pieces_written_in_text_are_special, .init = folde
     lrc_tokenizer_free(tokenizer);
 }
 
-Test(tokenizer_folder, tokenizer_json_wins_and_its_post_processor_stands, .init = folder_init, .fini = folder_release)
+Test(tokenizer_folder, tokenizer_json_wins_and_its_post_processor_stands, .init = folder_init,
+     .fini = folder_release)
 {
-    static const char json[] =
-        "{\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {\"<s>\": 0, \"a\": 1, \"</s>\": 2}}, \"post_processor\":"
-        " {\"type\": \"RobertaProcessing\", \"cls\": [\"<s>\", 0], \"sep\": [\"</s>\", 2]}}";
+    static const char
+        json[] = "{\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {\"<s>\": 0, \"a\": 1, "
+                 "\"</s>\": 2}}, \"post_processor\":"
+                 " {\"type\": \"RobertaProcessing\", \"cls\": [\"<s>\", 0], \"sep\": [\"</s>\", 2]}}";
     put_sentencepiece();
     put_text("tokenizer.json", json);
-    put_text("tokenizer_config.json", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": false, \"bos_token\": \"<s>\"}");
+    put_text("tokenizer_config.json", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": "
+                                      "false, \"bos_token\": \"<s>\"}");
     struct lrc_tokenizer *tokenizer = load(folder);
     EXPECT_IDS(tokenizer, "a<s>", 0, 1, 0, 2);
     cr_expect(lrc_tokenizer_is_special(tokenizer, 0), "a role's token is special");
     lrc_tokenizer_free(tokenizer);
 
     /* This class builds its post-processor from the switches. */
-    put_text("tokenizer_config.json", "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"add_bos_token\": false, \"bos_token\": \"<s>\"}");
+    put_text(
+        "tokenizer_config.json",
+        "{\"tokenizer_class\": \"LlamaTokenizerFast\", \"add_bos_token\": false, \"bos_token\": \"<s>\"}");
     tokenizer = load(folder);
     EXPECT_IDS(tokenizer, "a", 1);
     lrc_tokenizer_free(tokenizer);
@@ -243,7 +259,10 @@ Test(tokenizer_folder, vocab_and_merges_are_read_by_class, .init = folder_init, 
 
 Test(tokenizer_folder, a_damaged_config_is_a_format_error, .init = folder_init, .fini = folder_release)
 {
-    static const char *const configs[] = { "[]", "{", "{\"bos_token\": 3}", "{\"add_bos_token\": \"yes\"}",
+    static const char *const configs[] = { "[]",
+                                           "{",
+                                           "{\"bos_token\": 3}",
+                                           "{\"add_bos_token\": \"yes\"}",
                                            "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<new>\"}}}",
                                            "{\"added_tokens_decoder\": {\"5\": {\"content\": \"<new>\"}}}" };
     put_sentencepiece();
@@ -251,7 +270,8 @@ Test(tokenizer_folder, a_damaged_config_is_a_format_error, .init = folder_init, 
         struct lrc_tokenizer *tokenizer = NULL;
         struct lrc_error      err = { 0 };
         put_text("tokenizer_config.json", configs[i]);
-        cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_FORMAT, "%s: %s", configs[i], err.message);
+        cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_FORMAT, "%s: %s", configs[i],
+                     err.message);
         cr_expect_null(tokenizer);
     }
 }

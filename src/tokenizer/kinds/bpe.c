@@ -1,7 +1,8 @@
-/* Byte-pair encoding: of all neighbours that may merge, those of the lowest rank merge first, the leftmost on ties.
+/* Byte-pair encoding: of all neighbours that may merge, those of the lowest rank merge first, the leftmost on
+ * ties.
  *
- * Symbols are a linked list over the characters; candidates wait in a heap ordered by (rank, position) and are
- * checked when they come out. n characters make at most 2n candidates, so a piece takes O(n log n).
+ * Symbols are a linked list over the characters; candidates wait in a heap ordered by (rank, position) and
+ * are checked when they come out. n characters make at most 2n candidates, so a piece takes O(n log n).
  * source: Sennrich et al. 2016, arXiv:1508.07909; tokenizers, models/bpe/word.rs (what wins on ties) */
 #include "tokenizer/kinds/bpe.h"
 
@@ -30,7 +31,7 @@ static enum lrc_status grow_merges(struct lrc_bpe *bpe, struct lrc_error *err)
 {
     if ((bpe->n_merges + 1) * 2 <= bpe->n_slots)
         return LRC_STATUS_OK;
-    const int64_t n_slots = bpe->n_slots ? bpe->n_slots * 2 : 64;
+    const int64_t         n_slots = bpe->n_slots ? bpe->n_slots * 2 : 64;
     struct lrc_bpe_merge *merges = lrc_calloc(n_slots, sizeof *merges);
     if (!merges)
         return lrc_fail_nomem(err, "merges");
@@ -59,7 +60,8 @@ static const struct lrc_bpe_merge *find_merge(const struct lrc_bpe *bpe, int32_t
 {
     if (bpe->n_merges == 0)
         return NULL;
-    const struct lrc_bpe_merge *merge = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
+    const struct lrc_bpe_merge
+        *merge = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
     return merge->pair != LRC_BPE_EMPTY ? merge : NULL;
 }
 
@@ -112,14 +114,16 @@ static struct candidate heap_pop(struct heap *heap)
     return top;
 }
 
-static void push_pair(const struct lrc_bpe *bpe, struct heap *heap, const struct symbol *symbols, int32_t left)
+static void push_pair(const struct lrc_bpe *bpe, struct heap *heap, const struct symbol *symbols,
+                      int32_t left)
 {
     const int32_t right = left >= 0 ? symbols[left].next : -1;
     if (right < 0 || symbols[left].id < 0 || symbols[right].id < 0)
         return;
     const struct lrc_bpe_merge *merge = find_merge(bpe, symbols[left].id, symbols[right].id);
     if (merge)
-        heap_push(heap, (struct candidate){ (uint64_t)(uint32_t)merge->rank << 32 | (uint32_t)left, merge->symbol });
+        heap_push(heap, (struct candidate){ (uint64_t)(uint32_t)merge->rank << 32 | (uint32_t)left,
+                                            merge->symbol });
 }
 
 /* Whether a candidate still stands: its symbols may have merged with others since. */
@@ -157,8 +161,8 @@ static void merge_all(const struct lrc_bpe *bpe, struct symbol *symbols, int32_t
 /* Symbol of a character that wears the word's prefix or suffix. */
 static int32_t decorated(const struct lrc_bpe *bpe, const char *text, size_t n, int is_first, int is_last)
 {
-    char   spelled[64];
-    size_t at = 0;
+    char         spelled[64];
+    size_t       at = 0;
     const size_t n_prefix = is_first ? 0 : bpe->prefix.len, n_suffix = is_last ? bpe->suffix.len : 0;
     if (n_prefix + n + n_suffix > sizeof spelled)
         return NO_SYMBOL;
@@ -176,13 +180,15 @@ struct reading {
 
 static void add_symbol(struct reading *reading, int32_t id, size_t start, size_t n)
 {
-    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start, (uint32_t)n };
+    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start,
+                                                    (uint32_t)n };
     reading->n++;
 }
 
-/* Models with merges see an unknown character as its bytes, as unk, or not at all: what stands beside it then meets. Models with
- * scores keep it apart until the ids are written. */
-static void add_unknown(const struct lrc_bpe *bpe, struct reading *reading, const char *text, size_t start, size_t n)
+/* Models with merges see an unknown character as its bytes, as unk, or not at all: what stands beside it then
+ * meets. Models with scores keep it apart until the ids are written. */
+static void add_unknown(const struct lrc_bpe *bpe, struct reading *reading, const char *text, size_t start,
+                        size_t n)
 {
     const struct lrc_token_model *model = &bpe->base;
     if (bpe->own_symbols) {
@@ -210,7 +216,8 @@ static int32_t read_symbols(const struct lrc_bpe *bpe, struct symbol *symbols, c
     for (size_t at = 0; at < n;) {
         int32_t       cp;
         const size_t  step = lrc_utf8_step(&cp, text + at, n - at);
-        const int32_t id = plain ? symbol_of(bpe, text + at, step, cp) : decorated(bpe, text + at, step, at == 0, at + step == n);
+        const int32_t id = plain ? symbol_of(bpe, text + at, step, cp)
+                                 : decorated(bpe, text + at, step, at == 0, at + step == n);
         if (id >= 0) {
             add_symbol(&reading, id, at, step);
             reading.after_unknown = 0;
@@ -224,7 +231,8 @@ static int32_t read_symbols(const struct lrc_bpe *bpe, struct symbol *symbols, c
     return reading.n;
 }
 
-static void write_ids(const struct lrc_bpe *bpe, struct lrc_ids *ids, const struct symbol *symbols, const char *text)
+static void write_ids(const struct lrc_bpe *bpe, struct lrc_ids *ids, const struct symbol *symbols,
+                      const char *text)
 {
     const int64_t n_ids = bpe->base.vocab.n_ids;
     int           after_unknown = 0;
@@ -238,8 +246,8 @@ static void write_ids(const struct lrc_bpe *bpe, struct lrc_ids *ids, const stru
     }
 }
 
-static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n,
-                              struct lrc_model_scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
+                              size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err)
 {
     const struct lrc_bpe *bpe = (const struct lrc_bpe *)model;
     if (bpe->ignore_merges) {
@@ -250,7 +258,8 @@ static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_id
         }
     }
     if (n > LRC_PIECE_BYTES_MAX)
-        return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu", LRC_PIECE_BYTES_MAX, n);
+        return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu",
+                        LRC_PIECE_BYTES_MAX, n);
     struct symbol *symbols = lrc_space_reserve(&scratch->spaces[0], (int64_t)n, sizeof *symbols);
     /* n - 1 pairs at the start, and each of the n - 1 merges at most adds two and has taken one out. */
     struct heap heap = { lrc_space_reserve(&scratch->spaces[1], 2 * (int64_t)n, sizeof *heap.items), 0 };
@@ -297,17 +306,18 @@ void lrc_bpe__index(struct lrc_bpe *bpe)
     }
 }
 
-static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
     json_t     *vocab = json_object_get(json, "vocab"), *id;
     const char *piece;
     if (!json_is_object(vocab))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an object, got %s", name, lrc_json_type_name(vocab));
-    json_object_foreach(vocab, piece, id)
-    {
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an object, got %s", name,
+                        lrc_json_type_name(vocab));
+    json_object_foreach(vocab, piece, id) {
         if (!json_is_integer(id))
-            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': '%.60s': want an integer, got %s", name, piece,
-                            lrc_json_type_name(id));
+            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': '%.60s': want an integer, got %s", name,
+                            piece, lrc_json_type_name(id));
         LRC_TRY(lrc_vocab_add(&bpe->base.vocab, piece, strlen(piece), json_integer_value(id), err));
     }
     return LRC_STATUS_OK;
@@ -323,8 +333,8 @@ static int split_merge(struct halves *halves, const json_t *json)
 {
     const json_t *left = json_array_get(json, 0), *right = json_array_get(json, 1);
     if (json_array_size(json) == 2 && json_is_string(left) && json_is_string(right)) {
-        *halves = (struct halves){ json_string_value(left), json_string_value(right), json_string_length(left),
-                                   json_string_length(right) };
+        *halves = (struct halves){ json_string_value(left), json_string_value(right),
+                                   json_string_length(left), json_string_length(right) };
         return 1;
     }
     const char *text = json_string_value(json);
@@ -335,15 +345,17 @@ static int split_merge(struct halves *halves, const json_t *json)
     return 1;
 }
 
-static enum lrc_status read_merge(struct lrc_bpe *bpe, const json_t *json, int64_t rank, struct lrc_buf *joined, const char *name,
-                                  struct lrc_error *err)
+static enum lrc_status read_merge(struct lrc_bpe *bpe, const json_t *json, int64_t rank,
+                                  struct lrc_buf *joined, const char *name, struct lrc_error *err)
 {
     struct halves halves;
     if (!split_merge(&halves, json))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges'[%lld]: want two pieces, got %s", name, (long long)rank,
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges'[%lld]: want two pieces, got %s", name,
+                        (long long)rank,
                         json_is_string(json) ? json_string_value(json) : lrc_json_type_name(json));
     const struct lrc_vocab *vocab = &bpe->base.vocab;
-    const size_t n_prefix = halves.n_right >= bpe->prefix.len ? bpe->prefix.len : 0; /* of the right half, left out */
+    /* Of the right half, left out of the whole. */
+    const size_t n_prefix = halves.n_right >= bpe->prefix.len ? bpe->prefix.len : 0;
     lrc_buf_clear(joined);
     lrc_buf_append(joined, halves.left, halves.n_left);
     lrc_buf_append(joined, halves.right + n_prefix, halves.n_right - n_prefix);
@@ -352,21 +364,24 @@ static enum lrc_status read_merge(struct lrc_bpe *bpe, const json_t *json, int64
     const int32_t right = lrc_vocab_find(vocab, halves.right, halves.n_right);
     const int32_t whole = lrc_vocab_find(vocab, lrc_buf_text(joined), joined->len);
     if (left < 0 || right < 0 || whole < 0)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges'[%lld]: want '%.60s', '%.60s' and '%.120s' in the vocabulary", name,
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'merges'[%lld]: want '%.60s', '%.60s' and '%.120s' in the vocabulary", name,
                         (long long)rank, halves.left, halves.right, lrc_buf_text(joined));
-    return lrc_bpe__add_merge(bpe, (struct lrc_bpe_merge){ lrc_bpe__pair(left, right), (int32_t)rank, whole }, err);
+    return lrc_bpe__add_merge(bpe, (struct lrc_bpe_merge){ lrc_bpe__pair(left, right), (int32_t)rank, whole },
+                              err);
 }
 
-static enum lrc_status read_merges(struct lrc_bpe *bpe, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_merges(struct lrc_bpe *bpe, const json_t *json, const char *name,
+                                   struct lrc_error *err)
 {
     const json_t   *merges = json_object_get(json, "merges"), *merge;
     struct lrc_buf  joined = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
     size_t          rank;
     if (!json_is_array(merges) || json_array_size(merges) > INT32_MAX)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges': want an array, got %s", name, lrc_json_type_name(merges));
-    json_array_foreach(merges, rank, merge)
-    {
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges': want an array, got %s", name,
+                        lrc_json_type_name(merges));
+    json_array_foreach(merges, rank, merge) {
         status = read_merge(bpe, merge, (int64_t)rank, &joined, name, err);
         if (status != LRC_STATUS_OK)
             break;
@@ -375,7 +390,8 @@ static enum lrc_status read_merges(struct lrc_bpe *bpe, const json_t *json, cons
     return status;
 }
 
-static enum lrc_status read_options(struct lrc_bpe *bpe, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_options(struct lrc_bpe *bpe, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     const char *unk = NULL, *prefix = "", *suffix = "";
     LRC_TRY(lrc_json_get_string(&unk, json, "unk_token", name, err));
@@ -394,7 +410,8 @@ static enum lrc_status read_options(struct lrc_bpe *bpe, const json_t *json, con
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status bpe_read(struct lrc_token_model **model, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status bpe_read(struct lrc_token_model **model, const json_t *json, const char *name,
+                                struct lrc_error *err)
 {
     struct lrc_bpe *bpe = lrc_bpe__new();
     if (!bpe)

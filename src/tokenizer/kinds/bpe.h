@@ -1,4 +1,5 @@
-/* The table of merges that both ways of reading a BPE model fill: by rank (bpe.c) and by score (bpe_scored.c). */
+/* The table of merges that both ways of reading a BPE model fill: by rank (bpe.c) and by score
+ * (bpe_scored.c). */
 #ifndef LRC_TOKENIZER_KINDS_BPE_H
 #define LRC_TOKENIZER_KINDS_BPE_H
 
@@ -15,12 +16,12 @@ struct lrc_bpe_merge {
 
 struct lrc_bpe {
     struct lrc_token_model base;
-    struct lrc_bpe_merge          *merges; /* open addressing */
+    struct lrc_bpe_merge  *merges; /* open addressing */
     int64_t                n_slots, n_merges;
     int                    ignore_merges;
     struct lrc_buf         prefix, suffix; /* continuing_subword_prefix, end_of_word_suffix */
-    /* Models with scores merge only some of the pieces, and also characters that are not pieces themselves. Their symbols are a
-     * vocabulary of its own, with ids from n_ids for those characters. */
+    /* Models with scores merge only some of the pieces, and also characters that are not pieces themselves.
+     * Their symbols are a vocabulary of its own, with ids from n_ids for those characters. */
     struct lrc_vocab symbols;
     int              own_symbols;
     int32_t          early[LRC_BPE_EARLY_CHARS];
@@ -35,7 +36,8 @@ struct lrc_bpe *lrc_bpe__new(void); /* NULL: out of memory */
 void            lrc_bpe__free(struct lrc_token_model *model);
 
 /* A pair given again gets the later rank, as in the reference. errors: NOMEM. */
-enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge, struct lrc_error *err)
+    LRC_MUST_CHECK;
 
 void lrc_bpe__index(struct lrc_bpe *bpe); /* byte_ids and early, once all symbols are there */
 

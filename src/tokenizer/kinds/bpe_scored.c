@@ -1,8 +1,8 @@
-/* BPE of a SentencePiece file, which has no merges but scores: neighbours merge when together they are a piece, those that make
- * the piece of the highest score first.
+/* BPE of a SentencePiece file, which has no merges but scores: neighbours merge when together they are a
+ * piece, those that make the piece of the highest score first.
  *
- * Every way to cut a piece in two is entered as a merge whose rank is that of the score, and so bpe.c runs it.
- * source: sentencepiece, bpe_model.cc */
+ * Every way to cut a piece in two is entered as a merge whose rank is that of the score, and so bpe.c runs
+ * it. source: sentencepiece, bpe_model.cc */
 #include "tokenizer/kinds/bpe.h"
 
 #include "base/alloc.h"
@@ -15,7 +15,8 @@ static int is_mergeable(const struct lrc_scored_piece *piece)
 }
 
 /* Symbol of a half of a piece. A single character gets one if it has none. -1: it can never stand alone. */
-static enum lrc_status half_symbol(struct lrc_bpe *bpe, const char *text, size_t n, int32_t *symbol, struct lrc_error *err)
+static enum lrc_status half_symbol(struct lrc_bpe *bpe, const char *text, size_t n, int32_t *symbol,
+                                   struct lrc_error *err)
 {
     int32_t cp;
     *symbol = lrc_vocab_find(&bpe->symbols, text, n);
@@ -28,7 +29,8 @@ static enum lrc_status half_symbol(struct lrc_bpe *bpe, const char *text, size_t
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status add_cuts(struct lrc_bpe *bpe, const struct lrc_scored_piece *piece, int32_t id, int32_t rank, struct lrc_error *err)
+static enum lrc_status add_cuts(struct lrc_bpe *bpe, const struct lrc_scored_piece *piece, int32_t id,
+                                int32_t rank, struct lrc_error *err)
 {
     int32_t cp;
     for (size_t at = lrc_utf8_step(&cp, piece->text, piece->n); at < piece->n;) {
@@ -36,7 +38,8 @@ static enum lrc_status add_cuts(struct lrc_bpe *bpe, const struct lrc_scored_pie
         LRC_TRY(half_symbol(bpe, piece->text, at, &left, err));
         LRC_TRY(half_symbol(bpe, piece->text + at, piece->n - at, &right, err));
         if (left >= 0 && right >= 0)
-            LRC_TRY(lrc_bpe__add_merge(bpe, (struct lrc_bpe_merge){ lrc_bpe__pair(left, right), rank, id }, err));
+            LRC_TRY(
+                lrc_bpe__add_merge(bpe, (struct lrc_bpe_merge){ lrc_bpe__pair(left, right), rank, id }, err));
         at += lrc_utf8_step(&cp, piece->text + at, piece->n - at);
     }
     return LRC_STATUS_OK;
@@ -55,7 +58,8 @@ static int by_score(const void *a, const void *b)
     return (left->id > right->id) - (left->id < right->id);
 }
 
-static enum lrc_status add_pieces(struct lrc_bpe *bpe, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
+static enum lrc_status add_pieces(struct lrc_bpe *bpe, const struct lrc_scored_pieces *pieces,
+                                  struct lrc_error *err)
 {
     for (int64_t id = 0; id < pieces->n; id++) {
         const struct lrc_scored_piece *piece = &pieces->pieces[id];
@@ -67,7 +71,8 @@ static enum lrc_status add_pieces(struct lrc_bpe *bpe, const struct lrc_scored_p
 }
 
 /* Equal scores are an equal rank: then the leftmost merges first. */
-static enum lrc_status add_ranked(struct lrc_bpe *bpe, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
+static enum lrc_status add_ranked(struct lrc_bpe *bpe, const struct lrc_scored_pieces *pieces,
+                                  struct lrc_error *err)
 {
     struct ranked *order = lrc_calloc(pieces->n, sizeof *order);
     if (!order)
@@ -88,7 +93,8 @@ static enum lrc_status add_ranked(struct lrc_bpe *bpe, const struct lrc_scored_p
     return status;
 }
 
-enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
+enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces,
+                                   struct lrc_error *err)
 {
     struct lrc_bpe *bpe = lrc_bpe__new();
     if (!bpe)
