@@ -15,7 +15,7 @@ static enum lrc_status loop_attribute(struct lrc_render *r, struct lrc_value *ou
         const char *name;
         int64_t     value;
     } numbers[] = { { "index", i + 1 }, { "index0", i }, { "revindex", n - i }, { "revindex0", n - i - 1 },
-                    { "length", n },    { "depth", loop->depth0 + 1 }, { "depth0", loop->depth0 } };
+                    { "length", n },    { "depth", 1 }, { "depth0", 0 } }; /* only a recursive loop is deeper */
     (void)r;
     for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
         if (lrc_string__equals(name, numbers[k].name))

@@ -89,11 +89,10 @@ static enum lrc_status run_for(struct lrc_render *r, const struct lrc_ast *node)
     struct lrc_value        iterable;
     LRC_TRY(lrc_eval__expression(r, &iterable, node->b));
     LRC_TRY(lrc_render__take(r, &loop, 1, sizeof *loop));
-    *loop = (struct lrc_loop){ .depth0 = r->loop_depth };
+    *loop = (struct lrc_loop){ 0 };
     LRC_TRY(lrc_value__iterate(r, &loop->items, iterable));
     if (node->c)
         LRC_TRY(keep_matching(r, &loop->items, node));
-    r->loop_depth++;
     for (; loop->index < loop->items.n && r->flow != LRC_FLOW_BREAK; loop->index++) {
         LRC_TRY(lrc_scope__push(r, scope));
         LRC_TRY(lrc_scope__set(r, LRC_NAME_LOOP, (struct lrc_value){ .kind = LRC_VALUE_LOOP, .loop = loop }));
@@ -103,7 +102,6 @@ static enum lrc_status run_for(struct lrc_render *r, const struct lrc_ast *node)
             r->flow = LRC_FLOW_ON;
     }
     r->flow = LRC_FLOW_ON;
-    r->loop_depth--;
     if (loop->items.n == 0 && node->orelse) {
         LRC_TRY(lrc_scope__push(r, scope));
         LRC_TRY(lrc_eval__block(r, node->orelse));
@@ -312,18 +310,15 @@ static enum lrc_status bind_parameters(struct lrc_render *r, const struct lrc_as
 enum lrc_status lrc_eval__macro(struct lrc_render *r, const struct lrc_macro *macro, const struct lrc_args *args, struct lrc_value caller)
 {
     struct lrc_scope *const scope = r->scope;
-    const int64_t           loop_depth = r->loop_depth;
     const int               line = r->line;
     LRC_TRY(lrc_render__enter(r));
     LRC_TRY(lrc_scope__push(r, macro->closure));
-    r->loop_depth = 0;
     if (caller.kind != LRC_VALUE_ABSENT)
         LRC_TRY(lrc_scope__set(r, LRC_NAME_CALLER, caller));
     LRC_TRY(bind_parameters(r, macro->node, args));
     LRC_TRY(lrc_eval__block(r, macro->node->body));
     r->depth--;
     r->scope = scope;
-    r->loop_depth = loop_depth;
     r->line = line;
     return LRC_STATUS_OK;
 }

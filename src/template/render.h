@@ -28,7 +28,6 @@ struct lrc_scope {
 struct lrc_loop {
     struct lrc_list  items;
     int64_t          index;
-    int64_t          depth0;
     struct lrc_value changed; /* arguments of the last loop.changed() */
 };
 
@@ -59,7 +58,6 @@ struct lrc_render {
     struct lrc_builder        *capture;
     struct lrc_buf            *generation;
     struct lrc_value           captured; /* what the filter of a block applies to */
-    int64_t                    loop_depth;
     enum lrc_flow              flow;
     json_t                    *kept_json; /* array of what from_json read */
     int                        date[6]; /* year, month 1-12, day, hour, minute, second, of strftime_now */
