@@ -97,7 +97,6 @@ SNIPPETS = [
     '',
     '  z  {{- 1 -}}  w',
     '{% raw %}{{ x }}{% y %}{% endraw %} {%- raw -%}  {{ q }}  {%- endraw -%} e',
-    '{% raw %}',
     ' a',
     '{% endraw %}',
     'b',
@@ -174,7 +173,6 @@ SNIPPETS = [
     '{%- -%}',
     '{{- -}}',
     '{{ a b }}',
-    '{% for x in [1,2,3] recursive %}{% endfor %}',
     '  {%- if true -%}  \n  a  \n {%- endif -%} \n b',
     '{% generation %}a{% set x = 1 %}{% endgeneration %}{{ x }}',
 ]

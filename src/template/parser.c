@@ -406,15 +406,17 @@ static enum lrc_status parse_data(struct lrc_parser *p, struct lrc_ast **out)
 
 static enum lrc_status missing_end(struct lrc_parser *p, const char *const *ends, int line)
 {
+    while (strncmp(*ends, "end", 3) != 0)
+        ends++;
     return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want {%% %s %%} for the block of line %d, got the end of the template",
-                    p->template->name, p->token->line, ends[0], line);
+                    p->template->name, p->token->line, *ends, line);
 }
 
 /* Up to {% and one of ends (then the current token), or to the end of the template when ends is NULL. */
 static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, const char *const *ends)
 {
     struct lrc_ast *item;
-    const int       line = p->token->line;
+    const int       line = ends ? p->token[-1].line : 1; /* of the tag before */
     LRC_TRY(lrc_parser__enter(p));
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_BLOCK));
     for (;;) {

@@ -18,6 +18,8 @@ enum lrc_status lrc_render__fail(struct lrc_render *r, enum lrc_status status, c
 
 enum lrc_status lrc_render__fail_memory(struct lrc_render *r)
 {
+    if (!r->memory.over_bound)
+        return lrc_fail_nomem(r->err, "template rendering");
     return lrc_render__fail(r, LRC_STATUS_NUMERIC, "want a rendering that needs at most %zu MiB of memory, got one that needs more",
                             LRC_RENDER_MEMORY_MAX_BYTES >> 20);
 }
@@ -42,10 +44,10 @@ enum lrc_status lrc_render__take(struct lrc_render *r, void *slot, int64_t n_ele
 {
     size_t n;
     if (n_elems < 0 || __builtin_mul_overflow((size_t)n_elems, elem_bytes, &n))
-        return lrc_render__fail_memory(r);
+        n = SIZE_MAX;
     void *memory = lrc_bump__take(&r->memory, n);
     if (!memory)
-        return r->memory.over_bound ? lrc_render__fail_memory(r) : lrc_fail_nomem(r->err, "template rendering");
+        return lrc_render__fail_memory(r);
     memcpy(slot, &memory, sizeof memory);
     return LRC_STATUS_OK;
 }
@@ -96,7 +98,7 @@ void lrc_builder__puts(struct lrc_builder *b, const char *string)
 enum lrc_status lrc_builder__finish(struct lrc_builder *b, struct lrc_value *out)
 {
     if (b->failed)
-        return b->r->memory.over_bound ? lrc_render__fail_memory(b->r) : lrc_fail_nomem(b->r->err, "template rendering");
+        return lrc_render__fail_memory(b->r);
     return lrc_string__borrow(b->r, out, b->data ? b->data : "", b->n);
 }
 

@@ -104,6 +104,7 @@ struct lrc_global {
 
 /* "<template>:<line>: <sentence>". */
 enum lrc_status lrc_render__fail(struct lrc_render *r, enum lrc_status status, const char *format, ...) LRC_PRINTF(3, 4);
+/* After a failed allocation: NUMERIC when the bound was the reason, else NOMEM. */
 enum lrc_status lrc_render__fail_memory(struct lrc_render *r);
 
 /* Count n units of work. errors: NUMERIC when they are used up. */
