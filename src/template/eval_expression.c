@@ -97,20 +97,38 @@ static enum lrc_status combine_floats(struct lrc_render *r, struct lrc_value *ou
     return LRC_STATUS_OK;
 }
 
+static enum lrc_status repeat_string(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s, int64_t times)
+{
+    char  *bytes;
+    size_t n;
+    if (__builtin_mul_overflow(s->n, (size_t)times, &n))
+        n = LRC_RENDER_MEMORY_MAX_BYTES + 1; /* refused below */
+    LRC_TRY(lrc_render__take(r, &bytes, (int64_t)n, 1));
+    for (size_t at = 0; at < n; at += s->n)
+        memcpy(bytes + at, s->bytes, s->n);
+    return lrc_string__borrow(r, out, bytes, n);
+}
+
+static enum lrc_status repeat_list(struct lrc_render *r, struct lrc_value *out, struct lrc_value what, int64_t times)
+{
+    struct lrc_list *list;
+    int64_t          n;
+    if (__builtin_mul_overflow(what.list->n, times, &n))
+        n = -1; /* refused below */
+    LRC_TRY(lrc_list__new(r, out, what.kind));
+    list = out->list;
+    LRC_TRY(lrc_render__take(r, &list->items, n, sizeof *list->items));
+    LRC_TRY(lrc_render__charge(r, n / 16));
+    list->n = list->cap = n;
+    for (int64_t i = 0; i < n; i++)
+        list->items[i] = what.list->items[i % what.list->n];
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status repeat(struct lrc_render *r, struct lrc_value *out, struct lrc_value what, int64_t times)
 {
-    struct lrc_builder builder = { .r = r };
     times = times > 0 ? times : 0;
-    if (what.kind == LRC_VALUE_STRING) {
-        for (int64_t i = 0; i < times && what.string->n > 0 && !builder.failed; i++)
-            lrc_builder__append(&builder, what.string->bytes, what.string->n);
-        return lrc_builder__finish(&builder, out);
-    }
-    LRC_TRY(lrc_list__new(r, out, what.kind));
-    for (int64_t i = 0; i < times && what.list->n > 0; i++)
-        for (int64_t k = 0, n = what.list->n; k < n; k++)
-            LRC_TRY(lrc_list__append(r, out->list, what.list->items[k]));
-    return LRC_STATUS_OK;
+    return what.kind == LRC_VALUE_STRING ? repeat_string(r, out, what.string, times) : repeat_list(r, out, what, times);
 }
 
 static enum lrc_status join_lists(struct lrc_render *r, struct lrc_value *out, struct lrc_value a, struct lrc_value b)
