@@ -16,7 +16,8 @@
     XX(IO,          "input/output error",                 1) \
     XX(DEVICE,      "device or library error",            1) \
     XX(NUMERIC,     "non-finite or out-of-range value",   1) \
-    XX(INTERRUPTED, "interrupted",                      130)
+    XX(INTERRUPTED, "interrupted",                      130) \
+    XX(TERMINATED,  "terminated",                       143)
 
 enum lrc_status {
 #define XX(name, text, exit_code) LRC_STATUS_##name,

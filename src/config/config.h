@@ -8,7 +8,7 @@
 
 /* Field names of one dataset: { path, type, ... } */
 struct lrc_dataset_spec {
-    const char *path; /* absolute, or relative to the working folder: already joined to the config file's folder */
+    const char *path; /* joined to the config file's folder; "-" is stdin */
     const char *type; /* NULL: found from the columns */
     /* column names, NULL for the type's own default */
     const char *field_messages;
@@ -23,9 +23,15 @@ struct lrc_dataset_spec {
     int         line; /* in the config file */
 };
 
+struct lrc_dataset_list {
+    struct lrc_dataset_spec *items;
+    int                      n;
+};
+
 struct lrc_string_list {
     const char **items;
     int          n;
+    int          from_scalar; /* written as one value: PEFT then takes a module name as a regular expression */
 };
 
 /* {pattern: integer}, for lora_rank_pattern and lora_alpha_pattern */
@@ -35,8 +41,8 @@ struct lrc_int_map {
     int          n;
 };
 
-/* Types a key can have, and the C type of its field. Booleans are int. Absent strings are NULL; absent numbers hold the
- * default; lrc_config_is_set() tells. */
+/* Types a key can have, and the C type of its field. Booleans are int. Absent strings are NULL; absent
+ * numbers hold the default; lrc_config_is_set() tells. */
 struct lrc_config {
 #define LRC_KEY_STRING(key, ...)  const char *key;
 #define LRC_KEY_PATH(key, ...)    const char *key;
@@ -46,33 +52,39 @@ struct lrc_config {
 #define LRC_KEY_BOOL(key, ...)    int key;
 #define LRC_KEY_LIST(key, ...)    struct lrc_string_list key;
 #define LRC_KEY_MAP(key, ...)     struct lrc_int_map key;
-#define LRC_KEY_DATASETS(key, ...) struct { struct lrc_dataset_spec *items; int n; } key;
+#define LRC_KEY_DATASETS(key, ...) struct lrc_dataset_list key;
 #define LRC_KEY_LATER(key, ...)
 #include "config/schema.def"
     struct lrc_config_private *internal;
 };
 
-/* Read path, then overrides ("key=value", value in YAML), then check everything together: types, bounds, unknown and
- * repeated keys with the nearest known one, required keys, keys that contradict each other.
+/* Read path, then overrides ("key=value", value in YAML), then check everything together: types, bounds,
+ * unknown and repeated keys with the nearest known one, required keys, keys that contradict each other.
  *
  * problems:  one sentence "<file>:<line>: ..." per mistake.
  * errors:    CONFIG when there was any; IO; NOMEM.
  * ownership: lrc_config_release(); all strings live until then. */
-enum lrc_status lrc_config_load(struct lrc_config *config, const char *path, const char *const *overrides, int n_overrides,
-                                struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_config_load(struct lrc_config *config, const char *path, const char *const *overrides,
+                                int n_overrides, struct lrc_problems *problems,
+                                struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_config_release(struct lrc_config *config); /* safe on a zeroed config */
 
-int lrc_config_is_set(const struct lrc_config *config, const char *key); /* given in the file or on the command line */
+/* Given in the file or on the command line. */
+int lrc_config_is_set(const struct lrc_config *config, const char *key);
+
+/* Whether a resumed run may change it; 0 for an unknown key. */
+int lrc_config_resume_may_change(const char *key);
 
 /* "<file>:<line>", "command line", "default" */
 const char *lrc_config_where(const struct lrc_config *config, const char *key);
 
-/* The resolved settings: for run.json and for resume's comparison (one JSON object, keys in schema order), and for
- * people (YAML with a comment telling where each value came from). Appended to buf. */
+/* The resolved settings: for run.json and for resume's comparison (one JSON object, keys in schema order),
+ * and for people (YAML with a comment telling where each value came from). Appended to buf. */
 void lrc_config_write_json(const struct lrc_config *config, struct lrc_buf *buf);
 void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf);
 
 /* Every key: default, range, help; what `lorica config` and docs/config.md show. */
 void lrc_config_write_keys(struct lrc_buf *buf);
+void lrc_config_write_keys_json(struct lrc_buf *buf); /* an array of objects */
 
 #endif

@@ -16,7 +16,7 @@ struct lrc_batch {
     int32_t  *tokens;      /* (n_tokens) */
     int32_t  *targets;     /* (n_tokens), -1: not trained */
     int32_t  *positions;   /* (n_tokens), from 0 in each document */
-    uint32_t *row_ids;     /* (n_tokens) of the token's row */
+    uint32_t *row_ids;     /* (n_tokens) of the token's row; UINT32_MAX in the filler */
     int32_t  *doc_offsets; /* (n_docs + 1) */
     int64_t   n_docs;      /* the filler included */
     int64_t   n_trained;
@@ -45,7 +45,9 @@ struct lrc_batch_options {
 
 struct lrc_batch_stream; /* opaque */
 
-/* borrows dataset. errors: NOMEM, DEVICE (no thread). ownership: lrc_batch_stream_free(). */
+/* borrows dataset, which must have an example.
+ * errors:    NOMEM, DEVICE (no thread), SHAPE (a micro-batch of 2^31 tokens).
+ * ownership: lrc_batch_stream_free(). */
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **stream, const struct lrc_dataset *dataset,
                                      const struct lrc_batch_options *options, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_batch_stream_free(struct lrc_batch_stream *stream);

@@ -32,6 +32,7 @@ struct lrc_dataset {
     int32_t            *ids;     /* all examples, one after another */
     int32_t            *targets; /* targets[i]: the token after i when it is trained, else -1; always -1 at an example's end */
     int64_t             n_ids;
+    int                 borrows_ids; /* a held-out part: ids and targets belong to the dataset it was split from */
     struct lrc_example *examples;
     int64_t             n_examples;
     int64_t             longest; /* tokens */
@@ -50,6 +51,7 @@ struct lrc_dataset_options {
     enum lrc_excess             excess;
     double                      max_lost_rows_fraction; /* 1: never an error; rows dropped or truncated count as lost */
     int                         train_on_inputs;
+    int                         keep_untrained; /* rows without a trained token are kept: scoring wants every row */
     int64_t                     vocab_size;
 };
 

@@ -6,6 +6,11 @@
 #include "base/problems.h"
 #include "formats/safetensors.h"
 
+struct lrc_model_dir_tensor {
+    const struct lrc_safetensors_entry *entry;
+    int                                 shard;
+};
+
 struct lrc_model_dir {
     char                   *path;
     json_t                 *config;     /* config.json */
@@ -13,6 +18,8 @@ struct lrc_model_dir {
     struct lrc_safetensors *shards;
     char                  **shard_names; /* file names */
     int                     n_shards;
+    struct lrc_model_dir_tensor *tensors; /* of all shards, sorted by name */
+    int64_t                 n_tensors;
 };
 
 /* Opens everything; checks that each tensor of the index is in its shard and in no other.
@@ -24,6 +31,7 @@ enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, 
 void            lrc_model_dir_close(struct lrc_model_dir *dir);
 
 const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir, const char *name); /* NULL: absent */
+int64_t lrc_model_dir_index(const struct lrc_model_dir *dir, const char *name); /* into dir->tensors; -1: absent */
 
 /* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as u64 LE, data.
  * It does not depend on sharding. */

@@ -20,7 +20,7 @@ struct lrc_peft_config {
     int     use_dora;
     int     lora_bias;
     int     fan_in_fan_out;
-    char   *target_regex;     /* a string target; NULL when a list */
+    char   *target_regex;     /* a string target, also "all-linear"; NULL when a list */
     char  **target_modules;   /* list */
     int     n_target_modules;
     char   *exclude_regex;
@@ -28,6 +28,8 @@ struct lrc_peft_config {
     int     n_exclude_modules;
     int64_t *layers_to_transform;
     int     n_layers_to_transform;
+    char  **layers_pattern;   /* names of the list of layers; none: any */
+    int     n_layers_pattern;
     char  **modules_to_save;
     int     n_modules_to_save;
     struct lrc_peft_pattern *rank_pattern;
@@ -37,8 +39,10 @@ struct lrc_peft_config {
 };
 
 /* errors: IO, FORMAT; UNSUPPORTED for what Lorica cannot run yet (use_dora, lora_bias, bias other than none, modules_to_save,
- * fan_in_fan_out, another peft_type), each named. Unknown keys are ignored, as PEFT does. */
+ * fan_in_fan_out, another peft_type, an initialisation that changes the base), each named. Unknown keys are ignored, as PEFT does. */
 enum lrc_status lrc_peft_config_read(struct lrc_peft_config *config, const char *adapter_dir, struct lrc_error *err) LRC_MUST_CHECK;
+/* The same from the parsed file; name is used in sentences. */
+enum lrc_status lrc_peft_config_parse(struct lrc_peft_config *config, const json_t *json, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_peft_config_release(struct lrc_peft_config *config);
 
 /* Written like PEFT: indent 2, sorted keys, the safe minimal set of keys. */

@@ -29,6 +29,7 @@ struct lrc_safetensors {
     json_t                       *header;
     struct lrc_safetensors_entry *entries; /* in order of their data */
     int64_t                       n_entries;
+    const struct lrc_safetensors_entry **by_name; /* (n_entries) for lookups */
 };
 
 /* errors:    IO; FORMAT (what was wanted, found, where); NOMEM.

@@ -28,6 +28,8 @@ struct lrc_model {
     struct lrc_tensor       final_norm;
     struct lrc_weight       output;    /* (V, D); the same data as embedding when tied */
     struct lrc_model_layer *layers;
+    unsigned char          *blocks; /* arena: quantized linears, one after the other */
+    unsigned char          *copies; /* arena: float32 copies (trainable), or tensors that lie unaligned in the file */
     float                  *rope_cos;  /* (n_positions, head_dim / 2) */
     float                  *rope_sin;
     int64_t                 n_positions;

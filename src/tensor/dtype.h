@@ -8,22 +8,29 @@
 #include <string.h>
 
 /* name, bits, alignment rank of the reference safetensors writer (higher is written first). */
-#define LRC_DTYPE_MAP(XX)   \
-    XX(BOOL,     8,  0)     \
-    XX(U8,       8,  4)     \
-    XX(I8,       8,  5)     \
-    XX(F8_E5M2,  8,  6)     \
-    XX(F8_E4M3,  8,  7)     \
-    XX(I16,     16, 10)     \
-    XX(U16,     16, 11)     \
-    XX(F16,     16, 12)     \
-    XX(BF16,    16, 13)     \
-    XX(I32,     32, 14)     \
-    XX(U32,     32, 15)     \
-    XX(F32,     32, 16)     \
-    XX(F64,     64, 18)     \
-    XX(I64,     64, 19)     \
-    XX(U64,     64, 20)
+#define LRC_DTYPE_MAP(XX)       \
+    XX(BOOL,          8,  0)    \
+    XX(F4,            4,  1)    \
+    XX(F6_E2M3,       6,  2)    \
+    XX(F6_E3M2,       6,  3)    \
+    XX(U8,            8,  4)    \
+    XX(I8,            8,  5)    \
+    XX(F8_E5M2,       8,  6)    \
+    XX(F8_E4M3,       8,  7)    \
+    XX(F8_E8M0,       8,  8)    \
+    XX(F8_E4M3FNUZ,   8,  9)    \
+    XX(F8_E5M2FNUZ,   8, 10)    \
+    XX(I16,          16, 11)    \
+    XX(U16,          16, 12)    \
+    XX(F16,          16, 13)    \
+    XX(BF16,         16, 14)    \
+    XX(I32,          32, 15)    \
+    XX(U32,          32, 16)    \
+    XX(F32,          32, 17)    \
+    XX(C64,          64, 18)    \
+    XX(F64,          64, 19)    \
+    XX(I64,          64, 20)    \
+    XX(U64,          64, 21)
 
 enum lrc_dtype {
 #define XX(name, bits, rank) LRC_DTYPE_##name,
@@ -39,7 +46,7 @@ struct lrc_dtype_info {
 };
 extern const struct lrc_dtype_info lrc_dtype_info[LRC_DTYPE_COUNT];
 
-size_t lrc_dtype_bytes(enum lrc_dtype dtype);
+size_t lrc_dtype_bytes(enum lrc_dtype dtype); /* 0 for types smaller than a byte */
 /* 1 and *dtype set when the name is known, else 0. */
 int lrc_dtype_find(enum lrc_dtype *dtype, const char *name, size_t n);
 /* F32, F16, BF16 */

@@ -9,15 +9,20 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char variables_text[] =
-        "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": \"h\\u00e9 <x>\\n\"},"
-        " {\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": {\"a\": [1, 2.5, true]}}}]}],"
-        " \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\"}}], \"n\": 3, \"l\": [3, 1, 2], \"s\": \"a b\"}";
-    struct lrc_error          err = { 0 };
-    struct lrc_buf            text = { 0 }, generation = { 0 };
-    struct lrc_template      *t = NULL;
-    json_t                   *variables = NULL;
-    struct lrc_template_input input = { .bos_token = "<s>", .eos_token = "</s>", .prompt = LRC_PROMPT_GENERATION };
-    if (lrc_json_parse(&variables, variables_text, sizeof variables_text - 1, "variables", &err) == LRC_STATUS_OK &&
+        "{\"messages\": [{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", \"content\": "
+        "\"h\\u00e9 <x>\\n\"},"
+        " {\"role\": \"assistant\", \"content\": null, \"tool_calls\": [{\"function\": {\"name\": \"f\", "
+        "\"arguments\": {\"a\": [1, 2.5, true]}}}]}],"
+        " \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"f\"}}], \"n\": 3, \"l\": [3, 1, "
+        "2], \"s\": \"a b\"}";
+    struct lrc_error err = {0};
+    struct lrc_buf text = {0}, generation = {0};
+    struct lrc_template *t = NULL;
+    json_t *variables = NULL;
+    struct lrc_template_input input = {
+        .bos_token = "<s>", .eos_token = "</s>", .prompt = LRC_PROMPT_GENERATION};
+    if (lrc_json_parse(&variables, variables_text, sizeof variables_text - 1, "variables", &err) ==
+            LRC_STATUS_OK &&
         lrc_template_parse(&t, (const char *)data, size, "fuzz", &err) == LRC_STATUS_OK) {
         input.messages = json_object_get(variables, "messages");
         input.tools = json_object_get(variables, "tools");

@@ -1,0 +1,448 @@
+#include "common/cases.h"
+
+#include "base/alloc.h"
+
+#include <stdio.h>
+
+void lrc_attention_cases(const struct lrc_backend *backend);
+
+enum { GAP = 8, DOCS_MAX = 6, THREADS_MAX = 4 }; /* GAP: elements between rows, NaN */
+
+struct problem {
+    const char    *name;
+    int64_t        n_heads, n_kv_heads, head_dim, window, n_past;
+    float          scale; /* 0: 1 / sqrt(C) */
+    enum lrc_dtype dtype;
+    int64_t        n_docs;
+    int32_t        doc_offsets[DOCS_MAX + 1];
+};
+
+/* (T, H, C) views of strided rows, and the (T, H * C + GAP) tensors that own them. */
+enum { Q, K, V, OUT, D_OUT, D_Q, D_K, D_V, N_ARRAYS };
+
+struct arrays {
+    struct lrc_tensor          owner[N_ARRAYS], view[N_ARRAYS];
+    struct lrc_tensor          lse; /* (T, H) */
+    struct lrc_attention_shape shape;
+    void                      *workspace;
+    size_t                     workspace_bytes;
+};
+
+static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_dtype dtype)
+{
+    const int is_output = i == OUT || i >= D_Q;
+    const int64_t width = shape[1] * shape[2] + GAP;
+    t->owner[i] = lrc_cases_tensor_2d(dtype, shape[0], width, LRC_CASES_POISON);
+    t->view[i] = lrc_tensor_3d(t->owner[i].data, dtype, shape[0], shape[1], shape[2]);
+    t->view[i].stride[0] = width;
+    for (int64_t r = 0; r < shape[0] && !is_output; r++)
+        for (int64_t c = 0; c < shape[1] * shape[2]; c++)
+            lrc_cases_set(&t->owner[i], r * width + c,
+                          (double)lrc_cases_value((uint64_t)i + 50, r * width + c));
+}
+
+static struct arrays arrays_new(const struct problem *p)
+{
+    const int64_t n_rows = p->doc_offsets[p->n_docs], n_keys = p->n_past + n_rows;
+    struct arrays t = { 0 };
+    for (int i = 0; i < N_ARRAYS; i++) {
+        const int     is_kv = i == K || i == V || i == D_K || i == D_V;
+        const int64_t shape[3] = { is_kv ? n_keys : n_rows, is_kv ? p->n_kv_heads : p->n_heads, p->head_dim };
+        array_new(&t, i, shape, p->dtype);
+    }
+    t.lse = lrc_cases_tensor_2d(LRC_DTYPE_F32, n_rows, p->n_heads, LRC_CASES_POISON);
+    t.shape = (struct lrc_attention_shape){ p->doc_offsets, p->n_docs, p->n_past, p->window,
+                                            p->scale > 0 ? p->scale : 1.0f / sqrtf((float)p->head_dim) };
+    t.workspace_bytes =
+        lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
+    t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
+    cr_assert(t.workspace, "no memory for a case");
+    memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
+    return t;
+}
+
+static void arrays_free(struct arrays *t)
+{
+    const unsigned char *after = (const unsigned char *)t->workspace + t->workspace_bytes;
+    for (int i = 0; i < 64; i++)
+        cr_expect(after[i] == 0xff, "attention: the workspace was overrun");
+    for (int i = 0; i < N_ARRAYS; i++) {
+        const int64_t width = t->view[i].stride[0];
+        for (int64_t at = 0; at < lrc_tensor_elems(&t->owner[i]); at++)
+            if (at % width >= width - GAP)
+                cr_expect(isnan(lrc_cases_get(&t->owner[i], at)),
+                          "attention: array %d was written between its rows", i);
+        lrc_cases_free(&t->owner[i]);
+    }
+    lrc_cases_free(&t->lse);
+    lrc_free(t->workspace);
+}
+
+/* A contiguous copy of a view. */
+static struct lrc_tensor gather(const struct arrays *t, int i)
+{
+    const struct lrc_tensor *view = &t->view[i];
+    const int64_t            row = view->shape[1] * view->shape[2];
+    struct lrc_tensor        copy = lrc_cases_tensor(view->dtype, 3, view->shape, LRC_CASES_ZERO);
+    const size_t             bytes = lrc_dtype_bytes(view->dtype);
+    for (int64_t r = 0; r < view->shape[0]; r++)
+        memcpy((unsigned char *)copy.data + (size_t)(r * row) * bytes,
+               (const unsigned char *)view->data + (size_t)(r * view->stride[0]) * bytes,
+               (size_t)row * bytes);
+    return copy;
+}
+
+static double *gather_doubles(const struct arrays *t, int i)
+{
+    struct lrc_tensor copy = gather(t, i);
+    double           *values = lrc_cases_to_doubles(&copy);
+    lrc_cases_free(&copy);
+    return values;
+}
+
+static struct lrc_attention_forward_args forward_args(const struct arrays *t)
+{
+    return (struct lrc_attention_forward_args){ .q = t->view[Q],
+                                                .k = t->view[K],
+                                                .v = t->view[V],
+                                                .out = t->view[OUT],
+                                                .lse = t->lse.data,
+                                                .shape = t->shape,
+                                                .workspace = t->workspace,
+                                                .workspace_bytes = t->workspace_bytes };
+}
+
+static struct lrc_attention_backward_args backward_args(const struct arrays *t)
+{
+    return (struct lrc_attention_backward_args){ .d_out = t->view[D_OUT],
+                                                 .q = t->view[Q],
+                                                 .k = t->view[K],
+                                                 .v = t->view[V],
+                                                 .out = t->view[OUT],
+                                                 .lse = t->lse.data,
+                                                 .d_q = t->view[D_Q],
+                                                 .d_k = t->view[D_K],
+                                                 .d_v = t->view[D_V],
+                                                 .shape = t->shape,
+                                                 .workspace = t->workspace,
+                                                 .workspace_bytes = t->workspace_bytes };
+}
+
+/* ---- the oracle: the header's formulas in double ---- */
+
+struct oracle {
+    const struct problem *p;
+    double                scale;
+    double               *array[N_ARRAYS]; /* contiguous */
+    double               *lse;
+    double               *p_row, *d_p_row; /* (n_keys): one query's probabilities and their gradients */
+    double               *p_column;        /* (n_keys, K): sum over queries of p */
+};
+
+static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
+{
+    struct oracle o = { .p = p, .scale = (double)t->shape.scale };
+    const int64_t n_keys = t->view[K].shape[0];
+    for (int i = 0; i < N_ARRAYS; i++)
+        o.array[i] =
+            i == OUT || i >= D_Q ? lrc_cases_doubles(lrc_tensor_elems(&t->view[i])) : gather_doubles(t, i);
+    o.lse = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
+    o.p_row = lrc_cases_doubles(n_keys);
+    o.d_p_row = lrc_cases_doubles(n_keys);
+    o.p_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
+    return o;
+}
+
+static void oracle_free(struct oracle *o)
+{
+    for (int i = 0; i < N_ARRAYS; i++)
+        lrc_free(o->array[i]);
+    lrc_free(o->lse);
+    lrc_free(o->p_row);
+    lrc_free(o->d_p_row);
+    lrc_free(o->p_column);
+}
+
+static double dot(const double *a, const double *b, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += a[i] * b[i];
+    return sum;
+}
+
+/* One query: row `at` of all rows, key rows [from, to]. */
+struct query {
+    int64_t at, head, kv_head, from, to;
+};
+
+static double *row_of(const struct oracle *o, int i, int64_t row, int64_t head)
+{
+    const int     is_kv = i == K || i == V || i == D_K || i == D_V;
+    const int64_t n_heads = is_kv ? o->p->n_kv_heads : o->p->n_heads;
+    return o->array[i] + (row * n_heads + head) * o->p->head_dim;
+}
+
+static void query_forward(const struct oracle *o, const struct query *q)
+{
+    const int64_t n_cols = o->p->head_dim;
+    const double *row = row_of(o, Q, q->at, q->head);
+    double       *out = row_of(o, OUT, q->at, q->head), most = -INFINITY, sum = 0;
+    for (int64_t j = q->from; j <= q->to; j++) {
+        o->p_row[j] = o->scale * dot(row, row_of(o, K, j, q->kv_head), n_cols);
+        most = fmax(most, o->p_row[j]);
+    }
+    for (int64_t j = q->from; j <= q->to; j++)
+        sum += exp(o->p_row[j] - most);
+    const double lse = most + log(sum);
+    o->lse[q->at * o->p->n_heads + q->head] = lse;
+    memset(out, 0, (size_t)n_cols * sizeof *out);
+    for (int64_t j = q->from; j <= q->to; j++) {
+        o->p_row[j] = exp(o->p_row[j] - lse);
+        for (int64_t c = 0; c < n_cols; c++)
+            out[c] += o->p_row[j] * row_of(o, V, j, q->kv_head)[c];
+    }
+}
+
+static void query_backward(const struct oracle *o, const struct query *q)
+{
+    const int64_t n_cols = o->p->head_dim;
+    const double *row = row_of(o, Q, q->at, q->head), *d_out = row_of(o, D_OUT, q->at, q->head);
+    const double  delta = dot(d_out, row_of(o, OUT, q->at, q->head), n_cols);
+    double       *d_q = row_of(o, D_Q, q->at, q->head);
+    for (int64_t j = q->from; j <= q->to; j++) {
+        const double p = o->p_row[j],
+                     d_s = o->scale * p * (dot(d_out, row_of(o, V, j, q->kv_head), n_cols) - delta);
+        const double *k = row_of(o, K, j, q->kv_head);
+        double       *d_k = row_of(o, D_K, j, q->kv_head), *d_v = row_of(o, D_V, j, q->kv_head);
+        for (int64_t c = 0; c < n_cols; c++) {
+            d_q[c] += d_s * k[c];
+            d_k[c] += d_s * row[c];
+            d_v[c] += p * d_out[c];
+        }
+        o->p_column[j * o->p->n_kv_heads + q->kv_head] += p;
+    }
+}
+
+enum pass { FORWARD, BOTH };
+
+static void oracle_run(const struct oracle *o, enum pass pass)
+{
+    const struct problem *p = o->p;
+    for (int64_t d = 0; d < p->n_docs; d++)
+        for (int64_t at = p->doc_offsets[d]; at < p->doc_offsets[d + 1]; at++)
+            for (int64_t h = 0; h < p->n_heads; h++) {
+                const int64_t to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
+                const int64_t from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
+                const struct query q = { at, h, h / (p->n_heads / p->n_kv_heads), from, to };
+                query_forward(o, &q);
+                if (pass == BOTH)
+                    query_backward(o, &q);
+            }
+}
+
+/* ---- comparison ---- */
+
+static double largest(const double *values, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fabs(values[i]) > most ? fabs(values[i]) : most;
+    return most;
+}
+
+/* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
+ * out's rounding. */
+struct bounds {
+    double lse, out, d_q, d_k, d_v;
+};
+
+static struct bounds bounds_of(const struct oracle *o)
+{
+    const struct problem *p = o->p;
+    const double eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
+    const double c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
+    const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
+    const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;
+    const double s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
+                 columns = largest(o->p_column, n_k);
+    struct bounds b;
+    b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
+    b.out = p_relative + (n + 8) * eps + narrow * largest(o->array[OUT], n_q);
+    const double delta = (c + 2) * eps * c + c * b.out;
+    const double d_s = 2 * c * (p_relative + b.lse) + (c + 2) * eps * c + delta; /* times p */
+    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) + narrow * (largest(o->array[D_Q], n_q) + 1e-3);
+    b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) +
+            narrow * (largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
+    b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) +
+            narrow * (largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
+    return b;
+}
+
+static void run(const struct lrc_backend *backend, const struct arrays *t)
+{
+    struct lrc_error                         err = { 0 };
+    const struct lrc_attention_forward_args  forward = forward_args(t);
+    const struct lrc_attention_backward_args backward = backward_args(t);
+    lrc_cases_expect_status(backend, "attention_forward",
+                            lrc_attention_forward(backend, NULL, &forward, &err), LRC_STATUS_OK, &err);
+    if (t->shape.n_past == 0)
+        lrc_cases_expect_status(backend, "attention_backward",
+                                lrc_attention_backward(backend, NULL, &backward, &err), LRC_STATUS_OK, &err);
+}
+
+static void expect_array(const struct lrc_backend *backend, const struct arrays *t, const struct oracle *o,
+                         int i, double bound)
+{
+    static const char *const names[N_ARRAYS] = { [OUT] = "out", [D_Q] = "d_q", [D_K] = "d_k", [D_V] = "d_v" };
+    char                     what[160];
+    struct lrc_tensor        got = gather(t, i);
+    snprintf(what, sizeof what, "attention, %s: %s", o->p->name, names[i]);
+    lrc_cases_expect_close(backend, what, &got, o->array[i], bound);
+    lrc_cases_free(&got);
+}
+
+/* Every sum has an order of its own: the number of threads does not change a bit. */
+static void expect_same_bits(const struct lrc_backend *backend, const struct arrays *first,
+                             const struct problem *p, int n_threads)
+{
+    static const int outputs[] = { OUT, D_Q, D_K, D_V };
+    struct arrays    again = arrays_new(p);
+    lrc_cases_threads(n_threads);
+    run(backend, &again);
+    lrc_cases_threads(0);
+    for (int i = 0; i < (p->n_past > 0 ? 1 : 4); i++) {
+        struct lrc_tensor got = gather(&again, outputs[i]), want = gather(first, outputs[i]);
+        lrc_cases_expect_same(backend, p->name, &got, &want);
+        lrc_cases_free(&got);
+        lrc_cases_free(&want);
+    }
+    lrc_cases_expect_same(backend, p->name, &again.lse, &first->lse);
+    arrays_free(&again);
+}
+
+static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
+{
+    struct arrays t = arrays_new(p);
+    struct oracle o = oracle_new(&t, p);
+    char          what[160];
+    lrc_cases_threads(2);
+    run(backend, &t);
+    lrc_cases_threads(0);
+    oracle_run(&o, BOTH);
+    const struct bounds b = bounds_of(&o);
+    snprintf(what, sizeof what, "attention, %s: lse", p->name);
+    lrc_cases_expect_close(backend, what, &t.lse, o.lse, b.lse);
+    expect_array(backend, &t, &o, OUT, b.out);
+    if (p->n_past == 0) {
+        expect_array(backend, &t, &o, D_Q, b.d_q);
+        expect_array(backend, &t, &o, D_K, b.d_k);
+        expect_array(backend, &t, &o, D_V, b.d_v);
+    }
+    expect_same_bits(backend, &t, p, 2);
+    expect_same_bits(backend, &t, p, 1);
+    oracle_free(&o);
+    arrays_free(&t);
+}
+
+/* ---- finite differences of the oracle's forward pass ---- */
+
+static double loss(void *context)
+{
+    const struct oracle *o = context;
+    oracle_run(o, FORWARD);
+    return dot(o->array[OUT], o->array[D_OUT],
+               o->p->doc_offsets[o->p->n_docs] * o->p->n_heads * o->p->head_dim);
+}
+
+static void expect_finite_differences(const struct lrc_backend *backend)
+{
+    static const struct problem p = { "finite differences", 2, 1, 5, 3, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
+    static const int            gradients[] = { D_Q, D_K, D_V }, inputs[] = { Q, K, V };
+    struct arrays               t = arrays_new(&p);
+    struct oracle               o = oracle_new(&t, &p);
+    run(backend, &t);
+    /* third derivatives below 100: truncation 2e-7; gradients below 4 in float32 sums of 16 terms: 64 * 4 eps
+     */
+    const struct lrc_cases_scalar scalar = { loss, &o, 1e-4, 2e-7 + 64 * 4 * LRC_CASES_EPS_F32 };
+    for (int i = 0; i < 3; i++) {
+        struct lrc_tensor got = gather(&t, gradients[i]);
+        lrc_cases_expect_gradient(backend, "attention", &got, o.array[inputs[i]], &scalar);
+        lrc_cases_free(&got);
+    }
+    oracle_free(&o);
+    arrays_free(&t);
+}
+
+/* ---- refusals ---- */
+
+static void expect_refusals(const struct lrc_backend *backend)
+{
+    static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
+    static const int32_t                     decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
+    struct arrays                            t = arrays_new(&p);
+    const struct lrc_attention_forward_args  good = forward_args(&t);
+    const struct lrc_attention_backward_args good_back = backward_args(&t);
+    struct lrc_attention_forward_args        f[8];
+    struct lrc_attention_backward_args       b[4];
+    for (int i = 0; i < 8; i++)
+        f[i] = good;
+    for (int i = 0; i < 4; i++)
+        b[i] = good_back;
+    f[0].k.shape[1] = 3;
+    f[1].shape.doc_offsets = decreasing;
+    f[2].shape.doc_offsets = too_short;
+    f[3].shape.n_past = 1;
+    f[4].workspace_bytes = 100;
+    f[5].v.shape[2] = 4;
+    f[6].q.dtype = LRC_DTYPE_F16;
+    f[7].shape.window = -1;
+    b[0].lse = NULL;
+    b[1].d_k.shape[0] = 7;
+    b[2].shape.doc_offsets = NULL;
+    b[3].workspace = NULL;
+    for (int i = 0; i < 8; i++) {
+        struct lrc_error err = { 0 };
+        lrc_cases_expect_status(backend, "attention_forward: bad",
+                                lrc_attention_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE, &err);
+    }
+    for (int i = 0; i < 4; i++) {
+        struct lrc_error err = { 0 };
+        lrc_cases_expect_status(backend, "attention_backward: bad",
+                                lrc_attention_backward(backend, NULL, &b[i], &err), LRC_STATUS_SHAPE, &err);
+    }
+    arrays_free(&t);
+}
+
+#define F32 LRC_DTYPE_F32
+#define BF16 LRC_DTYPE_BF16
+
+/* name, H, K, C, window, n_past, scale, dtype, documents */
+static const struct problem problems[] = {
+    { "no documents", 2, 1, 8, 0, 0, 0, F32, 0, { 0 } },
+    { "one element", 1, 1, 1, 0, 0, 0, F32, 1, { 0, 1 } },
+    { "empty document", 1, 1, 8, 0, 0, 0, F32, 1, { 0, 0 } },
+    { "documents of 0, 1, 70, 0, 2", 2, 2, 8, 0, 0, 0, F32, 5, { 0, 0, 1, 71, 71, 73 } },
+    { "several tiles", 4, 1, 24, 0, 0, 0, F32, 2, { 0, 130, 201 } },
+    { "whole tiles", 2, 1, 64, 0, 0, 0, F32, 1, { 0, 128 } },
+    { "window of 5", 4, 2, 16, 5, 0, 0, F32, 2, { 0, 3, 150 } },
+    { "window of 1", 2, 1, 8, 1, 0, 0, F32, 1, { 0, 70 } },
+    { "window of 64", 1, 1, 80, 64, 0, 0, F32, 1, { 0, 200 } },
+    { "window of 100", 2, 2, 8, 100, 0, 0, F32, 1, { 0, 270 } },
+    { "heads of 128", 2, 1, 128, 0, 0, 0, F32, 1, { 0, 97 } },
+    { "steep softmax", 2, 1, 64, 30, 0, 8.0f, F32, 2, { 0, 100, 170 } },
+    { "bf16", 4, 2, 64, 0, 0, 0, BF16, 3, { 0, 33, 34, 140 } },
+    { "bf16, heads of 80", 4, 1, 80, 40, 0, 0, BF16, 1, { 0, 90 } },
+    { "one query after 200", 4, 2, 64, 0, 200, 0, F32, 1, { 0, 1 } },
+    { "one query after 63", 4, 4, 8, 0, 63, 0, F32, 1, { 0, 1 } },
+    { "70 queries after 3", 2, 1, 24, 0, 3, 0, BF16, 1, { 0, 70 } },
+    { "window and past", 2, 1, 24, 20, 100, 0, F32, 1, { 0, 7 } },
+};
+
+void lrc_attention_cases(const struct lrc_backend *backend)
+{
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        expect_problem(backend, &problems[i]);
+    expect_finite_differences(backend);
+    expect_refusals(backend);
+}

@@ -1,0 +1,32 @@
+/* How attention divides its workspace: delta of every query row and head, float32 sums of d_q, one piece per
+ * thread. */
+#ifndef LRC_ATTENTION_LAYOUT_H
+#define LRC_ATTENTION_LAYOUT_H
+
+#include "tensor/tensor.h"
+
+enum {
+    LRC_ATTENTION_BLOCK = 64,  /* rows of a tile, of queries and of keys */
+    LRC_ATTENTION_TILES = 7,   /* (BLOCK, C) tiles a thread holds */
+    LRC_ATTENTION_SCORES = 2,  /* (BLOCK, BLOCK) tiles */
+    LRC_ATTENTION_ALIGN = 64,  /* bytes */
+    LRC_ATTENTION_HEAD_DIM_MAX = 1024,
+    LRC_ATTENTION_THREADS_MAX = 256
+};
+
+/* Sizes in floats. */
+struct lrc_attention_layout {
+    size_t delta_floats; /* (T, H) */
+    size_t d_q_floats;   /* (H, T, padded C) */
+    size_t thread_floats;
+};
+
+/* Head size rounded up to whole vectors of the widest instruction set; tiles are padded with zeros. */
+static inline int64_t lrc_attention__padded(int64_t head_dim)
+{
+    return (head_dim + 15) / 16 * 16;
+}
+
+struct lrc_attention_layout lrc_attention__layout(int64_t n_rows, int64_t n_heads, int64_t head_dim);
+
+#endif

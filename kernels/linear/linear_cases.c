@@ -1,0 +1,563 @@
+#include "common/cases.h"
+
+#include "base/alloc.h"
+#include "base/rng.h"
+
+#include <stdio.h>
+
+void lrc_linear_cases(const struct lrc_backend *backend);
+
+enum weight_kind { WEIGHT_F32, WEIGHT_BF16, WEIGHT_F16_UNALIGNED, WEIGHT_NF4 };
+
+struct problem {
+    int64_t             n_rows, in, out, rank; /* rank 0: no adapter */
+    float               p;
+    enum lrc_dtype      x, y; /* of x and d_x, of out and d_out */
+    enum weight_kind    kind;
+    int                 with_bias;
+    enum lrc_accumulate accumulate;
+};
+
+struct arrays {
+    struct lrc_weight         weight;
+    unsigned char            *memory; /* of the weight */
+    struct lrc_tensor         code, absmax;
+    struct lrc_tensor         x, bias, u, y, d_y, d_x, d_weight, d_bias;
+    struct lrc_linear_adapter adapter;
+    uint32_t                 *row_ids;
+    int32_t                  *positions;
+    uint32_t                  step;
+    void                     *workspace;
+    size_t                    workspace_bytes;
+};
+
+static void weight_new(struct arrays *t, const struct problem *p)
+{
+    const int64_t n = p->in * p->out;
+    t->memory = lrc_calloc(4 * n + 1, 1);
+    cr_assert(t->memory, "no memory for a case");
+    t->code = lrc_cases_tensor_1d(LRC_DTYPE_F32, 16, 11);
+    t->absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, (n + 63) / 64, 12);
+    t->weight = (struct lrc_weight){
+        .type = LRC_BLOCK_DENSE, .rows = p->out, .cols = p->in, .dtype = LRC_DTYPE_F32, .data = t->memory
+    };
+    if (p->kind == WEIGHT_NF4) {
+        for (int64_t i = 0; i < n; i++)
+            t->memory[i] = (uint8_t)((lrc_cases_value(13, i) + 1.0f) * 128.0f);
+        t->weight.type = LRC_BLOCK_NF4;
+        t->weight.code = t->code.data;
+        t->weight.absmax = t->absmax.data;
+        t->weight.block_elems = 64;
+        return;
+    }
+    unsigned char *to = t->memory;
+    if (p->kind == WEIGHT_F16_UNALIGNED)
+        t->weight.data = ++to;
+    t->weight.dtype = p->kind == WEIGHT_F32    ? LRC_DTYPE_F32
+                      : p->kind == WEIGHT_BF16 ? LRC_DTYPE_BF16
+                                               : LRC_DTYPE_F16;
+    for (int64_t i = 0; i < n; i++) {
+        const float value = lrc_cases_value(14, i);
+        lrc_dtype_from_f32(to + (size_t)i * lrc_dtype_bytes(t->weight.dtype), t->weight.dtype, &value, 1);
+    }
+}
+
+static void adapter_new(struct arrays *t, const struct problem *p)
+{
+    const int64_t rank = p->rank > 0 ? p->rank : 1;
+    t->adapter = (struct lrc_linear_adapter){ .a = lrc_cases_tensor_2d(LRC_DTYPE_F32, rank, p->in, 21),
+                                              .b = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, rank, 22),
+                                              .d_a = lrc_cases_tensor_2d(LRC_DTYPE_F32, rank, p->in, 23),
+                                              .d_b = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, rank, 24),
+                                              .scale = 0.7f };
+    t->row_ids = lrc_calloc(p->n_rows, sizeof *t->row_ids);
+    t->positions = lrc_calloc(p->n_rows, sizeof *t->positions);
+    cr_assert(t->row_ids && t->positions, "no memory for a case");
+    t->step = 3;
+    for (int64_t i = 0; i < p->n_rows; i++) {
+        t->row_ids[i] = (uint32_t)(i / 5 + 1000);
+        t->positions[i] = (int32_t)(i % 5);
+    }
+}
+
+static struct arrays arrays_new(const struct problem *p)
+{
+    struct arrays t = { 0 };
+    weight_new(&t, p);
+    adapter_new(&t, p);
+    t.x = lrc_cases_tensor_2d(p->x, p->n_rows, p->in, 31);
+    t.bias = lrc_cases_tensor_1d(p->y, p->out, 32);
+    t.u = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->n_rows, t.adapter.a.shape[0], LRC_CASES_POISON);
+    t.y = lrc_cases_tensor_2d(p->y, p->n_rows, p->out, LRC_CASES_POISON);
+    t.d_y = lrc_cases_tensor_2d(p->y, p->n_rows, p->out, 33);
+    t.d_x = lrc_cases_tensor_2d(p->x, p->n_rows, p->in,
+                                p->accumulate == LRC_ACCUMULATE_ADD ? 34 : LRC_CASES_POISON);
+    t.d_weight = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, p->in, 35);
+    t.d_bias = lrc_cases_tensor_1d(LRC_DTYPE_F32, p->out, 36);
+    t.workspace_bytes = lrc_linear_workspace_bytes(p->n_rows, p->in, p->out, p->rank, p->x);
+    t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
+    cr_assert(t.workspace, "no memory for a case");
+    memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
+    return t;
+}
+
+static void arrays_free(struct arrays *t)
+{
+    const unsigned char *after = (const unsigned char *)t->workspace + t->workspace_bytes;
+    for (int i = 0; i < 64; i++)
+        cr_expect(after[i] == 0xff, "linear: the workspace was overrun");
+    struct lrc_tensor *const all[] = { &t->x,           &t->bias,       &t->u,         &t->y,
+                                       &t->d_y,         &t->d_x,        &t->d_weight,  &t->d_bias,
+                                       &t->code,        &t->absmax,     &t->adapter.a, &t->adapter.b,
+                                       &t->adapter.d_a, &t->adapter.d_b };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        lrc_cases_free(all[i]);
+    lrc_free(t->memory);
+    lrc_free(t->row_ids);
+    lrc_free(t->positions);
+    lrc_free(t->workspace);
+}
+
+static struct lrc_dropout dropout_of(const struct arrays *t, const struct problem *p)
+{
+    return (struct lrc_dropout){
+        .p = p->p, .key = 77, .step = &t->step, .row_ids = t->row_ids, .positions = t->positions
+    };
+}
+
+static struct lrc_linear_forward_args forward_args(const struct arrays *t, const struct problem *p)
+{
+    struct lrc_linear_forward_args args = { .x = t->x,
+                                            .weight = &t->weight,
+                                            .bias = t->bias,
+                                            .adapter = &t->adapter,
+                                            .u = t->u,
+                                            .dropout = dropout_of(t, p),
+                                            .out = t->y,
+                                            .workspace = t->workspace,
+                                            .workspace_bytes = t->workspace_bytes };
+    if (!p->with_bias)
+        args.bias.data = NULL;
+    if (p->rank == 0)
+        args.adapter = NULL;
+    return args;
+}
+
+static struct lrc_linear_backward_args backward_args(const struct arrays *t, const struct problem *p)
+{
+    return (struct lrc_linear_backward_args){ .d_out = t->d_y,
+                                              .x = t->x,
+                                              .weight = &t->weight,
+                                              .adapter = p->rank > 0 ? &t->adapter : NULL,
+                                              .u = t->u,
+                                              .dropout = dropout_of(t, p),
+                                              .d_x = t->d_x,
+                                              .accumulate = p->accumulate,
+                                              .d_weight = t->d_weight,
+                                              .d_bias = t->d_bias,
+                                              .workspace = t->workspace,
+                                              .workspace_bytes = t->workspace_bytes };
+}
+
+/* ---- the oracle, in double; operands are rounded to the compute type as the header says, sums and u are not
+ * ---- */
+
+struct oracle {
+    const struct problem *p;
+    double *x, *w, *a, *b, *bias, *mask, *d_y, scale;
+    double *u, *y,
+        *low; /* low: sum of the magnitudes of the adapter's part, what its roundings are relative to */
+    double *d_u, *d_x, *d_x_low, *d_a, *d_b, *d_weight, *d_bias;
+};
+
+static double rounded(double value, enum lrc_dtype dtype)
+{
+    const float narrow = (float)value;
+    return dtype == LRC_DTYPE_BF16 ? (double)lrc_bf16_to_f32(lrc_bf16_from_f32(narrow)) : (double)narrow;
+}
+
+static double *rounded_copy(const struct lrc_tensor *tensor, enum lrc_dtype dtype)
+{
+    double *values = lrc_cases_to_doubles(tensor);
+    for (int64_t i = 0; i < lrc_tensor_elems(tensor); i++)
+        values[i] = rounded(values[i], dtype);
+    return values;
+}
+
+static double weight_value(const struct arrays *t, int64_t i)
+{
+    if (t->weight.type == LRC_BLOCK_NF4) {
+        const uint8_t byte = t->memory[i / 2];
+        return (double)(t->weight.code[i % 2 == 0 ? byte >> 4 : byte & 15] * t->weight.absmax[i / 64]);
+    }
+    float value;
+    lrc_dtype_to_f32(&value,
+                     (const unsigned char *)t->weight.data + (size_t)i * lrc_dtype_bytes(t->weight.dtype),
+                     t->weight.dtype, 1);
+    return (double)value;
+}
+
+/* The header's formula, element by element. */
+static double mask_value(const struct lrc_dropout *dropout, int64_t t, int64_t i)
+{
+    const struct lrc_rng_block block =
+        lrc_rng_philox(dropout->key, (uint64_t)*dropout->step << 32 | dropout->row_ids[t],
+                       (uint64_t)(uint32_t)dropout->positions[t] << 32 | (uint64_t)(i / 4));
+    return lrc_rng_unit(block.word[i % 4]) >= dropout->p ? 1.0 / (1.0 - (double)dropout->p) : 0.0;
+}
+
+static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
+{
+    const struct lrc_dropout dropout = dropout_of(t, p);
+    const int64_t            rank = t->adapter.a.shape[0];
+    struct oracle            o = { .p = p, .scale = (double)t->adapter.scale };
+    o.x = lrc_cases_to_doubles(&t->x);
+    o.a = rounded_copy(&t->adapter.a, p->x);
+    o.b = rounded_copy(&t->adapter.b, p->x);
+    o.bias = lrc_cases_to_doubles(&t->bias);
+    o.d_y = rounded_copy(&t->d_y, p->x);
+    o.w = lrc_cases_doubles(p->out * p->in);
+    for (int64_t i = 0; i < p->out * p->in; i++)
+        o.w[i] = rounded(weight_value(t, i), p->x);
+    o.mask = lrc_cases_doubles(p->n_rows * p->in);
+    for (int64_t i = 0; i < p->n_rows * p->in; i++)
+        o.mask[i] = p->p > 0 ? mask_value(&dropout, i / p->in, i % p->in) : 1.0;
+    o.u = lrc_cases_doubles(p->n_rows * rank);
+    o.d_u = lrc_cases_doubles(p->n_rows * rank);
+    o.y = lrc_cases_doubles(p->n_rows * p->out);
+    o.low = lrc_cases_doubles(p->n_rows * p->out);
+    o.d_x_low = lrc_cases_doubles(p->n_rows * p->in);
+    o.d_x = lrc_cases_doubles(p->n_rows * p->in);
+    if (p->accumulate == LRC_ACCUMULATE_ADD)
+        for (int64_t i = 0; i < p->n_rows * p->in; i++)
+            o.d_x[i] = lrc_cases_get(&t->d_x, i);
+    o.d_a = lrc_cases_to_doubles(&t->adapter.d_a);
+    o.d_b = lrc_cases_to_doubles(&t->adapter.d_b);
+    o.d_weight = lrc_cases_to_doubles(&t->d_weight);
+    o.d_bias = lrc_cases_to_doubles(&t->d_bias);
+    return o;
+}
+
+static void oracle_free(struct oracle *o)
+{
+    double *const all[] = { o->x, o->w, o->a, o->b, o->bias, o->mask, o->d_y, o->u, o->y, o->low,
+                            o->d_u, o->d_x, o->d_x_low, o->d_a, o->d_b, o->d_weight, o->d_bias };
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        lrc_free(all[i]);
+}
+
+static void oracle_forward_row(const struct oracle *o, int64_t t)
+{
+    const struct problem *p = o->p;
+    const double         *x = o->x + t * p->in, *mask = o->mask + t * p->in;
+    for (int64_t r = 0; r < p->rank; r++) {
+        double sum = 0;
+        for (int64_t i = 0; i < p->in; i++)
+            sum += mask[i] * x[i] * o->a[r * p->in + i];
+        o->u[t * p->rank + r] = sum;
+    }
+    for (int64_t j = 0; j < p->out; j++) {
+        double sum = p->with_bias ? o->bias[j] : 0, low = 0, magnitude = 0;
+        for (int64_t i = 0; i < p->in; i++)
+            sum += x[i] * o->w[j * p->in + i];
+        for (int64_t r = 0; r < p->rank; r++) {
+            low += o->u[t * p->rank + r] * o->b[j * p->rank + r];
+            magnitude += fabs(o->u[t * p->rank + r] * o->b[j * p->rank + r]);
+        }
+        o->y[t * p->out + j] = sum + o->scale * low;
+        o->low[t * p->out + j] = fabs(o->scale) * magnitude;
+    }
+}
+
+static void oracle_backward_row(const struct oracle *o, int64_t t)
+{
+    const struct problem *p = o->p;
+    const double         *x = o->x + t * p->in, *mask = o->mask + t * p->in, *d_y = o->d_y + t * p->out;
+    for (int64_t r = 0; r < p->rank; r++) {
+        double sum = 0;
+        for (int64_t j = 0; j < p->out; j++) {
+            sum += d_y[j] * o->b[j * p->rank + r];
+            o->d_b[j * p->rank + r] += o->scale * d_y[j] * o->u[t * p->rank + r];
+        }
+        o->d_u[t * p->rank + r] = o->scale * sum;
+        for (int64_t i = 0; i < p->in; i++)
+            o->d_a[r * p->in + i] += o->scale * sum * mask[i] * x[i];
+    }
+    for (int64_t i = 0; i < p->in; i++) {
+        double sum = 0;
+        for (int64_t j = 0; j < p->out; j++) {
+            sum += d_y[j] * o->w[j * p->in + i];
+            o->d_weight[j * p->in + i] += d_y[j] * x[i];
+        }
+        for (int64_t r = 0; r < p->rank; r++) {
+            const double part = mask[i] * o->d_u[t * p->rank + r] * o->a[r * p->in + i];
+            sum += part;
+            o->d_x_low[t * p->in + i] += fabs(part);
+        }
+        o->d_x[t * p->in + i] += sum;
+    }
+    for (int64_t j = 0; j < p->out; j++)
+        o->d_bias[j] += d_y[j];
+}
+
+static double largest(const double *values, int64_t n)
+{
+    double most = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fabs(values[i]) > most ? fabs(values[i]) : most;
+    return most;
+}
+
+/* Bounds. A float32 sum of n terms of magnitude <= m: n^2... is never met; n * m * n_eps is the a-priori
+ * bound of the sum of n products, (n + 2) eps per term. Values lie in [-1, 1), so every product of k terms is
+ * at most k in magnitude, and u at most in / (1 - p). In BF16 each rounding of x (dropped), u and d_u adds
+ * 2^-8 of the sum of the magnitudes it enters. */
+struct bounds {
+    double u, y, d_x, d_a, d_b, d_weight, d_bias;
+};
+
+static struct bounds bounds_of(const struct oracle *o)
+{
+    const struct problem *p = o->p;
+    const double eps = LRC_CASES_EPS_F32, narrow = p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
+    const double in = (double)p->in, out = (double)p->out, rank = (double)p->rank, rows = (double)p->n_rows;
+    const double keep = p->p > 0 ? 1 / (1 - (double)p->p) : 1, dropped = p->p > 0 ? narrow : 0;
+    const double u = rank > 0 ? in * keep : 0, d_u = rank > 0 ? out : 0; /* |scale| < 1 */
+    const double low = largest(o->low, p->n_rows * p->out), d_low = largest(o->d_x_low, p->n_rows * p->in);
+    const double u_error = (in + 4) * eps * u + dropped * in * keep, d_u_error = (out + 4) * eps * d_u;
+    struct bounds b;
+    b.u = u_error;
+    b.y = (in + 2) * eps * in + rank * u_error + (rank + 6) * eps * (low + in) + narrow * low;
+    b.y += p->y == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->y, p->n_rows * p->out) + b.y) : 0;
+    b.d_x =
+        (out + 2) * eps * out + rank * keep * d_u_error + (rank + 6) * eps * (d_low + out) + narrow * d_low;
+    b.d_x += p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->d_x, p->n_rows * p->in) + b.d_x) : 0;
+    b.d_a = rows * (d_u_error * keep + (narrow + dropped) * largest(o->d_u, p->n_rows * p->rank) * keep) +
+            (rows + 8) * eps * (rows * d_u * keep + 1);
+    b.d_b =
+        rows * (u_error + narrow * largest(o->u, p->n_rows * p->rank)) + (rows + 8) * eps * (rows * u + 1);
+    b.d_weight = (rows + 2) * eps * (rows + 1);
+    b.d_bias = (rows + 2) * eps * (rows + 1);
+    if (p->y == LRC_DTYPE_F32 && p->x == LRC_DTYPE_BF16)
+        b.d_bias += rows * narrow; /* the sum takes d_out as it is, the oracle what the products take */
+    return b;
+}
+
+static void run(const struct lrc_backend *backend, const struct arrays *t, const struct problem *p)
+{
+    struct lrc_error                      err = { 0 };
+    const struct lrc_linear_forward_args  forward = forward_args(t, p);
+    const struct lrc_linear_backward_args backward = backward_args(t, p);
+    lrc_cases_expect_status(backend, "linear_forward", lrc_linear_forward(backend, NULL, &forward, &err),
+                            LRC_STATUS_OK, &err);
+    lrc_cases_expect_status(backend, "linear_backward", lrc_linear_backward(backend, NULL, &backward, &err),
+                            LRC_STATUS_OK, &err);
+}
+
+static void expect_twice(const struct lrc_backend *backend, const struct arrays *first,
+                         const struct problem *p)
+{
+    struct arrays again = arrays_new(p);
+    run(backend, &again, p);
+    lrc_cases_expect_same(backend, "linear: out, twice", &again.y, &first->y);
+    lrc_cases_expect_same(backend, "linear: d_x, twice", &again.d_x, &first->d_x);
+    lrc_cases_expect_same(backend, "linear: d_weight, twice", &again.d_weight, &first->d_weight);
+    lrc_cases_expect_same(backend, "linear: d_bias, twice", &again.d_bias, &first->d_bias);
+    if (p->rank > 0) {
+        lrc_cases_expect_same(backend, "linear: u, twice", &again.u, &first->u);
+        lrc_cases_expect_same(backend, "linear: d_a, twice", &again.adapter.d_a, &first->adapter.d_a);
+        lrc_cases_expect_same(backend, "linear: d_b, twice", &again.adapter.d_b, &first->adapter.d_b);
+    }
+    arrays_free(&again);
+}
+
+static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
+{
+    struct arrays t = arrays_new(p);
+    struct oracle o = oracle_new(&t, p);
+    char          what[160];
+    for (int64_t row = 0; row < p->n_rows; row++) {
+        oracle_forward_row(&o, row);
+        oracle_backward_row(&o, row);
+    }
+    run(backend, &t, p);
+    const struct bounds b = bounds_of(&o);
+    const struct {
+        const char              *name;
+        const struct lrc_tensor *got;
+        const double            *want;
+        double                   bound;
+    } results[] = { { "out", &t.y, o.y, b.y },
+                    { "d_x", &t.d_x, o.d_x, b.d_x },
+                    { "d_weight", &t.d_weight, o.d_weight, b.d_weight },
+                    { "d_bias", &t.d_bias, o.d_bias, b.d_bias },
+                    { "u", &t.u, o.u, b.u },
+                    { "d_a", &t.adapter.d_a, o.d_a, b.d_a },
+                    { "d_b", &t.adapter.d_b, o.d_b, b.d_b } };
+    for (size_t i = 0; i < (p->rank > 0 ? 7 : 4); i++) {
+        snprintf(what, sizeof what, "linear %lldx%lldx%lld rank %lld p %g %s->%s weight %d: %s",
+                 (long long)p->n_rows, (long long)p->in, (long long)p->out, (long long)p->rank, (double)p->p,
+                 lrc_dtype_info[p->x].name, lrc_dtype_info[p->y].name, (int)p->kind, results[i].name);
+        lrc_cases_expect_close(backend, what, results[i].got, results[i].want, results[i].bound);
+    }
+    expect_twice(backend, &t, p);
+    oracle_free(&o);
+    arrays_free(&t);
+}
+
+/* ---- gradients by finite differences of the oracle's forward pass; the loss is linear in each argument ----
+ */
+
+static double loss(void *context)
+{
+    const struct oracle *o = context;
+    double               sum = 0;
+    for (int64_t t = 0; t < o->p->n_rows; t++)
+        oracle_forward_row(o, t);
+    for (int64_t i = 0; i < o->p->n_rows * o->p->out; i++)
+        sum += o->d_y[i] * o->y[i];
+    return sum;
+}
+
+static void expect_finite_differences(const struct lrc_backend *backend)
+{
+    const struct problem p = { .n_rows = 3,
+                               .in = 9,
+                               .out = 5,
+                               .rank = 2,
+                               .p = 0.3f,
+                               .x = LRC_DTYPE_F32,
+                               .y = LRC_DTYPE_F32,
+                               .kind = WEIGHT_F32,
+                               .with_bias = 1 };
+    struct arrays t = arrays_new(&p);
+    struct oracle o = oracle_new(&t, &p);
+    memset(t.adapter.d_a.data, 0,
+           (size_t)(p.rank * p.in) * sizeof(float)); /* parameter gradients are added */
+    memset(t.adapter.d_b.data, 0, (size_t)(p.rank * p.out) * sizeof(float));
+    memset(t.d_weight.data, 0, (size_t)(p.in * p.out) * sizeof(float));
+    memset(t.d_bias.data, 0, (size_t)p.out * sizeof(float));
+    run(backend, &t, &p);
+    /* 64 eps: sums of at most 9 terms of magnitude at most 13 */
+    const struct lrc_cases_scalar scalar = { loss, &o, 0x1p-4, 64 * 13 * LRC_CASES_EPS_F32 };
+    lrc_cases_expect_gradient(backend, "linear: d_x", &t.d_x, o.x, &scalar);
+    lrc_cases_expect_gradient(backend, "linear: d_weight", &t.d_weight, o.w, &scalar);
+    lrc_cases_expect_gradient(backend, "linear: d_bias", &t.d_bias, o.bias, &scalar);
+    lrc_cases_expect_gradient(backend, "linear: d_a", &t.adapter.d_a, o.a, &scalar);
+    lrc_cases_expect_gradient(backend, "linear: d_b", &t.adapter.d_b, o.b, &scalar);
+    oracle_free(&o);
+    arrays_free(&t);
+}
+
+/* ---- the mask itself: x = 1 and a = unit rows make u its picture ---- */
+
+static void expect_mask(const struct lrc_backend *backend)
+{
+    const struct problem p = { .n_rows = 150,
+                               .in = 600,
+                               .out = 1,
+                               .rank = 600,
+                               .p = 0.3f,
+                               .x = LRC_DTYPE_F32,
+                               .y = LRC_DTYPE_F32,
+                               .kind = WEIGHT_F32 };
+    struct arrays            t = arrays_new(&p);
+    const struct lrc_dropout dropout = dropout_of(&t, &p);
+    struct lrc_error         err = { 0 };
+    for (int64_t i = 0; i < p.n_rows * p.in; i++)
+        lrc_cases_set(&t.x, i, 1.0);
+    for (int64_t i = 0; i < p.rank * p.in; i++)
+        lrc_cases_set(&t.adapter.a, i, i / p.in == i % p.in ? 1.0 : 0.0);
+    const struct lrc_linear_forward_args args = forward_args(&t, &p);
+    lrc_cases_expect_status(backend, "linear: mask", lrc_linear_forward(backend, NULL, &args, &err),
+                            LRC_STATUS_OK, &err);
+    double mean = 0;
+    for (int64_t i = 0; i < p.n_rows * p.in; i++) {
+        const double want = mask_value(&dropout, i / p.in, i % p.in), got = lrc_cases_get(&t.u, i);
+        cr_expect(fabs(got - want) <= 2 * LRC_CASES_EPS_F32 * want, "%s: mask element %lld: want %g, got %g",
+                  backend->name, (long long)i, want, got);
+        mean += got / (double)(p.n_rows * p.in);
+    }
+    /* standard deviation of the mean: sqrt(p / (1 - p) / 90000) = 0.0022 */
+    cr_expect(fabs(mean - 1) < 5 * 0.0022, "%s: mean of the mask: want 1, got %g", backend->name, mean);
+    arrays_free(&t);
+}
+
+/* ---- refusals ---- */
+
+static void expect_refusals(const struct lrc_backend *backend)
+{
+    const struct problem p = { .n_rows = 4,
+                               .in = 8,
+                               .out = 6,
+                               .rank = 2,
+                               .x = LRC_DTYPE_F32,
+                               .y = LRC_DTYPE_F32,
+                               .kind = WEIGHT_F32,
+                               .with_bias = 1 };
+    struct arrays                         t = arrays_new(&p);
+    const struct lrc_linear_forward_args  good = forward_args(&t, &p);
+    const struct lrc_linear_backward_args good_back = backward_args(&t, &p);
+    struct lrc_linear_forward_args        f[7];
+    struct lrc_linear_backward_args       b[6];
+    struct lrc_linear_adapter             no_gradient = t.adapter, wrong_rank = t.adapter;
+    for (int i = 0; i < 7; i++)
+        f[i] = good;
+    for (int i = 0; i < 6; i++)
+        b[i] = good_back;
+    wrong_rank.b.shape[1] = 3;
+    no_gradient.d_a.data = NULL;
+    f[0].x.shape[1] = 7;
+    f[1].out.dtype = LRC_DTYPE_F16;
+    f[2].adapter = &wrong_rank;
+    f[3].workspace_bytes = 16;
+    f[4].weight = NULL;
+    f[5].dropout.p = 1.0f;
+    f[6].bias.shape[0] = 5;
+    b[0].d_x.dtype = LRC_DTYPE_BF16;
+    b[0].accumulate = LRC_ACCUMULATE_ADD;
+    b[1].adapter = &no_gradient;
+    b[2].d_out.shape[0] = 3;
+    b[3].d_weight.shape[0] = 5;
+    b[4].workspace = NULL;
+    b[5].u.data = NULL;
+    for (int i = 0; i < 7; i++) {
+        struct lrc_error err = { 0 };
+        lrc_cases_expect_status(backend, "linear_forward: bad",
+                                lrc_linear_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE, &err);
+    }
+    for (int i = 0; i < 6; i++) {
+        struct lrc_error err = { 0 };
+        lrc_cases_expect_status(backend, "linear_backward: bad",
+                                lrc_linear_backward(backend, NULL, &b[i], &err), LRC_STATUS_SHAPE, &err);
+    }
+    arrays_free(&t);
+}
+
+void lrc_linear_cases(const struct lrc_backend *backend)
+{
+#define F32 LRC_DTYPE_F32
+#define BF16 LRC_DTYPE_BF16
+    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate */
+    static const struct problem problems[] = {
+        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
+        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
+        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD },
+        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET },
+        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD },
+        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET },
+        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET },
+        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET },
+        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET },
+        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
+        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD },
+        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0,
+          LRC_ACCUMULATE_SET }, /* panels and chunks of several kinds */
+    };
+    for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
+        expect_problem(backend, &problems[i]);
+    expect_finite_differences(backend);
+    expect_mask(backend);
+    expect_refusals(backend);
+}

@@ -1,0 +1,211 @@
+#include "cli/runner.h"
+#include "infer/generate.h"
+#include "template/template.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { DEFAULT_NEW_TOKENS = 256 };
+
+struct job {
+    const struct lrc_cli     *cli;
+    struct lrc_tokenizer     *tokenizer;
+    struct lrc_runner         runner;
+    struct lrc_ids            prompt;
+    struct lrc_ids            new_ids;
+    struct lrc_buf            text;
+    struct lrc_decode_stream  decoder;
+    size_t                    n_printed;
+    const char               *stop_text; /* --stop, or NULL */
+    int                       streams;   /* print as it comes */
+};
+
+/* The prompt as one user turn, after an optional system turn. */
+static json_t *messages_of(const struct lrc_cli *cli)
+{
+    const char *system = lrc_cli_option(cli, "system");
+    json_t     *messages = json_array();
+    if (system)
+        json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "system", "content", system));
+    json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "user", "content", lrc_cli_option(cli, "prompt")));
+    return messages;
+}
+
+static enum lrc_status encode_chat(struct job *job, const char *model_dir, struct lrc_error *err)
+{
+    struct lrc_template *template = NULL;
+    const char          *adapter = lrc_cli_option(job->cli, "adapter"), *choice = lrc_cli_option(job->cli, "chat-template");
+    char                *own = adapter ? lrc_path_join(adapter, "chat_template.jinja") : NULL;
+    if (!choice && own && lrc_path_exists(own))
+        choice = own; /* the template that the adapter was trained with */
+    enum lrc_status status = lrc_template_load(&template, choice, model_dir, err);
+    lrc_free(own);
+    LRC_TRY(status);
+
+    struct lrc_buf                  text = { 0 };
+    json_t                         *messages = messages_of(job->cli);
+    const struct lrc_template_input input = {
+        .messages = messages,
+        .bos_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_BOS),
+        .eos_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_EOS),
+        .pad_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_PAD),
+        .unk_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_UNK),
+        .prompt = LRC_PROMPT_GENERATION,
+    };
+    status = messages ? lrc_template_render(template, &text, NULL, &input, err) : lrc_fail_nomem(err, "messages");
+    if (status == LRC_STATUS_OK)
+        status = lrc_tokenizer_encode(job->tokenizer, &job->prompt, lrc_buf_text(&text), text.len, LRC_SPECIAL_NONE, err);
+    json_decref(messages);
+    lrc_buf_release(&text);
+    lrc_template_free(template);
+    return status;
+}
+
+static enum lrc_status encode_prompt(struct job *job, const char *model_dir, struct lrc_error *err)
+{
+    const char *prompt = lrc_cli_option(job->cli, "prompt");
+    if (!prompt)
+        return lrc_fail(err, LRC_STATUS_USAGE, "generate: want --prompt TEXT");
+    LRC_TRY(lrc_tokenizer_load(&job->tokenizer, model_dir, err));
+    if (lrc_cli_has(job->cli, "chat"))
+        return encode_chat(job, model_dir, err);
+    return lrc_tokenizer_encode(job->tokenizer, &job->prompt, prompt, strlen(prompt), LRC_SPECIAL_ADD, err);
+}
+
+static void print_new(struct job *job)
+{
+    if (!job->streams)
+        return;
+    lrc_cli_write(lrc_buf_text(&job->text) + job->n_printed, job->text.len - job->n_printed);
+    (void)fflush(stdout);
+    job->n_printed = job->text.len;
+}
+
+static enum lrc_status on_token(void *context, int32_t token, struct lrc_error *err)
+{
+    struct job *job = context;
+    lrc_ids_append(&job->new_ids, token);
+    LRC_TRY(lrc_ids_check(&job->new_ids, err));
+    LRC_TRY(lrc_decode_push(&job->decoder, &job->text, token, err));
+    const char *end = job->stop_text ? strstr(lrc_buf_text(&job->text), job->stop_text) : NULL;
+    if (end) {
+        job->text.len = (size_t)(end - job->text.data);
+        return LRC_STATUS_INTERRUPTED;
+    }
+    print_new(job);
+    return LRC_STATUS_OK;
+}
+
+/* Options first, then generation_config.json, then greedy. */
+static enum lrc_status read_sampling(struct lrc_generate_options *options, const struct job *job, struct lrc_error *err)
+{
+    const json_t *config = job->runner.model.dir.generation;
+    int           samples = 0;
+    int64_t       seed = 42, new_tokens = DEFAULT_NEW_TOKENS;
+    options->sampling = (struct lrc_sampling){ .temperature = 0.0, .top_k = 0, .top_p = 1.0 };
+    LRC_TRY(lrc_json_get_bool(&samples, config, "do_sample", "generation_config.json", err));
+    LRC_TRY(lrc_json_get_int(&new_tokens, config, "max_new_tokens", "generation_config.json", err));
+    if (samples) {
+        options->sampling.temperature = 1.0;
+        LRC_TRY(lrc_json_get_number(&options->sampling.temperature, config, "temperature", "generation_config.json", err));
+        LRC_TRY(lrc_json_get_int(&options->sampling.top_k, config, "top_k", "generation_config.json", err));
+        LRC_TRY(lrc_json_get_number(&options->sampling.top_p, config, "top_p", "generation_config.json", err));
+    }
+    LRC_TRY(lrc_cli_number(job->cli, "temperature", &options->sampling.temperature, 0.0, 100.0, err));
+    LRC_TRY(lrc_cli_int(job->cli, "top-k", &options->sampling.top_k, 0, INT32_MAX, err));
+    LRC_TRY(lrc_cli_number(job->cli, "top-p", &options->sampling.top_p, 0.0, 1.0, err));
+    LRC_TRY(lrc_cli_int(job->cli, "seed", &seed, 0, INT64_MAX, err));
+    LRC_TRY(lrc_cli_int(job->cli, "max-new-tokens", &new_tokens, 1, INT32_MAX, err));
+    const int64_t room = job->runner.model.n_positions - job->prompt.len;
+    options->max_new_tokens = new_tokens < room || lrc_cli_has(job->cli, "max-new-tokens") ? new_tokens : room;
+    options->sampling.seed = (uint64_t)seed;
+    return LRC_STATUS_OK;
+}
+
+static void print_json(struct job *job, enum lrc_stop stop)
+{
+    static const char *const words[] = { [LRC_STOP_LENGTH] = "length", [LRC_STOP_EOS] = "eos", [LRC_STOP_CALLER] = "stop" };
+    struct lrc_buf           out = { 0 };
+    lrc_buf_puts(&out, "{\"text\": ");
+    lrc_json_append_string(&out, lrc_buf_text(&job->text), job->text.len);
+    lrc_buf_puts(&out, ", \"ids\": [");
+    for (int64_t i = 0; i < job->new_ids.len; i++)
+        lrc_buf_printf(&out, "%s%d", i ? ", " : "", (int)job->new_ids.data[i]);
+    lrc_buf_printf(&out, "], \"stop\": \"%s\"}\n", words[stop]);
+    lrc_cli_write(lrc_buf_text(&out), out.len);
+    lrc_buf_release(&out);
+}
+
+static enum lrc_status generate(struct job *job, const char *model_dir, struct lrc_problems *problems, struct lrc_error *err)
+{
+    struct lrc_generate_options options = { .on_token = on_token, .context = job };
+    int32_t                     end_ids[LRC_END_IDS_MAX + 1];
+    enum lrc_stop               stop = LRC_STOP_LENGTH;
+
+    LRC_TRY(lrc_runner_set_threads(job->cli, err));
+    LRC_TRY(encode_prompt(job, model_dir, err));
+    int64_t new_tokens = DEFAULT_NEW_TOKENS * 16; /* of positions to prepare; the model's own limit holds below */
+    LRC_TRY(lrc_cli_int(job->cli, "max-new-tokens", &new_tokens, 1, INT32_MAX, err));
+    LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, job->prompt.len + new_tokens, problems, err));
+    LRC_TRY(read_sampling(&options, job, err));
+
+    const struct lrc_model_config *config = &job->runner.model.config;
+    const int32_t                  own_end = lrc_tokenizer_role_id(job->tokenizer, LRC_TOKEN_EOS);
+    memcpy(end_ids, config->end_ids, (size_t)config->n_end_ids * sizeof *end_ids);
+    options.n_end_ids = config->n_end_ids;
+    if (own_end >= 0)
+        end_ids[options.n_end_ids++] = own_end;
+    options.end_ids = end_ids;
+    options.backend = job->runner.backend;
+    options.activation = job->runner.activation;
+
+    lrc_decode_init(&job->decoder, job->tokenizer, LRC_SKIP_SPECIAL);
+    LRC_TRY(lrc_generate(&stop, &job->runner.model, job->runner.adapter, &job->prompt, &options, err));
+    if (stop != LRC_STOP_CALLER)
+        LRC_TRY(lrc_decode_finish(&job->decoder, &job->text, err));
+    LRC_TRY(lrc_buf_check(&job->text, err));
+    print_new(job);
+    if (job->streams)
+        lrc_cli_print("\n");
+    else
+        print_json(job, stop);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
+{
+    struct job job = { .cli = cli, .stop_text = lrc_cli_option(cli, "stop"), .streams = !lrc_cli_has(cli, "json") };
+    const enum lrc_status status = generate(&job, cli->arguments[0], problems, err);
+    lrc_decode_release(&job.decoder);
+    lrc_buf_release(&job.text);
+    lrc_ids_release(&job.new_ids);
+    lrc_ids_release(&job.prompt);
+    lrc_runner_release(&job.runner);
+    lrc_tokenizer_free(job.tokenizer);
+    return status;
+}
+
+static const struct lrc_option generate_options[] = {
+    { "prompt", "TEXT", "what to go on from" },
+    { "adapter", "DIR", "an adapter in PEFT's format" },
+    { "chat", NULL, "the prompt is a user's turn: apply the chat template" },
+    { "system", "TEXT", "with --chat: a system turn before it" },
+    { "chat-template", "NAME|FILE", "with --chat: another template than the model's own" },
+    { "max-new-tokens", "N", "at most so many new tokens; 256" },
+    { "temperature", "T", "0 is greedy" },
+    { "top-k", "K", "sample among the K likeliest tokens; 0 is off" },
+    { "top-p", "P", "sample among the likeliest tokens that make up P; 1 is off" },
+    { "stop", "TEXT", "end when this text comes up" },
+    { NULL, NULL, NULL },
+};
+
+const struct lrc_command lrc_command_generate = {
+    .name = "generate",
+    .arguments = "MODEL",
+    .summary = "text from a model, with or without an adapter, as it comes",
+    .arguments_min = 1,
+    .arguments_max = 1,
+    .options = generate_options,
+    .common = LRC_COMMON_ALL,
+    .run = run,
+};

@@ -1,0 +1,169 @@
+/* A conversation through the model's chat template; the assistant's turns are trained.
+ *
+ *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
+ *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
+ *
+ * A message may say "train": false or "weight": 0. Other members (tool_calls, name, ...) go to the template
+ * as they are. */
+#include "base/alloc.h"
+#include "data/encode.h"
+
+#include <string.h>
+
+static const char *messages_column(const json_t *row, const struct lrc_dataset_spec *spec)
+{
+    if (spec->field_messages)
+        return spec->field_messages;
+    return json_object_get(row, "messages") || !json_object_get(row, "conversations") ? "messages"
+                                                                                      : "conversations";
+}
+
+static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
+{
+    return json_is_array(json_object_get(row, messages_column(row, spec))) && !lrc_row_is_preference(row);
+}
+
+/* ShareGPT's and LLaMA-Factory's names for the roles that templates know. */
+static const char *role_of(const char *name)
+{
+    static const struct { const char *name, *role;
+    } names[] = {
+        { "human", "user" },
+        { "gpt", "assistant" },
+        { "chatgpt", "assistant" },
+        { "bot", "assistant" },
+        { "function_call", "assistant" },
+        { "observation", "tool" },
+        { "function_response", "tool" },
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i].name, name) == 0)
+            return names[i].role;
+    return name;
+}
+
+/* The given column, or the first of two usual ones that the message has. */
+static const char *member_name(const json_t *message, const char *given, const char *own, const char *also)
+{
+    if (given)
+        return given;
+    return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
+}
+
+static enum lrc_status check_message(const json_t *message, const char *role_name, const char *content_name,
+                                     size_t i, struct lrc_error *err)
+{
+    if (!json_is_object(message))
+        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: want an object, got %s", i,
+                        lrc_json_type_name(message));
+    const json_t *role = json_object_get(message, role_name),
+                 *content = json_object_get(message, content_name);
+    if (!json_is_string(role))
+        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, role_name,
+                        lrc_json_type_name(role));
+    const int may_lack_content =
+        json_is_array(json_object_get(message, "tool_calls")) && (!content || json_is_null(content));
+    if (!json_is_string(content) && !may_lack_content)
+        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, content_name,
+                        lrc_json_type_name(content));
+    return LRC_STATUS_OK;
+}
+
+/* A copy with members "role" and "content" in place of the columns' own names. NULL when out of memory. */
+static json_t *rename_members(const json_t *message, const char *role_name, const char *content_name)
+{
+    json_t *copy = json_copy((json_t *)message);
+    json_t *content = json_incref(json_object_get(message, content_name));
+    int     failed = !copy;
+    failed |= copy &&
+              json_object_set_new(
+                  copy, "role", json_string(role_of(json_string_value(json_object_get(message, role_name)))));
+    if (copy && strcmp(role_name, "role") != 0)
+        (void)json_object_del(copy, role_name);
+    if (copy && strcmp(content_name, "content") != 0)
+        (void)json_object_del(copy, content_name);
+    if (copy && content)
+        failed |= json_object_set(copy, "content", content) != 0;
+    json_decref(content);
+    if (!failed)
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
+
+static enum lrc_status add_message(json_t *messages, const json_t *message,
+                                   const struct lrc_dataset_spec *spec, size_t i, struct lrc_error *err)
+{
+    const char *role_name = member_name(message, spec->message_property_role, "role", "from");
+    const char *content_name = member_name(message, spec->message_property_content, "content", "value");
+    LRC_TRY(check_message(message, role_name, content_name, i, err));
+    if (json_array_append_new(messages, rename_members(message, role_name, content_name)) != 0)
+        return lrc_fail_nomem(err, "a conversation");
+    return LRC_STATUS_OK;
+}
+
+/* LLaMA-Factory keeps the system message in a column of its own. */
+static enum lrc_status add_system(json_t *messages, const json_t *row, struct lrc_error *err)
+{
+    struct lrc_text text = { 0 };
+    LRC_TRY(lrc_row_text(&text, row, "system", err));
+    if (text.n == 0)
+        return LRC_STATUS_OK;
+    if (json_array_append_new(messages,
+                              json_pack("{s:s, s:s%}", "role", "system", "content", text.bytes, text.n)) != 0)
+        return lrc_fail_nomem(err, "a conversation");
+    return LRC_STATUS_OK;
+}
+
+/* An array, or the text of one. ownership: json_decref(). */
+static enum lrc_status get_tools(json_t **tools, const json_t *row, struct lrc_error *err)
+{
+    json_t *column = json_object_get(row, "tools");
+    *tools = NULL;
+    if (!column || json_is_null(column) || (json_is_string(column) && json_string_length(column) == 0))
+        return LRC_STATUS_OK;
+    if (json_is_string(column))
+        LRC_TRY(lrc_json_parse(tools, json_string_value(column), json_string_length(column), "'tools'", err));
+    else
+        *tools = json_incref(column);
+    if (json_is_array(*tools))
+        return LRC_STATUS_OK;
+    const char *type = lrc_json_type_name(*tools);
+    json_decref(*tools);
+    *tools = NULL;
+    return lrc_fail(err, LRC_STATUS_DATA, "'tools': want an array, got %s", type);
+}
+
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
+{
+    const char   *key = messages_column(row, context->spec);
+    const json_t *column = json_object_get(row, key);
+    if (!json_is_array(column))
+        return lrc_fail(err, LRC_STATUS_DATA, "'%s': want an array of messages, got %s", key,
+                        lrc_json_type_name(column));
+    if (json_array_size(column) == 0)
+        return LRC_STATUS_OK;
+
+    json_t         *tools, *messages = NULL;
+    enum lrc_status status = get_tools(&tools, row, err);
+    if (status != LRC_STATUS_OK)
+        goto done;
+    messages = json_array();
+    status = messages ? add_system(messages, row, err) : lrc_fail_nomem(err, "a conversation");
+    for (size_t i = 0; i < json_array_size(column) && status == LRC_STATUS_OK; i++)
+        status = add_message(messages, json_array_get(column, i), context->spec, i, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_encode_messages(out, context, messages, tools, err);
+done:
+    json_decref(tools);
+    json_decref(messages);
+    return status;
+}
+
+const struct lrc_data_format lrc_data_format_chat_template = { .name = "chat_template",
+                                                               .also = "sharegpt",
+                                                               .needs_tokenizer = 1,
+                                                               .needs_template = 1,
+                                                               .claims = claims,
+                                                               .encode = encode };

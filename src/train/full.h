@@ -1,0 +1,24 @@
+/* Full fine-tuning: the base's own weights as trainables, and the folder they are saved to. */
+#ifndef LRC_TRAIN_FULL_H
+#define LRC_TRAIN_FULL_H
+
+#include "model/pass.h"
+
+struct lrc_full {
+    struct lrc_model         *model; /* loaded with options.trainable */
+    struct lrc_arena          arena;
+    float                    *grads;
+    struct lrc_model_gradients gradients;
+};
+
+/* errors: NOMEM. ownership: lrc_full_release(). */
+enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_full_release(struct lrc_full *full);
+
+/* Every weight once (a tied output is the embedding's row). Decay only for tensors of two or more dimensions. */
+enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lrc_full *full, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Into an existing folder: safetensors in the base's own sharding and element types, index, config.json, tokenizer. */
+enum lrc_status lrc_full_save(struct lrc_full *full, const char *dir, struct lrc_error *err) LRC_MUST_CHECK;
+
+#endif

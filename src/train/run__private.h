@@ -1,0 +1,64 @@
+/* The state of one training run, shared by the files of train/. */
+#ifndef LRC_TRAIN_RUN__PRIVATE_H
+#define LRC_TRAIN_RUN__PRIVATE_H
+
+#include "checkpoint/checkpoint.h"
+#include "data/batch.h"
+#include "train/full.h"
+#include "train/step.h"
+#include "train/train.h"
+
+struct lrc_run {
+    const struct lrc_config        *config;
+    const struct lrc_train_options *options;
+    struct lrc_train_report        *report;
+
+    struct lrc_model         model;
+    struct lrc_tokenizer    *tokenizer;
+    struct lrc_template     *template;
+    struct lrc_dataset       dataset;
+    struct lrc_dataset       held_out;
+    struct lrc_batch_stream *stream;
+    struct lrc_batch_stream *held_out_stream; /* NULL: nothing held out */
+
+    int                         is_full;
+    struct lrc_adapter          adapter;
+    struct lrc_full             full;
+    struct lrc_trainables       trainables;
+    struct lrc_arena            optimizer_arena;
+    struct lrc_optimizer_memory optimizer_memory;
+    struct lrc_pass             pass;
+    struct lrc_stepper          stepper;
+
+    const struct lrc_schedule  *schedule;
+    struct lrc_schedule_options schedule_options;
+    int64_t                     n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps; /* save_steps 0: at the end of epochs */
+
+    struct lrc_run_state state;
+    struct lrc_buf       config_json;
+    FILE                *metrics;
+    double               time_started, time_before; /* clock at the session's start; seconds of earlier sessions */
+};
+
+/* setup.c: everything up to the first step. */
+enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* resume.c: the checkpoint to go on from (NULL: the beginning), and going on from it. */
+enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* loop.c */
+enum lrc_status lrc_run__loop(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* record.c: metrics.jsonl, and what the run leaves in output_dir. */
+enum lrc_status lrc_run__open_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window, const struct lrc_step_result *result, double learning_rate, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir, struct lrc_error *err) LRC_MUST_CHECK;
+
+double lrc_run__time(const struct lrc_run *run); /* seconds so far, over all sessions */
+
+#endif

@@ -1,0 +1,127 @@
+#include "train/train.h"
+
+#include "base/log.h"
+#include "base/machine.h"
+#include "train/run__private.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+static enum lrc_status check_output_dir(const struct lrc_run *run, struct lrc_error *err)
+{
+    const struct lrc_config *config = run->config;
+    const int                may_be_there = run->options->resume || config->resume_from_checkpoint || config->auto_resume_from_checkpoints;
+    if (may_be_there || !lrc_path_exists(config->output_dir))
+        return LRC_STATUS_OK;
+    char  **names;
+    int64_t n_names;
+    LRC_TRY(lrc_dir_list(config->output_dir, &names, &n_names, err));
+    lrc_dir_list_free(names, n_names);
+    if (n_names > 0)
+        return lrc_fail(err, LRC_STATUS_CONFIG, "output_dir: want an empty or new folder, got '%s' with %lld entries; --resume goes on with a run",
+                        config->output_dir, (long long)n_names);
+    return LRC_STATUS_OK;
+}
+
+/* SHA-256 over what is trained on: ids, targets and row numbers of both datasets. It holds data, tokenizer, template, split. */
+static enum lrc_status hash_tokens(struct lrc_run *run, struct lrc_error *err)
+{
+    const struct lrc_dataset *const both[] = { &run->dataset, &run->held_out };
+    struct lrc_hash                 hash;
+    LRC_TRY(lrc_hash_init(&hash, err));
+    for (size_t d = 0; d < 2; d++) {
+        for (int64_t i = 0; i < both[d]->n_examples; i++) {
+            const struct lrc_example *example = &both[d]->examples[i];
+            lrc_hash_update(&hash, &example->n_tokens, sizeof example->n_tokens);
+            lrc_hash_update(&hash, &example->row_id, sizeof example->row_id);
+            lrc_hash_update(&hash, both[d]->ids + example->first, (size_t)example->n_tokens * sizeof(int32_t));
+            lrc_hash_update(&hash, both[d]->targets + example->first, (size_t)example->n_tokens * sizeof(int32_t));
+        }
+        lrc_hash_update(&hash, "/", 1);
+    }
+    lrc_hash_finish(&hash, run->state.data_hash);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status init_state(struct lrc_run *run, struct lrc_error *err)
+{
+    run->state.best_eval_loss = NAN;
+    run->state.n_steps = run->n_steps;
+    (void)snprintf(run->state.device, sizeof run->state.device, "%s", run->pass.options.backend->name);
+    (void)snprintf(run->state.version, sizeof run->state.version, "%s", LRC_VERSION);
+    LRC_TRY(lrc_model_hash(&run->model, err));
+    memcpy(run->state.base_hash, run->model.hash, sizeof run->state.base_hash);
+    lrc_config_write_json(run->config, &run->config_json);
+    LRC_TRY(lrc_buf_check(&run->config_json, err));
+    return hash_tokens(run, err);
+}
+
+static void log_plan(const struct lrc_run *run)
+{
+    const struct lrc_model_config *c = &run->model.config;
+    lrc_log_info("%s: %s, %lld layers, hidden %lld, vocabulary %lld; %s base, %s compute on %s", run->config->base_model, c->family->model_type,
+                 (long long)c->n_layers, (long long)c->hidden_size, (long long)c->vocab_size,
+                 run->model.layers[0].linear[0].weight.type == LRC_BLOCK_DENSE ? lrc_dtype_info[run->model.layers[0].linear[0].weight.dtype].name
+                                                                               : lrc_quant_type_of(run->model.layers[0].linear[0].weight.type)->name,
+                 lrc_dtype_info[run->pass.options.activation].name, run->pass.options.backend->name);
+    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned", (long long)run->trainables.n_elems, (long long)run->n_steps,
+                 (long long)run->steps_per_epoch, (double)run->report->planned_bytes * 1e-6);
+}
+
+static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    char *dir = NULL;
+
+    LRC_TRY(check_output_dir(run, err));
+    LRC_TRY(lrc_run__load(run, problems, err));
+    LRC_TRY(lrc_run__prepare(run, problems, err));
+    log_plan(run);
+    if (run->options->dry_run)
+        return LRC_STATUS_OK;
+    LRC_TRY(init_state(run, err));
+
+    LRC_TRY(lrc_dir_make(run->config->output_dir, err));
+    LRC_TRY(lrc_checkpoint_clean(run->config->output_dir, err));
+    LRC_TRY(lrc_run__find_checkpoint(run, &dir, err));
+    const enum lrc_status restored = dir ? lrc_run__restore(run, dir, problems, err) : LRC_STATUS_OK;
+    lrc_free(dir);
+    LRC_TRY(restored);
+    LRC_TRY(lrc_run__open_metrics(run, err));
+
+    run->time_started = lrc_machine_seconds();
+    LRC_TRY(lrc_run__loop(run, err));
+    run->report->time_s = lrc_run__time(run);
+    run->report->tokens_per_second = (double)run->report->n_tokens / (run->report->time_s - run->time_before);
+    run->report->peak_bytes = lrc_machine_peak_bytes();
+    return lrc_run__write_outputs(run, err);
+}
+
+static void release(struct lrc_run *run)
+{
+    if (run->metrics)
+        fclose(run->metrics);
+    lrc_buf_release(&run->config_json);
+    lrc_pass_release(&run->pass);
+    lrc_arena_release(&run->optimizer_arena);
+    lrc_free(run->trainables.rows);
+    lrc_free(run->trainables.grads);
+    lrc_full_release(&run->full);
+    lrc_adapter_release(&run->adapter);
+    lrc_batch_stream_free(run->held_out_stream);
+    lrc_batch_stream_free(run->stream);
+    lrc_dataset_release(&run->held_out);
+    lrc_dataset_release(&run->dataset);
+    lrc_template_free(run->template);
+    lrc_tokenizer_free(run->tokenizer);
+    lrc_model_release(&run->model);
+}
+
+enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_train_options *options, struct lrc_train_report *report,
+                          struct lrc_problems *problems, struct lrc_error *err)
+{
+    *report = (struct lrc_train_report){ .eval_loss_first = NAN, .eval_loss_last = NAN };
+    struct lrc_run run = { .config = config, .options = options, .report = report, .is_full = strcmp(config->adapter, "full") == 0 };
+    const enum lrc_status status = run_all(&run, problems, err);
+    release(&run);
+    return status;
+}
