@@ -124,8 +124,8 @@ enum lrc_status lrc_scope__set(struct lrc_render *r, int32_t name, struct lrc_va
     LRC_TRY(lrc_render__charge(r, i / 16));
     if (i == scope->cap) {
         const int64_t cap = scope->cap ? scope->cap * 2 : 4;
-        int32_t *names;
-        struct lrc_value *values;
+        int32_t *names = NULL;
+        struct lrc_value *values = NULL;
         LRC_TRY(lrc_render__take(r, &names, cap, sizeof *names));
         LRC_TRY(lrc_render__take(r, &values, cap, sizeof *values));
         if (i > 0) {

@@ -6,6 +6,16 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* Spans come in order of their ends and lie in the text. */
+static void check_spans(const struct lrc_buf *text, const struct lrc_buf *generation)
+{
+    for (size_t at = 0; at < generation->len; at += 2 * sizeof(int64_t)) {
+        int64_t span[2];
+        memcpy(span, generation->data + at, sizeof span);
+        LRC_ASSERT(span[0] >= 0 && span[0] <= span[1] && span[1] <= (int64_t)text->len);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char variables_text[] =
@@ -27,7 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         input.messages = json_object_get(variables, "messages");
         input.tools = json_object_get(variables, "tools");
         input.variables = variables;
-        (void)lrc_template_render(t, &text, &generation, &input, &err);
+        if (lrc_template_render(t, &text, &generation, &input, &err) == LRC_STATUS_OK)
+            check_spans(&text, &generation);
+        else
+            LRC_ASSERT(text.len == 0 && err.message[0] != '\0');
     }
     lrc_template_free(t);
     lrc_buf_release(&text);
