@@ -13,12 +13,15 @@ static int ends_with(const char *string, const char *suffix)
     return n >= n_suffix && strcmp(string + n - n_suffix, suffix) == 0;
 }
 
-static int exists_in(const char *dir, const char *name)
+static enum lrc_status look_for(int *exists, const char *dir, const char *name, struct lrc_error *err)
 {
-    char     *path = lrc_path_join(dir, name);
-    const int exists = path && lrc_path_exists(path);
+    char *path = lrc_path_join(dir, name);
+    *exists = 0;
+    if (!path)
+        return lrc_fail_nomem(err, name);
+    *exists = lrc_path_exists(path);
     lrc_free(path);
-    return exists;
+    return LRC_STATUS_OK;
 }
 
 static int compare_strings(const void *left, const void *right)
@@ -185,23 +188,35 @@ static enum lrc_status open_single(struct lrc_model_dir *dir, struct lrc_problem
     return merge_tensors(dir, problems, err);
 }
 
+static enum lrc_status fail_no_weights(const struct lrc_model_dir *dir, struct lrc_error *err)
+{
+    int has_pickle, has_pickle_index;
+    LRC_TRY(look_for(&has_pickle, dir->path, "pytorch_model.bin", err));
+    LRC_TRY(look_for(&has_pickle_index, dir->path, "pytorch_model.bin.index.json", err));
+    if (has_pickle || has_pickle_index)
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want %s, got pytorch_model.bin (a pickle, which can run code; "
+                        "convert it with transformers' save_pretrained)", dir->path, single_name);
+    return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want %s or %s, found neither", dir->path, single_name, index_name);
+}
+
 static enum lrc_status open_weights(struct lrc_model_dir *dir, struct lrc_problems *problems, struct lrc_error *err)
 {
     const int before = problems->count;
-    if (exists_in(dir->path, single_name))
+    int       is_single, is_sharded;
+    LRC_TRY(look_for(&is_single, dir->path, single_name, err));
+    LRC_TRY(look_for(&is_sharded, dir->path, index_name, err));
+    if (is_single)
         LRC_TRY(open_single(dir, problems, err));
-    else if (exists_in(dir->path, index_name))
+    else if (is_sharded)
         LRC_TRY(open_sharded(dir, problems, err));
-    else if (exists_in(dir->path, "pytorch_model.bin") || exists_in(dir->path, "pytorch_model.bin.index.json"))
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want %s, got pytorch_model.bin (a pickle, which can run code; "
-                        "convert it with transformers' save_pretrained)", dir->path, single_name);
     else
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want %s or %s, found neither", dir->path, single_name, index_name);
+        return fail_no_weights(dir, err);
     return problems->count > before ? lrc_problems_fail(problems, LRC_STATUS_FORMAT, dir->path, err) : LRC_STATUS_OK;
 }
 
 static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems, struct lrc_error *err)
 {
+    int has_config, has_generation;
     dir->path = lrc_strdup(path);
     if (!dir->path)
         return lrc_fail_nomem(err, path);
@@ -209,10 +224,12 @@ static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, str
         return lrc_fail(err, LRC_STATUS_IO, "%s: want a model folder, there is nothing here", path);
     if (!lrc_path_is_dir(path))
         return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want a model folder, got a file", path);
-    if (!exists_in(path, "config.json"))
+    LRC_TRY(look_for(&has_config, path, "config.json", err));
+    LRC_TRY(look_for(&has_generation, path, "generation_config.json", err));
+    if (!has_config)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a model folder with config.json, found none", path);
     LRC_TRY(load_json(&dir->config, path, "config.json", err));
-    if (exists_in(path, "generation_config.json"))
+    if (has_generation)
         LRC_TRY(load_json(&dir->generation, path, "generation_config.json", err));
     return open_weights(dir, problems, err);
 }

@@ -6,6 +6,11 @@
 
 static const double two_pi = 6.283185307179586;
 
+static float power(const struct lrc_rope_config *rope, int64_t i, int64_t head_dim)
+{
+    return powf((float)rope->theta, (float)(2 * i) / (float)head_dim);
+}
+
 /* lambda = 2 pi / inv: short waves stay, long ones are divided by factor, between them a blend. */
 static void scale_llama3(float *inv_freq, const struct lrc_rope_config *rope, int64_t n)
 {
@@ -48,7 +53,7 @@ static void scale_yarn(float *inv_freq, const struct lrc_rope_config *rope, int6
     for (int64_t i = 0; i < head_dim / 2; i++) {
         const float position = ((float)i - (float)low) / (float)(high - low);
         const float keep = 1.0f - fminf(fmaxf(position, 0.0f), 1.0f);
-        const float inv = inv_freq[i], inv_long = 1.0f / ((float)rope->factor * (1.0f / inv));
+        const float inv = inv_freq[i], inv_long = 1.0f / ((float)rope->factor * power(rope, i, head_dim));
         inv_freq[i] = inv_long * (1.0f - keep) + inv * keep;
     }
 }
@@ -71,7 +76,7 @@ void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struc
 {
     *attention_scaling = 1.0f;
     for (int64_t i = 0; i < head_dim / 2; i++)
-        inv_freq[i] = 1.0f / powf((float)rope->theta, (float)(2 * i) / (float)head_dim);
+        inv_freq[i] = 1.0f / power(rope, i, head_dim);
     switch (rope->type) {
     case LRC_ROPE_DEFAULT:
         break;
