@@ -1,5 +1,5 @@
-/* Rotary frequencies and tables. Where the reference computes in float32, so does this: the last bits of an angle at
- * position 100000 matter more than the formula's exact value. */
+/* Rotary frequencies and tables. Where the reference computes in float32, so does this: the last bits of an
+ * angle at position 100000 matter more than the formula's exact value. */
 #include "model/model_config.h"
 
 #include <math.h>
@@ -35,7 +35,8 @@ static void scale_llama3(float *inv_freq, const struct lrc_rope_config *rope, in
 /* The dimension whose wave turns n_turns times in the original positions. */
 static double yarn_dim(double n_turns, const struct lrc_rope_config *rope, int64_t head_dim)
 {
-    return (double)head_dim * log(rope->original_max_positions / (n_turns * two_pi)) / (2.0 * log(rope->theta));
+    return (double)head_dim * log(rope->original_max_positions / (n_turns * two_pi)) /
+           (2.0 * log(rope->theta));
 }
 
 static void scale_yarn(float *inv_freq, const struct lrc_rope_config *rope, int64_t head_dim)
@@ -72,7 +73,8 @@ static double yarn_attention(const struct lrc_rope_config *rope)
     return yarn_scaling(rope->factor, 1.0);
 }
 
-void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struct lrc_rope_config *rope, int64_t head_dim)
+void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struct lrc_rope_config *rope,
+                          int64_t head_dim)
 {
     *attention_scaling = 1.0f;
     for (int64_t i = 0; i < head_dim / 2; i++)
@@ -94,7 +96,8 @@ void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struc
     }
 }
 
-void lrc_rope_tables(float *cos_table, float *sin_table, int64_t n_positions, const struct lrc_rope_config *rope, int64_t head_dim)
+void lrc_rope_tables(float *cos_table, float *sin_table, int64_t n_positions,
+                     const struct lrc_rope_config *rope, int64_t head_dim)
 {
     const int64_t n = head_dim / 2;
     float         scaling;

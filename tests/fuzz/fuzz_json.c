@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     if (json_is_string(json)) {
         lrc_json_append_string(&text, json_string_value(json), json_string_length(json));
-        if (lrc_json_parse(&again, text.data, text.len, "again", &err) != LRC_STATUS_OK || !json_equal(json, again))
+        if (lrc_json_parse(&again, text.data, text.len, "again", &err) != LRC_STATUS_OK ||
+            !json_equal(json, again))
             abort();
         json_decref(again);
     }

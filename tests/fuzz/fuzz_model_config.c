@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lrc_json_parse(&json, (const char *)data, size, "fuzz", &err) != LRC_STATUS_OK)
         return 0;
     if (lrc_model_config_read(&config, json, json, &problems, &err) == LRC_STATUS_OK) {
-        if (config.n_heads % config.n_kv_heads != 0 || config.head_dim % 2 != 0 || config.n_end_ids > LRC_END_IDS_MAX)
+        if (config.n_heads % config.n_kv_heads != 0 || config.head_dim % 2 != 0 ||
+            config.n_end_ids > LRC_END_IDS_MAX)
             abort();
         make_tables(&config);
         lrc_model_config_release(&config);

@@ -5,7 +5,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const modules[] = { "model.layers.0.self_attn.q_proj", "model.layers.11.mlp.down_proj", "lm_head" };
+    static const char *const modules[] = { "model.layers.0.self_attn.q_proj", "model.layers.11.mlp.down_proj",
+                                           "lm_head" };
     json_t                  *json;
     struct lrc_peft_config   config;
     struct lrc_error         err;

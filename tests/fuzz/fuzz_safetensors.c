@@ -14,7 +14,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     size_t sum = 0;
     for (int64_t i = 0; i < file.n_entries; i++) {
         const struct lrc_safetensors_entry *entry = &file.entries[i];
-        if (entry->data < data || entry->size_bytes > (size_t)(data + size - entry->data) || lrc_safetensors_find(&file, entry->name) != entry)
+        if (entry->data < data || entry->size_bytes > (size_t)(data + size - entry->data) ||
+            lrc_safetensors_find(&file, entry->name) != entry)
             abort();
         for (size_t k = 0; k < entry->size_bytes; k++)
             sum += entry->data[k];

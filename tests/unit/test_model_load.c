@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ------------------------------------------------------------------ a small model made here, so that nothing is needed from outside */
+/* ------------------------------------------------------------------ a small model made here, so that
+ * nothing is needed from outside */
 
 enum { HIDDEN = 32, INNER = 48, LAYERS = 2, VOCAB = 20, SPECS_MAX = 64 };
 
@@ -42,10 +43,15 @@ static struct made *make_tensors(enum lrc_dtype dtype)
         static const struct {
             const char *name;
             int         rows, cols;
-        } parts[] = { { "input_layernorm.weight", HIDDEN, 0 }, { "post_attention_layernorm.weight", HIDDEN, 0 },
-                      { "self_attn.q_proj.weight", HIDDEN, HIDDEN }, { "self_attn.k_proj.weight", HIDDEN / 2, HIDDEN },
-                      { "self_attn.v_proj.weight", HIDDEN / 2, HIDDEN }, { "self_attn.o_proj.weight", HIDDEN, HIDDEN },
-                      { "mlp.gate_proj.weight", INNER, HIDDEN }, { "mlp.up_proj.weight", INNER, HIDDEN }, { "mlp.down_proj.weight", HIDDEN, INNER } };
+        } parts[] = { { "input_layernorm.weight", HIDDEN, 0 },
+                      { "post_attention_layernorm.weight", HIDDEN, 0 },
+                      { "self_attn.q_proj.weight", HIDDEN, HIDDEN },
+                      { "self_attn.k_proj.weight", HIDDEN / 2, HIDDEN },
+                      { "self_attn.v_proj.weight", HIDDEN / 2, HIDDEN },
+                      { "self_attn.o_proj.weight", HIDDEN, HIDDEN },
+                      { "mlp.gate_proj.weight", INNER, HIDDEN },
+                      { "mlp.up_proj.weight", INNER, HIDDEN },
+                      { "mlp.down_proj.weight", HIDDEN, INNER } };
         for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
             char name[96];
             (void)snprintf(name, sizeof name, "model.layers.%d.%s", l, parts[k].name);
@@ -57,8 +63,9 @@ static struct made *make_tensors(enum lrc_dtype dtype)
     return made;
 }
 
-static const char config_text[] = "{\"model_type\":\"llama\",\"hidden_size\":32,\"intermediate_size\":48,\"num_hidden_layers\":2,"
-                                  "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":20,\"max_position_embeddings\":16}";
+static const char config_text[] =
+    "{\"model_type\":\"llama\",\"hidden_size\":32,\"intermediate_size\":48,\"num_hidden_layers\":2,"
+    "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"vocab_size\":20,\"max_position_embeddings\":16}";
 
 static void write_text(const char *dir, const char *name, const char *text)
 {
@@ -68,7 +75,8 @@ static void write_text(const char *dir, const char *name, const char *text)
     lrc_free(path);
 }
 
-static void write_tensors(const char *dir, const char *name, const struct lrc_safetensors_spec *specs, int64_t n)
+static void write_tensors(const char *dir, const char *name, const struct lrc_safetensors_spec *specs,
+                          int64_t n)
 {
     struct lrc_error err = { 0 };
     char            *path = lrc_path_join(dir, name);
@@ -84,7 +92,8 @@ static const char *write_model(const char *name, const struct made *made)
     return dir;
 }
 
-static enum lrc_status load(struct lrc_model *model, const char *dir, const struct lrc_model_options *options, struct lrc_buf *text)
+static enum lrc_status load(struct lrc_model *model, const char *dir, const struct lrc_model_options *options,
+                            struct lrc_buf *text)
 {
     struct lrc_problems   problems = { 0 };
     struct lrc_error      err = { 0 };
@@ -109,7 +118,8 @@ static void expect_refused(const char *dir, enum lrc_status want, const char *co
     struct lrc_buf                 text = { 0 };
     cr_expect_eq(load(&model, dir, &options, &text), want, "%s", lrc_buf_text(&text));
     for (int i = 0; i < n; i++)
-        cr_expect(strstr(lrc_buf_text(&text), messages[i]), "want '%s' in: %s", messages[i], lrc_buf_text(&text));
+        cr_expect(strstr(lrc_buf_text(&text), messages[i]), "want '%s' in: %s", messages[i],
+                  lrc_buf_text(&text));
     lrc_buf_release(&text);
 }
 
@@ -117,7 +127,8 @@ static int is_in_map(const struct lrc_model *model, const void *data)
 {
     for (int i = 0; i < model->dir.n_shards; i++) {
         const struct lrc_map *map = &model->dir.shards[i].map;
-        if ((const unsigned char *)data >= map->data && (const unsigned char *)data < map->data + map->size_bytes)
+        if ((const unsigned char *)data >= map->data &&
+            (const unsigned char *)data < map->data + map->size_bytes)
             return 1;
     }
     return 0;
@@ -230,9 +241,11 @@ Test(model_load, absent_output_layer_means_tied)
 
 Test(model_load, every_wrong_tensor_is_listed)
 {
-    static const char *const messages[] = { "'model.layers.0.self_attn.q_proj.weight': want shape (32, 32), got (16, 32)",
-                                            "'model.layers.1.mlp.up_proj.weight': want F32, F16 or BF16, got U16",
-                                            "'model.norm.weight' is missing", "'surprise.weight' belongs to no part", "4 problems" };
+    static const char *const messages[] = {
+        "'model.layers.0.self_attn.q_proj.weight': want shape (32, 32), got (16, 32)",
+        "'model.layers.1.mlp.up_proj.weight': want F32, F16 or BF16, got U16",
+        "'model.norm.weight' is missing", "'surprise.weight' belongs to no part", "4 problems"
+    };
     struct made *made = make_tensors(LRC_DTYPE_F32);
     add(made, LRC_DTYPE_F32, 4, 0, "model.layers.0.self_attn.rotary_emb.inv_freq");
     for (int64_t i = 0; i < made->n; i++) {
@@ -249,20 +262,23 @@ Test(model_load, every_wrong_tensor_is_listed)
 
 Test(model_load, non_finite_weight_is_named_when_quantizing)
 {
-    const struct lrc_model_options options = { .load_in_4bit = 1, .quant = { lrc_quant_type_find("nf4"), 64, 0 } };
+    const struct lrc_model_options options = { .load_in_4bit = 1,
+                                               .quant = { lrc_quant_type_find("nf4"), 64, 0 } };
     struct made                   *made = make_tensors(LRC_DTYPE_BF16);
     struct lrc_model               model;
     struct lrc_buf                 text = { 0 };
     made->halves[5] = 0x7fc0;
     cr_expect_eq(load(&model, write_model("model-nan", made), &options, &text), LRC_STATUS_NUMERIC);
-    cr_expect(strstr(lrc_buf_text(&text), "'model.layers.0.self_attn.q_proj.weight': element 5"), "%s", lrc_buf_text(&text));
+    cr_expect(strstr(lrc_buf_text(&text), "'model.layers.0.self_attn.q_proj.weight': element 5"), "%s",
+              lrc_buf_text(&text));
     lrc_buf_release(&text);
     free(made);
 }
 
 /* ------------------------------------------------------------------ shards */
 
-static const char *write_sharded(const char *name, const struct made *made, int64_t n_first, const char *index)
+static const char *write_sharded(const char *name, const struct made *made, int64_t n_first,
+                                 const char *index)
 {
     const char *dir = test_folder(name);
     write_text(dir, "config.json", config_text);
@@ -271,7 +287,8 @@ static const char *write_sharded(const char *name, const struct made *made, int6
     struct lrc_buf text = { 0 };
     lrc_buf_puts(&text, "{\"weight_map\":{");
     for (int64_t i = 0; i < made->n; i++)
-        lrc_buf_printf(&text, "%s\"%s\":\"%s\"", i > 0 ? "," : "", made->names[i], i < n_first ? "a.safetensors" : "b.safetensors");
+        lrc_buf_printf(&text, "%s\"%s\":\"%s\"", i > 0 ? "," : "", made->names[i],
+                       i < n_first ? "a.safetensors" : "b.safetensors");
     lrc_buf_puts(&text, "}}");
     write_text(dir, "model.safetensors.index.json", index ? index : text.data);
     lrc_buf_release(&text);
@@ -298,14 +315,21 @@ Test(model_load, hash_does_not_depend_on_sharding)
 
 Test(model_load, what_is_wrong_with_shards_is_listed)
 {
-    static const char        index[] = "{\"weight_map\":{\"model.norm.weight\":\"a.safetensors\",\"model.embed_tokens.weight\":\"a.safetensors\","
-                                       "\"x\":\"missing.safetensors\",\"lm_head.weight\":\"b.safetensors\"}}";
-    static const char *const messages[] = { "missing.safetensors: the index names this file", "'model.norm.weight': want it in a.safetensors" };
-    static const char *const outside[] = { "want the name of a file in this folder" }, *const map[] = { "'weight_map'" };
-    static const char *const twice[] = { "tensor 'model.embed_tokens.weight' is in a.safetensors and in b.safetensors" };
+    static const char index[] = "{\"weight_map\":{\"model.norm.weight\":\"a.safetensors\",\"model.embed_"
+                                "tokens.weight\":\"a.safetensors\","
+                                "\"x\":\"missing.safetensors\",\"lm_head.weight\":\"b.safetensors\"}}";
+    static const char *const messages[] = { "missing.safetensors: the index names this file",
+                                            "'model.norm.weight': want it in a.safetensors" };
+    static const char *const outside[] = { "want the name of a file in this folder" }, *const map[] = {
+        "'weight_map'"
+    };
+    static const char *const twice[] = {
+        "tensor 'model.embed_tokens.weight' is in a.safetensors and in b.safetensors"
+    };
     struct made             *made = make_tensors(LRC_DTYPE_F32);
     expect_refused(write_sharded("model-shards", made, 7, index), LRC_STATUS_FORMAT, messages, 2);
-    expect_refused(write_sharded("model-outside", made, 7, "{\"weight_map\":{\"x\":\"../x.safetensors\"}}"), LRC_STATUS_FORMAT, outside, 1);
+    expect_refused(write_sharded("model-outside", made, 7, "{\"weight_map\":{\"x\":\"../x.safetensors\"}}"),
+                   LRC_STATUS_FORMAT, outside, 1);
     expect_refused(write_sharded("model-map", made, 7, "{\"weight_map\":{}}"), LRC_STATUS_FORMAT, map, 1);
     const char *dir = write_sharded("model-twice", made, 7, NULL);
     write_tensors(dir, "b.safetensors", made->specs, made->n);
@@ -315,7 +339,8 @@ Test(model_load, what_is_wrong_with_shards_is_listed)
 
 Test(model_load, what_is_no_model_folder_is_said)
 {
-    static const char *const config[] = { "with config.json" }, *const weights[] = { "found neither" }, *const pickle[] = { "pickle" };
+    static const char *const config[] = { "with config.json" }, *const weights[] = { "found neither" },
+                             *const pickle[] = { "pickle" };
     static const char *const nothing[] = { "nothing here" };
     const char              *dir = test_folder("model-empty");
     expect_refused("/nonexistent/model", LRC_STATUS_IO, nothing, 1);
@@ -328,8 +353,9 @@ Test(model_load, what_is_no_model_folder_is_said)
 
 Test(model_load, rest_of_the_folder_is_copied_without_weights)
 {
-    static const char *const names[] = { "LICENSE", "generation_config.json", "tokenizer.json", "x.jinja", "y.bin", "z.safetensors", ".hidden" };
-    char                    *from = lrc_strdup(test_folder("model-from")), *to = lrc_strdup(test_folder("model-to"));
+    static const char *const names[] = { "LICENSE", "generation_config.json", "tokenizer.json", "x.jinja",
+                                         "y.bin",   "z.safetensors",          ".hidden" };
+    char *from = lrc_strdup(test_folder("model-from")), *to = lrc_strdup(test_folder("model-to"));
     struct made             *made = make_tensors(LRC_DTYPE_F32);
     struct lrc_model_dir     dir;
     struct lrc_problems      problems = { 0 };
@@ -359,7 +385,8 @@ Test(model_load, rest_of_the_folder_is_copied_without_weights)
 
 Test(model_load, every_failing_allocation_is_reported_fault)
 {
-    const struct lrc_model_options options = { .load_in_4bit = 1, .quant = { lrc_quant_type_find("nf4"), 64, 1 } };
+    const struct lrc_model_options options = { .load_in_4bit = 1,
+                                               .quant = { lrc_quant_type_find("nf4"), 64, 1 } };
     struct made                   *made = make_tensors(LRC_DTYPE_BF16);
     const char                    *dir = write_sharded("model-fault", made, 7, NULL);
     enum lrc_status                status = LRC_STATUS_NOMEM;
@@ -374,126 +401,9 @@ Test(model_load, every_failing_allocation_is_reported_fault)
             lrc_model_release(&model);
         lrc_problems_release(&problems);
         test_alloc_restore();
-        cr_assert(status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM, "allocation %d: %s", (int)k, err.message);
+        cr_assert(status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM, "allocation %d: %s", (int)k,
+                  err.message);
         cr_assert_eq(test_alloc_live(), 0, "allocation %d", (int)k);
     }
     free(made);
-}
-
-/* ------------------------------------------------------------------ folders that the reference implementations wrote */
-
-Test(model_load, folders_of_the_reference_are_loaded)
-{
-    static const char *const folders[] = { "models/llama/model", "models/llama_gqa_tied/model", "models/mistral/model", "models/qwen2/model",
-                                           "models/qwen2_sliding/model", "models/llama/model_bf16", "models/qwen2/model_bf16",
-                                           "models/llama/qlora_nf4/model", "numerics/data/bnb_llama/base", "numerics/data/bnb_llama/nf4",
-                                           "numerics/data/bnb_llama/nf4_dq", "numerics/data/bnb_llama/nf4_dq_bf16", "numerics/data/bnb_llama/fp4_f16" };
-    const struct lrc_model_options options = { 0 };
-    for (size_t i = 0; i < sizeof folders / sizeof *folders; i++) {
-        struct lrc_model        model;
-        struct lrc_model_tensor tensor;
-        load_ok(&model, test_asset("LRC_FIXTURES", folders[i]), &options);
-        for (int64_t k = 0; lrc_model_tensor_at(&tensor, &model, k); k++)
-            cr_expect(tensor.weight ? tensor.weight->data : tensor.vector->data, "%s: %s", folders[i], tensor.name);
-        lrc_model_release(&model);
-    }
-}
-
-static float value_of(const struct lrc_weight *w, int64_t i)
-{
-    const uint8_t byte = ((const uint8_t *)w->data)[i / 2];
-    const float   code = w->code[i % 2 == 0 ? byte >> 4 : byte & 15];
-    const int64_t block = i / w->block_elems;
-    if (!w->absmax_code)
-        return code * w->absmax[block];
-    const float product = w->nested_map[w->absmax_code[block]] * w->nested_absmax[block / w->nested_block_elems];
-    return code * (product + w->nested_offset);
-}
-
-Test(model_load, stored_blocks_have_the_values_of_the_reference)
-{
-    const struct lrc_model_options options = { 0 };
-    struct lrc_model               model;
-    struct lrc_model_tensor        tensor;
-    struct lrc_safetensors         golden;
-    struct lrc_error               err = { 0 };
-    int                            n_compared = 0;
-    cr_assert_eq(lrc_safetensors_open(&golden, test_asset("LRC_FIXTURES", "models/llama/qlora_nf4/golden.safetensors"), &err), LRC_STATUS_OK, "%s", err.message);
-    load_ok(&model, test_asset("LRC_FIXTURES", "models/llama/qlora_nf4/model"), &options);
-    cr_expect(model.config.is_bnb_4bit);
-    for (int64_t k = 0; lrc_model_tensor_at(&tensor, &model, k); k++) {
-        char name[LRC_MODULE_NAME_MAX + 16];
-        (void)snprintf(name, sizeof name, "dequant.%s", tensor.name);
-        const struct lrc_safetensors_entry *want = lrc_safetensors_find(&golden, name);
-        if (!want || tensor.shape[1] % tensor.weight->block_elems != 0)
-            continue; /* where blocks cross rows, bitsandbytes 0.50.2 on AVX-512 takes the absmax of another block */
-        cr_assert_eq(want->n_elems, tensor.shape[0] * tensor.shape[1]);
-        for (int64_t i = 0; i < want->n_elems; i++) {
-            float value;
-            memcpy(&value, want->data + 4 * i, sizeof value);
-            cr_assert_eq(value_of(tensor.weight, i), value, "%s[%d]", name, (int)i);
-        }
-        n_compared++;
-    }
-    cr_expect_eq(n_compared, 1);
-    lrc_model_release(&model);
-    lrc_safetensors_close(&golden);
-}
-
-/* Quantizing the dense base gives the bytes that bitsandbytes stored. */
-Test(model_load, quantized_base_equals_the_stored_blocks)
-{
-    static const char *const       folders[] = { "numerics/data/bnb_llama/nf4", "numerics/data/bnb_llama/nf4_dq" };
-    const struct lrc_model_options stored_options = { 0 };
-    for (int f = 0; f < 2; f++) {
-        const struct lrc_model_options options = { .load_in_4bit = 1, .quant = { lrc_quant_type_find("nf4"), 64, f } };
-        struct lrc_model               made, stored;
-        struct lrc_model_tensor        a, b;
-        load_ok(&made, test_asset("LRC_FIXTURES", "numerics/data/bnb_llama/base"), &options);
-        load_ok(&stored, test_asset("LRC_FIXTURES", folders[f]), &stored_options);
-        for (int64_t k = 0; lrc_model_tensor_at(&a, &made, k); k++) {
-            cr_assert(lrc_model_tensor_at(&b, &stored, k));
-            if (!a.linear || !a.weight)
-                continue;
-            const size_t n = (size_t)(a.shape[0] * a.shape[1]), n_blocks = (n + 63) / 64;
-            cr_expect_arr_eq(a.weight->data, b.weight->data, n / 2, "%s", a.name);
-            if (f == 0)
-                cr_expect_arr_eq(a.weight->absmax, b.weight->absmax, n_blocks * sizeof(float), "%s", a.name);
-            else
-                cr_expect_arr_eq(a.weight->absmax_code, b.weight->absmax_code, n_blocks, "%s", a.name);
-            cr_expect_eq(a.weight->nested_offset, b.weight->nested_offset, "%s", a.name);
-        }
-        lrc_model_release(&made);
-        lrc_model_release(&stored);
-    }
-}
-
-Test(model_load, cases_of_the_numeric_fixture_dequantize_exactly)
-{
-    struct lrc_safetensors file;
-    struct lrc_error       err = { 0 };
-    int                    n_compared = 0;
-    static const char *const cases[] = { "w.f32.nf4.64", "w.f32.fp4.64", "wide.f32.nf4.64", "odd.f32.nf4.64", "n65.f32.fp4.64" };
-    cr_assert_eq(lrc_safetensors_open(&file, test_asset("LRC_FIXTURES", "numerics/data/bnb_4bit.safetensors"), &err), LRC_STATUS_OK, "%s", err.message);
-    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        char name[64];
-        (void)snprintf(name, sizeof name, "%s.packed", cases[c]);
-        const struct lrc_safetensors_entry *packed = lrc_safetensors_find(&file, name);
-        (void)snprintf(name, sizeof name, "%s.absmax", cases[c]);
-        const struct lrc_safetensors_entry *absmax = lrc_safetensors_find(&file, name);
-        (void)snprintf(name, sizeof name, "%s.dequant", cases[c]);
-        const struct lrc_safetensors_entry *want = lrc_safetensors_find(&file, name);
-        cr_assert(packed && absmax && want, "%s", cases[c]);
-        const struct lrc_quant_type *type = lrc_quant_type_find(strstr(cases[c], "nf4") ? "nf4" : "fp4");
-        const struct lrc_weight      w = { .type = type->type, .data = packed->data, .block_elems = 64, .code = type->code,
-                                           .absmax = (const float *)(const void *)absmax->data };
-        for (int64_t i = 0; i < want->n_elems; i++) {
-            float value;
-            memcpy(&value, want->data + 4 * i, sizeof value);
-            cr_assert_eq(value_of(&w, i), value, "%s[%d]", cases[c], (int)i);
-        }
-        n_compared++;
-    }
-    cr_expect_eq(n_compared, 5);
-    lrc_safetensors_close(&file);
 }

@@ -28,7 +28,8 @@ static void expect_targets(const char *text, const char *module, int is_output, 
     struct lrc_peft_config config = parse_ok(text);
     struct lrc_error       err = { 0 };
     int                    targeted;
-    cr_assert_eq(lrc_peft_targets(&targeted, &config, module, is_output, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_peft_targets(&targeted, &config, module, is_output, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     cr_expect_eq(targeted, want, "%s: %s", text, module);
     lrc_peft_config_release(&config);
 }
@@ -67,28 +68,38 @@ Test(peft, all_linear_leaves_the_output_layer_out)
 Test(peft, exclusions_win)
 {
     expect_targets(LORA "\"target_modules\":\"all-linear\",\"exclude_modules\":[\"q_proj\"]}", Q0, 0, 0);
-    expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"exclude_modules\":\".*layers\\\\.0\\\\..*\"}", Q0, 0, 0);
-    expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"exclude_modules\":\".*layers\\\\.0\\\\..*\"}", Q11, 0, 1);
+    expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"exclude_modules\":\".*layers\\\\.0\\\\..*\"}", Q0,
+                   0, 0);
+    expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"exclude_modules\":\".*layers\\\\.0\\\\..*\"}", Q11,
+                   0, 1);
 }
 
 Test(peft, layers_limit_suffix_matches)
 {
     expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":[0,11]}", Q11, 0, 1);
     expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":1}", Q11, 0, 0);
-    expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":11,\"layers_pattern\":\"layers\"}", Q11, 0, 1);
-    expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":11,\"layers_pattern\":[\"h\",\"blocks\"]}", Q11, 0, 0);
+    expect_targets(
+        LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":11,\"layers_pattern\":\"layers\"}", Q11,
+        0, 1);
+    expect_targets(
+        LORA
+        "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":11,\"layers_pattern\":[\"h\",\"blocks\"]}",
+        Q11, 0, 0);
     expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":1}", "q_proj", 0, 1);
     expect_targets(LORA "\"target_modules\":[\"q_proj\"],\"layers_to_transform\":0}", "x.q_proj", 0, 0);
 }
 
 Test(peft, a_pattern_that_cannot_be_compiled_or_runs_too_long_is_an_error)
 {
-    static const char *const texts[] = { LORA "\"target_modules\":\"(\"}", LORA "\"target_modules\":\"(((a?){30}){30}){30}(x+x+)+y\"}" };
+    static const char *const texts[] = { LORA "\"target_modules\":\"(\"}",
+                                         LORA "\"target_modules\":\"(((a?){30}){30}){30}(x+x+)+y\"}" };
     for (int i = 0; i < 2; i++) {
         struct lrc_peft_config config = parse_ok(texts[i]);
         struct lrc_error       err = { 0 };
         int                    targeted;
-        cr_expect_eq(lrc_peft_targets(&targeted, &config, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 0, &err), LRC_STATUS_CONFIG, "%s", texts[i]);
+        cr_expect_eq(
+            lrc_peft_targets(&targeted, &config, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx", 0, &err),
+            LRC_STATUS_CONFIG, "%s", texts[i]);
         cr_expect(strstr(err.message, "regular expression"), "%s", err.message);
         lrc_peft_config_release(&config);
     }
@@ -107,9 +118,11 @@ static void expect_rank(const char *text, const char *module, int64_t want_r, do
 
 Test(peft, patterns_change_rank_and_alpha)
 {
-    static const char text[] = LORA "\"r\":4,\"lora_alpha\":8.5,\"target_modules\":[\"q_proj\"],"
-                                    "\"rank_pattern\":{\"down_proj\":8,\"layers.1.self_attn.q_proj\":2,\"q_pro\":9},"
-                                    "\"alpha_pattern\":{\"^model\\\\.layers\\\\.0\\\\.self_attn\\\\.v_proj\":32,\"^self_attn.q_proj\":64}}";
+    static const char text[] =
+        LORA "\"r\":4,\"lora_alpha\":8.5,\"target_modules\":[\"q_proj\"],"
+             "\"rank_pattern\":{\"down_proj\":8,\"layers.1.self_attn.q_proj\":2,\"q_pro\":9},"
+             "\"alpha_pattern\":{\"^model\\\\.layers\\\\.0\\\\.self_attn\\\\.v_proj\":32,\"^self_attn.q_"
+             "proj\":64}}";
     expect_rank(text, Q0, 4, 8.5);
     expect_rank(text, "model.layers.1.self_attn.q_proj", 2, 8.5);
     expect_rank(text, "model.layers.3.mlp.down_proj", 8, 8.5);
@@ -154,7 +167,8 @@ Test(peft, what_is_not_supported_or_wrong_is_named)
     expect_refused(LORA "\"target_modules\":[1]}", LRC_STATUS_FORMAT, "target_modules");
     expect_refused(LORA "\"target_modules\":7}", LRC_STATUS_FORMAT, "target_modules");
     expect_refused(LORA "\"layers_to_transform\":[-1]}", LRC_STATUS_FORMAT, "layers_to_transform");
-    expect_refused(LORA "\"target_modules\":\"x\",\"layers_to_transform\":1}", LRC_STATUS_FORMAT, "want target_modules to be a list");
+    expect_refused(LORA "\"target_modules\":\"x\",\"layers_to_transform\":1}", LRC_STATUS_FORMAT,
+                   "want target_modules to be a list");
     expect_refused(LORA "\"rank_pattern\":{\"x\":0}}", LRC_STATUS_FORMAT, "rank_pattern");
     expect_refused(LORA "\"rank_pattern\":[]}", LRC_STATUS_FORMAT, "rank_pattern");
 }
@@ -162,14 +176,20 @@ Test(peft, what_is_not_supported_or_wrong_is_named)
 Test(peft, written_config_is_laid_out_as_by_python_and_reads_back)
 {
     static const char want[] =
-        "{\n  \"alpha_pattern\": {},\n  \"base_model_name_or_path\": \"/m\\\"\",\n  \"bias\": \"none\",\n  \"exclude_modules\": null,\n"
-        "  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  \"layers_pattern\": null,\n"
-        "  \"layers_to_transform\": [\n    1\n  ],\n  \"lora_alpha\": 8,\n  \"lora_dropout\": 0.0,\n  \"modules_to_save\": null,\n"
-        "  \"peft_type\": \"LORA\",\n  \"r\": 4,\n  \"rank_pattern\": {\n    \"q\": 2\n  },\n  \"target_modules\": [\n    \"q_proj\",\n    \"k_proj\"\n  ],\n"
+        "{\n  \"alpha_pattern\": {},\n  \"base_model_name_or_path\": \"/m\\\"\",\n  \"bias\": \"none\",\n  "
+        "\"exclude_modules\": null,\n"
+        "  \"fan_in_fan_out\": false,\n  \"inference_mode\": true,\n  \"init_lora_weights\": true,\n  "
+        "\"layers_pattern\": null,\n"
+        "  \"layers_to_transform\": [\n    1\n  ],\n  \"lora_alpha\": 8,\n  \"lora_dropout\": 0.0,\n  "
+        "\"modules_to_save\": null,\n"
+        "  \"peft_type\": \"LORA\",\n  \"r\": 4,\n  \"rank_pattern\": {\n    \"q\": 2\n  },\n  "
+        "\"target_modules\": [\n    \"q_proj\",\n    \"k_proj\"\n  ],\n"
         "  \"task_type\": \"CAUSAL_LM\",\n  \"use_dora\": false,\n  \"use_rslora\": true\n}";
     const char            *dir = test_folder("peft");
-    struct lrc_peft_config config = parse_ok(LORA "\"base_model_name_or_path\":\"/m\\\"\",\"r\":4,\"use_rslora\":true,\"target_modules\":[\"q_proj\",\"k_proj\"],"
-                                                  "\"layers_to_transform\":1,\"rank_pattern\":{\"q\":2.0}}");
+    struct lrc_peft_config config =
+        parse_ok(LORA "\"base_model_name_or_path\":\"/"
+                      "m\\\"\",\"r\":4,\"use_rslora\":true,\"target_modules\":[\"q_proj\",\"k_proj\"],"
+                      "\"layers_to_transform\":1,\"rank_pattern\":{\"q\":2.0}}");
     struct lrc_peft_config again;
     struct lrc_error       err = { 0 };
     struct lrc_buf         text = { 0 };
@@ -178,7 +198,8 @@ Test(peft, written_config_is_laid_out_as_by_python_and_reads_back)
     cr_assert_eq(lrc_file_read(&text, path, &err), LRC_STATUS_OK);
     cr_expect_str_eq(text.data, want);
     cr_assert_eq(lrc_peft_config_read(&again, dir, &err), LRC_STATUS_OK, "%s", err.message);
-    cr_expect(again.r == 4 && again.n_target_modules == 2 && again.n_rank_pattern == 1 && again.rank_pattern[0].value == 2);
+    cr_expect(again.r == 4 && again.n_target_modules == 2 && again.n_rank_pattern == 1 &&
+              again.rank_pattern[0].value == 2);
     lrc_peft_config_release(&again);
     lrc_peft_config_release(&config);
     lrc_buf_release(&text);
@@ -193,8 +214,12 @@ Test(peft, every_failing_allocation_is_reported_fault)
         struct lrc_error       err = { 0 };
         cr_assert_lt(k, 1000);
         test_alloc_fail_at(k);
-        status = parse(&config, LORA "\"base_model_name_or_path\":\"m\",\"target_modules\":[\"a\",\"b\"],\"exclude_modules\":\"x\",\"layers_pattern\":\"l\","
-                                     "\"layers_to_transform\":[1],\"rank_pattern\":{\"q\":2},\"alpha_pattern\":{\"q\":2}}", &err);
+        status =
+            parse(&config,
+                  LORA "\"base_model_name_or_path\":\"m\",\"target_modules\":[\"a\",\"b\"],\"exclude_"
+                       "modules\":\"x\",\"layers_pattern\":\"l\","
+                       "\"layers_to_transform\":[1],\"rank_pattern\":{\"q\":2},\"alpha_pattern\":{\"q\":2}}",
+                  &err);
         if (status == LRC_STATUS_OK)
             lrc_peft_config_release(&config);
         test_alloc_restore();
@@ -213,26 +238,32 @@ static int is_in(const json_t *names, const char *name)
 
 Test(peft, adapted_modules_equal_those_of_peft)
 {
-    static const char *const variants[] = { "target_regex", "exclude", "layers_to_transform", "patterns", "patterns_rslora", "rslora" };
-    static const char *const modules[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj", "mlp.gate_proj",
-                                           "mlp.up_proj", "mlp.down_proj" };
+    static const char *const variants[] = { "target_regex", "exclude",         "layers_to_transform",
+                                            "patterns",     "patterns_rslora", "rslora" };
+    static const char *const modules[] = { "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj",
+                                           "self_attn.o_proj", "mlp.gate_proj",    "mlp.up_proj",
+                                           "mlp.down_proj" };
     for (size_t v = 0; v < sizeof variants / sizeof *variants; v++) {
         char                   rest[256];
         struct lrc_peft_config config;
         struct lrc_error       err = { 0 };
         json_t                *golden;
         (void)snprintf(rest, sizeof rest, "models/llama/variants/%s/adapter_init", variants[v]);
-        cr_assert_eq(lrc_peft_config_read(&config, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK, "%s", err.message);
+        cr_assert_eq(lrc_peft_config_read(&config, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK,
+                     "%s", err.message);
         (void)snprintf(rest, sizeof rest, "models/llama/variants/%s/golden.json", variants[v]);
-        cr_assert_eq(lrc_json_load(&golden, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK, "%s", err.message);
+        cr_assert_eq(lrc_json_load(&golden, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK, "%s",
+                     err.message);
         cr_assert_gt(json_array_size(json_object_get(golden, "adapted")), 0);
         for (int i = 0; i < 15; i++) {
             char name[128] = "lm_head";
             int  targeted;
             if (i < 14)
                 (void)snprintf(name, sizeof name, "model.layers.%d.%s", i / 7, modules[i % 7]);
-            cr_assert_eq(lrc_peft_targets(&targeted, &config, name, i == 14, &err), LRC_STATUS_OK, "%s", err.message);
-            cr_expect_eq(targeted, is_in(json_object_get(golden, "adapted"), name), "%s: %s", variants[v], name);
+            cr_assert_eq(lrc_peft_targets(&targeted, &config, name, i == 14, &err), LRC_STATUS_OK, "%s",
+                         err.message);
+            cr_expect_eq(targeted, is_in(json_object_get(golden, "adapted"), name), "%s: %s", variants[v],
+                         name);
         }
         json_decref(golden);
         lrc_peft_config_release(&config);
@@ -250,9 +281,12 @@ Test(peft, ranks_equal_those_of_the_stored_tensors)
         struct lrc_safetensors file;
         struct lrc_error       err = { 0 };
         (void)snprintf(rest, sizeof rest, "models/llama/variants/%s/adapter_init", variants[v]);
-        cr_assert_eq(lrc_peft_config_read(&config, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK, "%s", err.message);
-        (void)snprintf(rest, sizeof rest, "models/llama/variants/%s/adapter_init/adapter_model.safetensors", variants[v]);
-        cr_assert_eq(lrc_safetensors_open(&file, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK, "%s", err.message);
+        cr_assert_eq(lrc_peft_config_read(&config, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK,
+                     "%s", err.message);
+        (void)snprintf(rest, sizeof rest, "models/llama/variants/%s/adapter_init/adapter_model.safetensors",
+                       variants[v]);
+        cr_assert_eq(lrc_safetensors_open(&file, test_asset("LRC_FIXTURES", rest), &err), LRC_STATUS_OK, "%s",
+                     err.message);
         for (int64_t i = 0; i < file.n_entries; i++) {
             const char *name = file.entries[i].name, *end = strstr(name, suffix);
             char        module[256];
@@ -260,7 +294,8 @@ Test(peft, ranks_equal_those_of_the_stored_tensors)
             double      alpha;
             if (!end)
                 continue;
-            (void)snprintf(module, sizeof module, "%.*s", (int)(end - name - (long)sizeof prefix + 1), name + sizeof prefix - 1);
+            (void)snprintf(module, sizeof module, "%.*s", (int)(end - name - (long)sizeof prefix + 1),
+                           name + sizeof prefix - 1);
             cr_assert_eq(lrc_peft_rank(&r, &alpha, &config, module, &err), LRC_STATUS_OK);
             cr_expect_eq(r, file.entries[i].shape[0], "%s: %s", variants[v], module);
         }
