@@ -194,12 +194,14 @@ static void exponential(const struct lrc_backend *backend)
 static void non_finite(const struct lrc_backend *backend)
 {
     static const float poison[] = { NAN, -NAN, INFINITY };
-    struct problem     p = problem_new(backend, 5, 700, LRC_DTYPE_F32, 3);
+    struct problem     p = problem_new(backend, 6, 700, LRC_DTYPE_F32, 3);
     for (int row = 0; row < 3; row++)
         lrc_cases_set(&p.logits, row * 700 + 613, (double)poison[row]);
     for (int64_t v = 0; v < 700; v++) {
         lrc_cases_set(&p.logits, 3 * 700 + v, v == p.targets[3] ? 0.5 : (double)-INFINITY);
         lrc_cases_set(&p.logits, 4 * 700 + v, (double)-INFINITY);
+        lrc_cases_set(&p.logits, 5 * 700 + v,
+                      v == 690 ? -2 : (double)-INFINITY); /* the first block: masked words only */
     }
     run_both(&p);
     for (int row = 0; row < 5; row++)
@@ -207,6 +209,7 @@ static void non_finite(const struct lrc_backend *backend)
                   backend->name, row);
     cr_expect_float_eq(lrc_cases_get(&p.lse, 3), 0.5, 0);
     cr_expect_float_eq(lrc_cases_get(&p.logprob, 3), 0.0, 0);
+    cr_expect_float_eq(lrc_cases_get(&p.lse, 5), -2, 0);
     for (int64_t v = 0; v < 700; v++)
         cr_expect(lrc_cases_get(&p.d_logits, 3 * 700 + v) == 0, "%s: masked word %d has a gradient",
                   backend->name, (int)v);

@@ -15,39 +15,48 @@ static int32_t ordered(int32_t bits)
     return bits ^ ((bits >> 31) & INT32_MAX);
 }
 
-static float row_max(const struct lrc_tensor *logits, int64_t row)
+static float block_max(const float *x, int64_t n)
 {
-    LRC_VEC_BUFFER(buffer);
-    const int64_t n_vocab = logits->shape[1];
-    int32_t       max = INT32_MIN;
-    for (int64_t first = 0; first < n_vocab; first += LRC_VEC_BLOCK) {
-        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, n_vocab) };
-        const float              *x = lrc_vec_read(logits, at, buffer);
+    int32_t max = INT32_MIN;
 #pragma omp simd reduction(max : max)
-        for (int64_t i = 0; i < at.n; i++) {
-            const int32_t key = ordered((int32_t)lrc_vec_bits(x[i]));
-            max = key > max ? key : max;
-        }
+    for (int64_t i = 0; i < n; i++) {
+        const int32_t key = ordered((int32_t)lrc_vec_bits(x[i]));
+        max = key > max ? key : max;
     }
     return lrc_vec_float((uint32_t)ordered(max));
 }
 
-/* sum_v exp(logits[row,v] - max); blocks in float32, their sum in double. */
-static double row_sum_exp(const struct lrc_tensor *logits, int64_t row, float max)
+static float block_sum_exp(const float *x, int64_t n, float max)
+{
+    float sum = 0;
+#pragma omp simd reduction(+ : sum)
+    for (int64_t i = 0; i < n; i++)
+        sum += lrc_vec_exp(x[i] - max);
+    return sum;
+}
+
+/* log sum_v exp(logits[row,v]) in one pass: `total` is relative to the largest logit so far and is rescaled
+ * when a block has a larger one. Blocks are summed in float32, total in double. A NaN is never larger, but
+ * makes the sum NaN. */
+static double row_lse(const struct lrc_tensor *logits, int64_t row)
 {
     LRC_VEC_BUFFER(buffer);
     const int64_t n_vocab = logits->shape[1];
+    float         max = -INFINITY;
     double        total = 0;
     for (int64_t first = 0; first < n_vocab; first += LRC_VEC_BLOCK) {
         const struct lrc_vec_span at = { row, first, lrc_vec_block(first, n_vocab) };
         const float              *x = lrc_vec_read(logits, at, buffer);
-        float                     sum = 0;
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < at.n; i++)
-            sum += lrc_vec_exp(x[i] - max);
-        total += (double)sum;
+        const float               largest = block_max(x, at.n);
+        if (largest > max) {
+            total *= exp((double)max - (double)largest);
+            max = largest;
+        } else if (largest == -INFINITY && max == -INFINITY) {
+            continue; /* masked words only, so far: -inf - -inf is no exponent */
+        }
+        total += (double)block_sum_exp(x, at.n, max);
     }
-    return total;
+    return (double)max + log(total);
 }
 
 enum lrc_status LRC_CPU(cross_entropy_forward)(struct lrc_stream                           *stream,
@@ -58,11 +67,9 @@ enum lrc_status LRC_CPU(cross_entropy_forward)(struct lrc_stream                
     (void)err;
     const struct lrc_tensor *logits = &args->logits;
     const int64_t            n_rows = logits->shape[0];
-    /* Two passes: a row (half a MiB for 128,000 words) stays in the second-level cache between them. */
 #pragma omp parallel for schedule(static) if (n_rows * logits->shape[1] > LRC_VEC_PARALLEL_MIN)
     for (int64_t row = 0; row < n_rows; row++) {
-        const float  max = row_max(logits, row);
-        const double lse = (double)max + log(row_sum_exp(logits, row, max));
+        const double lse = row_lse(logits, row);
         args->lse[row] = (float)lse;
         args->logprob[row] = (float)((double)logit(logits, row, args->targets[row]) - lse);
     }

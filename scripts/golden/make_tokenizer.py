@@ -121,10 +121,10 @@ def tokenizers():
         [pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(False),
          pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")]), decoders.ByteLevel())
     yield "metaspace", bpe(normalizers.NFKC(), pre_tokenizers.Metaspace("▁", "always", True),
-                           decoders.Metaspace("▁", "always", True), None, [AddedToken("Foo", normalized=False)], unk_token="<unk>")
+                           decoders.Metaspace("▁", "always", True), None, [AddedToken("Foo", normalized=True), AddedToken("ther", normalized=True, single_word=True)], unk_token="<unk>")
     yield "lowercase", bpe(normalizers.Sequence([normalizers.NFD(), normalizers.StripAccents(), normalizers.Lowercase(),
                                                  normalizers.Strip()]), pre_tokenizers.Whitespace(),
-                           decoders.BPEDecoder("</w>"), None, unk_token="<unk>", end_of_word_suffix="</w>")
+                           decoders.BPEDecoder("</w>"), None, [AddedToken("Öl, the", normalized=True), AddedToken("İ", normalized=True)], unk_token="<unk>", end_of_word_suffix="</w>")
     yield "subwords", bpe(normalizers.NFKD(), pre_tokenizers.WhitespaceSplit(), None, None, unk_token="<unk>",
                           continuing_subword_prefix="##")
     yield "no-unk", bpe(normalizers.Replace(Regex("[0-9]"), "#"), pre_tokenizers.CharDelimiterSplit("e"), decoders.Fuse())

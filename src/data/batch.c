@@ -8,8 +8,9 @@
 
 enum { N_ROOMS = 2, NO_STEP = -1 };
 
-/* Two rooms: the caller reads one while the thread fills the other. The thread alone fills, so that the plan is its own;
- * `wanted` and `ready` are guarded by the mutex, the room being filled belongs to the thread until ready == wanted. */
+/* Two rooms: the caller reads one while the thread fills the other. The thread alone fills, so that the plan
+ * is its own; `wanted` and `ready` are guarded by the mutex, the room being filled belongs to the thread
+ * until ready == wanted. */
 struct lrc_batch_stream {
     struct lrc_arena       arena;
     struct lrc_batch_plan  plan;
@@ -54,8 +55,8 @@ static void wait_for(struct lrc_batch_stream *stream, int64_t step)
         pthread_cond_wait(&stream->changed, &stream->mutex);
 }
 
-enum lrc_status lrc_batch_stream_get(struct lrc_batch_stream *stream, const struct lrc_window **window, int64_t step,
-                                     struct lrc_error *err)
+enum lrc_status lrc_batch_stream_get(struct lrc_batch_stream *stream, const struct lrc_window **window,
+                                     int64_t step, struct lrc_error *err)
 {
     (void)err;
     LRC_ASSERT(step >= 0);
@@ -92,11 +93,12 @@ static struct limits sum_longest(const int64_t *lengths, const int64_t *trained,
 }
 
 /* Most of what a micro-batch and a window can hold. */
-static enum lrc_status find_limits(struct limits *micro, struct limits *window, const struct lrc_batch_plan *plan, struct lrc_error *err)
+static enum lrc_status find_limits(struct limits *micro, struct limits *window,
+                                   const struct lrc_batch_plan *plan, struct lrc_error *err)
 {
     const struct lrc_dataset *dataset = plan->dataset;
     const int64_t             n = dataset->n_examples, size = plan->options.micro_batch_size;
-    int64_t                  *lengths = lrc_calloc(n, sizeof *lengths), *trained = lrc_calloc(n, sizeof *trained);
+    int64_t *lengths = lrc_calloc(n, sizeof *lengths), *trained = lrc_calloc(n, sizeof *trained);
     enum lrc_status           status = LRC_STATUS_OK;
     if (!lengths || !trained) {
         status = lrc_fail_nomem(err, "the batch stream");
@@ -112,7 +114,8 @@ static enum lrc_status find_limits(struct limits *micro, struct limits *window, 
     *micro = sum_longest(lengths, trained, n, size);
     *window = sum_longest(lengths, trained, n, accumulation > n / size ? n : accumulation * size);
     if (micro->tokens > INT32_MAX - LRC_BATCH_ROUND_TOKENS)
-        status = lrc_fail(err, LRC_STATUS_SHAPE, "micro_batch_size %lld: want fewer than 2^31 tokens in a micro-batch, got %lld",
+        status = lrc_fail(err, LRC_STATUS_SHAPE,
+                          "micro_batch_size %lld: want fewer than 2^31 tokens in a micro-batch, got %lld",
                           (long long)size, (long long)micro->tokens);
 done:
     lrc_free(lengths);
@@ -120,20 +123,25 @@ done:
     return status;
 }
 
-static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_window_room *room, const struct limits *window,
-                                 int64_t n_micro, struct lrc_error *err)
+static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_window_room *room,
+                                 const struct limits *window, int64_t n_micro, struct lrc_error *err)
 {
     struct lrc_arena *arena = &stream->arena;
     const int64_t     n_tokens = window->tokens + n_micro * (LRC_BATCH_ROUND_TOKENS - 1);
-    const int64_t     n_offsets = window->rows + 2 * n_micro; /* per micro-batch: the leading 0 and the filler's end */
+    const int64_t     n_offsets = window->rows + 2 * n_micro; /* each: the leading 0, the filler's end */
     LRC_TRY(lrc_arena_plan(arena, "batch.tokens", &room->tokens, n_tokens, sizeof *room->tokens, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.targets", &room->targets, n_tokens, sizeof *room->targets, err));
-    LRC_TRY(lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens, sizeof *room->positions, err));
+    LRC_TRY(lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens,
+                           sizeof *room->positions, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.row_ids", &room->row_ids, n_tokens, sizeof *room->row_ids, err));
-    LRC_TRY(lrc_arena_plan(arena, "batch.doc_offsets", &room->doc_offsets, n_offsets, sizeof *room->doc_offsets, err));
-    LRC_TRY(lrc_arena_plan(arena, "batch.trained_index", &room->trained_index, window->trained, sizeof *room->trained_index, err));
-    LRC_TRY(lrc_arena_plan(arena, "batch.trained_target", &room->trained_target, window->trained, sizeof *room->trained_target, err));
-    return lrc_arena_plan(arena, "batch.batches", &room->window.batches, n_micro, sizeof *room->window.batches, err);
+    LRC_TRY(lrc_arena_plan(arena, "batch.doc_offsets", &room->doc_offsets, n_offsets,
+                           sizeof *room->doc_offsets, err));
+    LRC_TRY(lrc_arena_plan(arena, "batch.trained_index", &room->trained_index, window->trained,
+                           sizeof *room->trained_index, err));
+    LRC_TRY(lrc_arena_plan(arena, "batch.trained_target", &room->trained_target, window->trained,
+                           sizeof *room->trained_target, err));
+    return lrc_arena_plan(arena, "batch.batches", &room->window.batches, n_micro,
+                          sizeof *room->window.batches, err);
 }
 
 static enum lrc_status plan_memory(struct lrc_batch_stream *stream, struct lrc_error *err)
@@ -141,7 +149,8 @@ static enum lrc_status plan_memory(struct lrc_batch_stream *stream, struct lrc_e
     struct lrc_batch_plan *plan = &stream->plan;
     struct limits          micro = { 0 }, window = { 0 };
     LRC_TRY(find_limits(&micro, &window, plan, err));
-    stream->limit_tokens = (micro.tokens + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
+    stream->limit_tokens =
+        (micro.tokens + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
     stream->limit_docs = micro.rows + 1;
     stream->limit_trained = micro.trained;
 
@@ -151,7 +160,8 @@ static enum lrc_status plan_memory(struct lrc_batch_stream *stream, struct lrc_e
         LRC_TRY(plan_room(stream, &stream->rooms[i], &window, n_micro, err));
     LRC_TRY(lrc_arena_plan(&stream->arena, "batch.order", &plan->order, n, sizeof *plan->order, err));
     LRC_TRY(lrc_arena_plan(&stream->arena, "batch.scratch", &plan->scratch, n, sizeof *plan->scratch, err));
-    LRC_TRY(lrc_arena_plan(&stream->arena, "batch.batch_order", &plan->batch_order, plan->n_micro, sizeof *plan->batch_order, err));
+    LRC_TRY(lrc_arena_plan(&stream->arena, "batch.batch_order", &plan->batch_order, plan->n_micro,
+                           sizeof *plan->batch_order, err));
     return lrc_arena_commit(&stream->arena, err);
 }
 
@@ -173,7 +183,8 @@ static enum lrc_status start_thread(struct lrc_batch_stream *stream, struct lrc_
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **out, const struct lrc_dataset *dataset,
                                      const struct lrc_batch_options *options, struct lrc_error *err)
 {
-    const int64_t n = dataset->n_examples, size = options->micro_batch_size, accumulation = options->accumulation_steps;
+    const int64_t n = dataset->n_examples, size = options->micro_batch_size,
+                  accumulation = options->accumulation_steps;
     LRC_ASSERT(n > 0 && size > 0 && accumulation > 0);
     *out = NULL;
     struct lrc_batch_stream *stream = lrc_calloc(1, sizeof *stream);
@@ -215,7 +226,8 @@ int64_t lrc_batch_stream_steps_per_epoch(const struct lrc_batch_stream *stream)
     return stream->plan.steps_per_epoch;
 }
 
-void lrc_batch_stream_limits(const struct lrc_batch_stream *stream, int64_t *n_tokens, int64_t *n_docs, int64_t *n_trained)
+void lrc_batch_stream_limits(const struct lrc_batch_stream *stream, int64_t *n_tokens, int64_t *n_docs,
+                             int64_t *n_trained)
 {
     *n_tokens = stream->limit_tokens;
     *n_docs = stream->limit_docs;

@@ -45,7 +45,9 @@ struct lrc_batch_options {
 
 struct lrc_batch_stream; /* opaque */
 
-/* borrows dataset, which must have an example. errors: NOMEM, DEVICE (no thread), SHAPE (a micro-batch of 2^31 tokens). ownership: lrc_batch_stream_free(). */
+/* borrows dataset, which must have an example.
+ * errors:    NOMEM, DEVICE (no thread), SHAPE (a micro-batch of 2^31 tokens).
+ * ownership: lrc_batch_stream_free(). */
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **stream, const struct lrc_dataset *dataset,
                                      const struct lrc_batch_options *options, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_batch_stream_free(struct lrc_batch_stream *stream);

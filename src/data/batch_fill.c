@@ -3,10 +3,10 @@
 #include "base/rng.h"
 #include <string.h>
 
-enum {
-    GROUPED_MICRO_BATCHES = 50,              /* sorted by length together, as transformers' LengthGroupedSampler */
-    SHUFFLE_ROWS = 0, SHUFFLE_MICRO_BATCHES, /* second place of the generator's key */
-};
+enum { GROUPED_MICRO_BATCHES = 50 }; /* sorted by length together, as transformers' LengthGroupedSampler */
+
+/* second place of the generator's key */
+enum { SHUFFLE_ROWS = 0, SHUFFLE_MICRO_BATCHES = 1 };
 
 static void shuffle(int64_t *order, int64_t n, uint64_t key)
 {
@@ -30,7 +30,8 @@ void lrc_batch_order(int64_t *order, int64_t n, uint64_t seed, int64_t epoch)
     shuffle(order, n, lrc_rng_key(seed, LRC_RNG_SHUFFLE, (uint32_t)epoch, SHUFFLE_ROWS));
 }
 
-/* Longest first, equal lengths in the order they had: a merge sort from the bottom up, because qsort() allocates. */
+/* Longest first, equal lengths in the order they had: a merge sort from the bottom up, because qsort()
+ * allocates. */
 static void sort_by_length(int64_t *order, int64_t *scratch, int64_t n, const struct lrc_example *examples)
 {
     for (int64_t width = 1; width < n; width *= 2) {
@@ -54,7 +55,8 @@ static void group_by_length(struct lrc_batch_plan *plan, int64_t epoch)
     const int64_t n = plan->dataset->n_examples, size = plan->options.micro_batch_size;
     const int64_t n_group = size > n / GROUPED_MICRO_BATCHES ? n : size * GROUPED_MICRO_BATCHES;
     for (int64_t first = 0; first < n; first += n_group)
-        sort_by_length(plan->order + first, plan->scratch, first + n_group < n ? n_group : n - first, plan->dataset->examples);
+        sort_by_length(plan->order + first, plan->scratch, first + n_group < n ? n_group : n - first,
+                       plan->dataset->examples);
     if (!plan->options.shuffle)
         return;
     const int64_t n_whole = n / size;
@@ -63,7 +65,8 @@ static void group_by_length(struct lrc_batch_plan *plan, int64_t epoch)
             lrc_rng_key(plan->options.seed, LRC_RNG_SHUFFLE, (uint32_t)epoch, SHUFFLE_MICRO_BATCHES));
     memcpy(plan->scratch, plan->order, (size_t)n * sizeof *plan->order);
     for (int64_t i = 0; i < n_whole; i++)
-        memcpy(plan->order + i * size, plan->scratch + plan->batch_order[i] * size, (size_t)size * sizeof *plan->order);
+        memcpy(plan->order + i * size, plan->scratch + plan->batch_order[i] * size,
+               (size_t)size * sizeof *plan->order);
 }
 
 static void make_order(struct lrc_batch_plan *plan, int64_t epoch)
@@ -79,7 +82,8 @@ static void make_order(struct lrc_batch_plan *plan, int64_t epoch)
     plan->epoch = epoch;
 }
 
-static void add_document(struct lrc_batch *batch, const struct lrc_dataset *dataset, const struct lrc_example *example)
+static void add_document(struct lrc_batch *batch, const struct lrc_dataset *dataset,
+                         const struct lrc_example *example)
 {
     const int64_t  at = batch->n_real, n = example->n_tokens;
     const int32_t *targets = dataset->targets + example->first;
@@ -99,7 +103,8 @@ static void add_document(struct lrc_batch *batch, const struct lrc_dataset *data
 
 static void add_filler(struct lrc_batch *batch)
 {
-    batch->n_tokens = (batch->n_real + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
+    batch->n_tokens =
+        (batch->n_real + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
     if (batch->n_tokens == batch->n_real)
         return;
     for (int64_t i = batch->n_real; i < batch->n_tokens; i++) {

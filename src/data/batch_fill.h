@@ -1,4 +1,5 @@
-/* Which rows an optimizer step takes, and how they are laid out; the thread and the two buffers are batch.c's. */
+/* Which rows an optimizer step takes, and how they are laid out; the thread and the two buffers are
+ * batch.c's. */
 #ifndef LRC_DATA_BATCH_FILL_H
 #define LRC_DATA_BATCH_FILL_H
 

@@ -41,7 +41,8 @@ int lrc_row_has_string(const json_t *row, const char *key)
 
 int lrc_row_is_preference(const json_t *row)
 {
-    return json_object_get(row, "chosen") || json_object_get(row, "rejected") || json_is_boolean(json_object_get(row, "label"));
+    return json_object_get(row, "chosen") || json_object_get(row, "rejected") ||
+           json_is_boolean(json_object_get(row, "label"));
 }
 
 enum lrc_status lrc_row_text(struct lrc_text *text, const json_t *row, const char *key, struct lrc_error *err)
@@ -55,12 +56,14 @@ enum lrc_status lrc_row_text(struct lrc_text *text, const json_t *row, const cha
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_row_text_required(struct lrc_text *text, const json_t *row, const char *key, struct lrc_error *err)
+enum lrc_status lrc_row_text_required(struct lrc_text *text, const json_t *row, const char *key,
+                                      struct lrc_error *err)
 {
     *text = (struct lrc_text) { 0 };
     LRC_TRY(lrc_row_text(text, row, key, err));
     if (!text->bytes)
-        return lrc_fail(err, LRC_STATUS_DATA, "'%s': want a string, got %s", key, lrc_json_type_name(json_object_get(row, key)));
+        return lrc_fail(err, LRC_STATUS_DATA, "'%s': want a string, got %s", key,
+                        lrc_json_type_name(json_object_get(row, key)));
     return LRC_STATUS_OK;
 }
 
@@ -77,8 +80,9 @@ static void flag_new_ids(struct lrc_encoded *out, enum lrc_trained trained)
         lrc_buf_putc(&out->trained, (char)(trained == LRC_TRAINED_YES));
 }
 
-enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_context *context, const char *text, size_t n,
-                                enum lrc_special special, enum lrc_trained trained, struct lrc_error *err)
+enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                const char *text, size_t n, enum lrc_special special,
+                                enum lrc_trained trained, struct lrc_error *err)
 {
     if (special == LRC_SPECIAL_ADD)
         LRC_TRY(lrc_encode_bos(out, context, err));
@@ -87,14 +91,17 @@ enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_c
     return lrc_encoded_check(out, err);
 }
 
-/* A post-processor may add ids on both sides. What stands before a known text is told by encoding one with and without. */
-enum lrc_status lrc_encode_bos(struct lrc_encoded *out, const struct lrc_data_context *context, struct lrc_error *err)
+/* A post-processor may add ids on both sides. What stands before a known text is told by encoding one with
+ * and without. */
+enum lrc_status lrc_encode_bos(struct lrc_encoded *out, const struct lrc_data_context *context,
+                               struct lrc_error *err)
 {
     struct lrc_ids  plain = { 0 }, framed = { 0 };
     enum lrc_status status = lrc_tokenizer_encode(context->tokenizer, &plain, "a", 1, LRC_SPECIAL_NONE, err);
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_encode(context->tokenizer, &framed, "a", 1, LRC_SPECIAL_ADD, err);
-    for (int64_t first = 0; status == LRC_STATUS_OK && plain.len > 0 && first + plain.len <= framed.len; first++) {
+    for (int64_t first = 0; status == LRC_STATUS_OK && plain.len > 0 && first + plain.len <= framed.len;
+         first++) {
         if (memcmp(framed.data + first, plain.data, (size_t)plain.len * sizeof *plain.data) != 0)
             continue;
         for (int64_t i = 0; i < first; i++)
@@ -106,23 +113,26 @@ enum lrc_status lrc_encode_bos(struct lrc_encoded *out, const struct lrc_data_co
     return status == LRC_STATUS_OK ? lrc_encoded_check(out, err) : status;
 }
 
-enum lrc_status lrc_encode_eos(struct lrc_encoded *out, const struct lrc_data_context *context, struct lrc_error *err)
+enum lrc_status lrc_encode_eos(struct lrc_encoded *out, const struct lrc_data_context *context,
+                               struct lrc_error *err)
 {
     const int32_t eos = lrc_tokenizer_role_id(context->tokenizer, LRC_TOKEN_EOS);
     if (eos < 0)
         return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                        "tokenizer: want an eos_token to end every text with, got none (without one the model never stops)");
+                        "tokenizer: want an eos_token to end every text with, got none (without one the "
+                        "model never stops)");
     lrc_encode_id(out, eos, LRC_TRAINED_YES);
     return lrc_encoded_check(out, err);
 }
 
-static enum lrc_status encode_apart(struct lrc_encoded *out, const struct lrc_data_context *context, const struct lrc_buf *text,
-                                    const struct lrc_piece *pieces, int64_t n_pieces, struct lrc_error *err)
+static enum lrc_status encode_apart(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                    const struct lrc_buf *text, const struct lrc_piece *pieces,
+                                    int64_t n_pieces, struct lrc_error *err)
 {
     size_t begin = 0;
     for (int64_t i = 0; i < n_pieces; begin = pieces[i].end, i++)
-        LRC_TRY(lrc_encode_text(out, context, lrc_buf_text(text) + begin, pieces[i].end - begin, LRC_SPECIAL_NONE,
-                                pieces[i].trained, err));
+        LRC_TRY(lrc_encode_text(out, context, lrc_buf_text(text) + begin, pieces[i].end - begin,
+                                LRC_SPECIAL_NONE, pieces[i].trained, err));
     return LRC_STATUS_OK;
 }
 
@@ -132,10 +142,12 @@ static int starts_with(const struct lrc_ids *ids, const struct lrc_ids *head)
            (head->len == 0 || memcmp(ids->data, head->data, (size_t)head->len * sizeof *head->data) == 0);
 }
 
-/* Piece after piece: the ids of the whole text up to the piece's end, where they go on from what is there (a tokenizer that
- * marks the start of a text would mark the start of every piece otherwise); the piece alone where they do not. */
-static enum lrc_status encode_growing(struct lrc_encoded *built, const struct lrc_data_context *context, const struct lrc_buf *text,
-                                      const struct lrc_piece *pieces, int64_t n_pieces, struct lrc_error *err)
+/* Piece after piece: the ids of the whole text up to the piece's end, where they go on from what is there (a
+ * tokenizer that marks the start of a text would mark the start of every piece otherwise); the piece alone
+ * where they do not. */
+static enum lrc_status encode_growing(struct lrc_encoded *built, const struct lrc_data_context *context,
+                                      const struct lrc_buf *text, const struct lrc_piece *pieces,
+                                      int64_t n_pieces, struct lrc_error *err)
 {
     struct lrc_ids  head = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
@@ -144,12 +156,13 @@ static enum lrc_status encode_growing(struct lrc_encoded *built, const struct lr
         if (pieces[i].end == begin)
             continue;
         head.len = 0;
-        status = lrc_tokenizer_encode(context->tokenizer, &head, text->data, pieces[i].end, LRC_SPECIAL_NONE, err);
+        status =
+            lrc_tokenizer_encode(context->tokenizer, &head, text->data, pieces[i].end, LRC_SPECIAL_NONE, err);
         if (status != LRC_STATUS_OK)
             break;
         if (!starts_with(&head, &built->ids)) {
-            status = lrc_encode_text(built, context, text->data + begin, pieces[i].end - begin, LRC_SPECIAL_NONE,
-                                     pieces[i].trained, err);
+            status = lrc_encode_text(built, context, text->data + begin, pieces[i].end - begin,
+                                     LRC_SPECIAL_NONE, pieces[i].trained, err);
             continue;
         }
         for (int64_t j = built->ids.len; j < head.len; j++)
@@ -160,8 +173,9 @@ static enum lrc_status encode_growing(struct lrc_encoded *built, const struct lr
     return status;
 }
 
-enum lrc_status lrc_encode_pieces(struct lrc_encoded *out, const struct lrc_data_context *context, const struct lrc_buf *text,
-                                  const struct lrc_piece *pieces, int64_t n_pieces, struct lrc_error *err)
+enum lrc_status lrc_encode_pieces(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                  const struct lrc_buf *text, const struct lrc_piece *pieces,
+                                  int64_t n_pieces, struct lrc_error *err)
 {
     if (n_pieces <= 1)
         return encode_apart(out, context, text, pieces, n_pieces, err);
@@ -170,7 +184,8 @@ enum lrc_status lrc_encode_pieces(struct lrc_encoded *out, const struct lrc_data
     struct lrc_ids     whole = { 0 };
     enum lrc_status    status = encode_apart(&built, context, text, pieces, n_pieces, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_encode(context->tokenizer, &whole, lrc_buf_text(text), text->len, LRC_SPECIAL_NONE, err);
+        status = lrc_tokenizer_encode(context->tokenizer, &whole, lrc_buf_text(text), text->len,
+                                      LRC_SPECIAL_NONE, err);
     if (status != LRC_STATUS_OK)
         goto done;
     if (whole.len != built.ids.len || !starts_with(&whole, &built.ids)) {
@@ -188,8 +203,8 @@ done:
     return status;
 }
 
-enum lrc_status lrc_encode_answer(struct lrc_encoded *out, const struct lrc_data_context *context, const struct lrc_buf *text,
-                                  size_t n_prompt, struct lrc_error *err)
+enum lrc_status lrc_encode_answer(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                  const struct lrc_buf *text, size_t n_prompt, struct lrc_error *err)
 {
     const struct lrc_piece pieces[2] = {
         { n_prompt, context->train_on_inputs ? LRC_TRAINED_YES : LRC_TRAINED_NO },

@@ -41,8 +41,8 @@ static void list_types(struct lrc_buf *names)
 }
 
 /* The format that claims a row; CONFIG with both sides' names when none or several do. */
-static enum lrc_status find_by_columns(const struct lrc_data_format **found, const json_t *row, const struct lrc_dataset_spec *spec,
-                                       struct lrc_error *err)
+static enum lrc_status find_by_columns(const struct lrc_data_format **found, const json_t *row,
+                                       const struct lrc_dataset_spec *spec, struct lrc_error *err)
 {
     struct lrc_buf claiming = { 0 }, columns = { 0 }, names = { 0 };
     int            n_claiming = 0;
@@ -60,11 +60,13 @@ static enum lrc_status find_by_columns(const struct lrc_data_format **found, con
 
     enum lrc_status status = LRC_STATUS_OK;
     if (n_claiming == 0)
-        status = lrc_fail(err, LRC_STATUS_CONFIG, "%s: cannot tell the type from the columns (%.200s); want type: one of %s", spec->path,
-                          lrc_buf_text(&columns), lrc_buf_text(&names));
+        status = lrc_fail(err, LRC_STATUS_CONFIG,
+                          "%s: cannot tell the type from the columns (%.200s); want type: one of %s",
+                          spec->path, lrc_buf_text(&columns), lrc_buf_text(&names));
     if (n_claiming > 1)
-        status = lrc_fail(err, LRC_STATUS_CONFIG, "%s: the columns (%.200s) fit several types: %s; want type: one of them", spec->path,
-                          lrc_buf_text(&columns), lrc_buf_text(&claiming));
+        status = lrc_fail(err, LRC_STATUS_CONFIG,
+                          "%s: the columns (%.200s) fit several types: %s; want type: one of them",
+                          spec->path, lrc_buf_text(&columns), lrc_buf_text(&claiming));
     lrc_buf_release(&claiming);
     lrc_buf_release(&columns);
     lrc_buf_release(&names);
@@ -82,8 +84,8 @@ static enum lrc_status find_format(const struct lrc_data_format **format, const 
             return LRC_STATUS_OK;
         struct lrc_buf names = { 0 };
         list_types(&names);
-        const enum lrc_status status = lrc_fail(err, LRC_STATUS_CONFIG, "%s: type: want one of %s, got '%s'", spec->path,
-                                                lrc_buf_text(&names), spec->type);
+        const enum lrc_status status = lrc_fail(err, LRC_STATUS_CONFIG, "%s: type: want one of %s, got '%s'",
+                                                spec->path, lrc_buf_text(&names), spec->type);
         lrc_buf_release(&names);
         return status;
     }
@@ -102,8 +104,9 @@ static enum lrc_status check_ids(const struct lrc_encoded *encoded, int64_t voca
 {
     for (int64_t i = 0; vocab_size > 0 && i < encoded->ids.len; i++)
         if (encoded->ids.data[i] < 0 || encoded->ids.data[i] >= vocab_size)
-            return lrc_fail(err, LRC_STATUS_DATA, "token %lld: want an id below the model's vocabulary size %lld, got %d", (long long)i,
-                            (long long)vocab_size, encoded->ids.data[i]);
+            return lrc_fail(err, LRC_STATUS_DATA,
+                            "token %lld: want an id below the model's vocabulary size %lld, got %d",
+                            (long long)i, (long long)vocab_size, encoded->ids.data[i]);
     return LRC_STATUS_OK;
 }
 
@@ -121,38 +124,44 @@ static void encode_row(struct slot *slot, const struct source *source, int64_t r
     if (slot->status == LRC_STATUS_OK)
         slot->status = check_ids(&slot->encoded, source->context.vocab_size, &inner);
     if (slot->status != LRC_STATUS_OK)
-        (void)lrc_fail(&slot->err, slot->status, "%s:%lld: %s", source->spec->path, (long long)text->line, inner.message);
+        (void)lrc_fail(&slot->err, slot->status, "%s:%lld: %s", source->spec->path, (long long)text->line,
+                       inner.message);
     json_decref(row);
 }
 
-static enum lrc_status grow(void *array, int64_t *cap, int64_t n_wanted, size_t elem_bytes, struct lrc_error *err)
+/* array: address of the caller's pointer. */
+static enum lrc_status grow(void *array, int64_t *cap, int64_t n_wanted, size_t elem_bytes,
+                            struct lrc_error *err)
 {
-    void **slot = array;
+    void *memory;
     if (n_wanted <= *cap)
         return LRC_STATUS_OK;
     const int64_t cap_new = n_wanted > 2 * *cap ? n_wanted : 2 * *cap;
-    void         *memory = lrc_realloc(*slot, cap_new, elem_bytes);
+    memcpy(&memory, array, sizeof memory);
+    memory = lrc_realloc(memory, cap_new, elem_bytes);
     if (!memory)
         return lrc_fail_nomem(err, "the tokens of the data");
-    *slot = memory;
+    memcpy(array, &memory, sizeof memory);
     *cap = cap_new;
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status append_example(struct loader *loader, const struct lrc_encoded *encoded, int64_t n, uint32_t row_id,
-                                      int64_t n_trained, struct lrc_error *err)
+static enum lrc_status append_example(struct loader *loader, const struct lrc_encoded *encoded, int64_t n,
+                                      uint32_t row_id, int64_t n_trained, struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
     int64_t             targets_cap = loader->ids_cap;
     LRC_TRY(grow(&dataset->targets, &targets_cap, dataset->n_ids + n, sizeof *dataset->targets, err));
     LRC_TRY(grow(&dataset->ids, &loader->ids_cap, dataset->n_ids + n, sizeof *dataset->ids, err));
-    LRC_TRY(grow(&dataset->examples, &loader->examples_cap, dataset->n_examples + 1, sizeof *dataset->examples, err));
+    LRC_TRY(grow(&dataset->examples, &loader->examples_cap, dataset->n_examples + 1,
+                 sizeof *dataset->examples, err));
     int32_t *ids = dataset->ids + dataset->n_ids, *targets = dataset->targets + dataset->n_ids;
     memcpy(ids, encoded->ids.data, (size_t)n * sizeof *ids);
     for (int64_t i = 0; i < n; i++)
         targets[i] = i + 1 < n && encoded->trained.data[i + 1] ? ids[i + 1] : -1;
-    dataset->examples[dataset->n_examples++] =
-        (struct lrc_example) { .first = dataset->n_ids, .n_tokens = n, .n_trained = n_trained, .row_id = row_id };
+    dataset->examples[dataset->n_examples++] = (struct lrc_example){
+        .first = dataset->n_ids, .n_tokens = n, .n_trained = n_trained, .row_id = row_id
+    };
     dataset->n_ids += n;
     dataset->n_tokens += n;
     dataset->n_trained += n_trained;
@@ -161,8 +170,8 @@ static enum lrc_status append_example(struct loader *loader, const struct lrc_en
 }
 
 /* Fate of an encoded row; *n_tokens and *n_trained are what is left of it. */
-static enum lrc_row_fate judge(const struct lrc_encoded *encoded, const struct lrc_dataset_options *options, int64_t *n_tokens,
-                               int64_t *n_trained)
+static enum lrc_row_fate judge(const struct lrc_encoded *encoded, const struct lrc_dataset_options *options,
+                               int64_t *n_tokens, int64_t *n_trained)
 {
     int64_t n = encoded->ids.len;
     if (n == 0)
@@ -178,18 +187,20 @@ static enum lrc_row_fate judge(const struct lrc_encoded *encoded, const struct l
     return *n_trained == 0 && !options->keep_untrained ? LRC_ROW_NO_TARGET : fate;
 }
 
-/* A mistake in one row is a problem, and reading goes on; a mistake in the tokenizer or the machine would be every row's. */
+/* A mistake in one row is a problem, and reading goes on; a mistake in the tokenizer or the machine would be
+ * every row's. */
 static int is_row_problem(enum lrc_status status)
 {
     return status == LRC_STATUS_DATA || status == LRC_STATUS_FORMAT || status == LRC_STATUS_NUMERIC;
 }
 
-static enum lrc_status take_row(struct loader *loader, struct source *source, const struct slot *slot, int64_t row_index,
-                                struct lrc_error *err)
+static enum lrc_status take_row(struct loader *loader, struct source *source, const struct slot *slot,
+                                int64_t row_index, struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
     if (dataset->n_rows >= UINT32_MAX)
-        return lrc_fail(err, LRC_STATUS_DATA, "%s: want at most %lld rows in all files", source->spec->path, (long long)UINT32_MAX);
+        return lrc_fail(err, LRC_STATUS_DATA, "%s: want at most %lld rows in all files", source->spec->path,
+                        (long long)UINT32_MAX);
     const uint32_t row_id = (uint32_t)dataset->n_rows++;
     if (slot->status != LRC_STATUS_OK) {
         if (!is_row_problem(slot->status))
@@ -202,9 +213,9 @@ static enum lrc_status take_row(struct loader *loader, struct source *source, co
     source->tally[fate]++;
     dataset->tally[fate]++;
     if (fate == LRC_ROW_TOO_LONG && loader->options->excess == LRC_EXCESS_RAISE)
-        lrc_problems_add(loader->problems, "%s:%lld: want at most %lld tokens (sequence_len), got %lld", source->spec->path,
-                         (long long)source->file.rows[row_index].line, (long long)loader->options->sequence_len,
-                         (long long)slot->encoded.ids.len);
+        lrc_problems_add(loader->problems, "%s:%lld: want at most %lld tokens (sequence_len), got %lld",
+                         source->spec->path, (long long)source->file.rows[row_index].line,
+                         (long long)loader->options->sequence_len, (long long)slot->encoded.ids.len);
     if (fate != LRC_ROW_KEPT && fate != LRC_ROW_TRUNCATED)
         return LRC_STATUS_OK;
     source->n_tokens += n_tokens;
@@ -255,7 +266,8 @@ static void append_fates(struct lrc_buf *line, const int64_t tally[LRC_ROW_FATE_
     }
 }
 
-static void log_fates(const char *subject, int64_t n_rows, const int64_t tally[LRC_ROW_FATE_COUNT], int64_t n_tokens, int64_t n_trained)
+static void log_fates(const char *subject, int64_t n_rows, const int64_t tally[LRC_ROW_FATE_COUNT],
+                      int64_t n_tokens, int64_t n_trained)
 {
     struct lrc_buf line = { 0 };
     lrc_buf_printf(&line, "%s: ", subject);
@@ -280,17 +292,45 @@ static void hash_file(struct lrc_hash *hash, const struct lrc_map *map)
     lrc_hash_update(hash, map->data, map->size_bytes);
 }
 
+static int ends_with_special(const struct lrc_dataset *dataset, const struct lrc_example *example,
+                             const struct lrc_tokenizer *tokenizer)
+{
+    const int32_t *targets = dataset->targets + example->first;
+    int64_t        last = example->n_tokens - 1;
+    while (last >= 0 && targets[last] < 0)
+        last--;
+    return last >= 0 && lrc_tokenizer_is_special(tokenizer, targets[last]);
+}
+
+/* Text types append an end of text; a chat template must write the end of a turn itself, or the model learns
+ * to go on for ever. */
+static void warn_of_endless_turns(const struct loader *loader, const struct source *source,
+                                  int64_t first_example)
+{
+    const struct lrc_dataset *dataset = loader->dataset;
+    if (!source->format->needs_template || dataset->n_examples == first_example)
+        return;
+    for (int64_t i = first_example; i < dataset->n_examples; i++)
+        if (ends_with_special(dataset, &dataset->examples[i], source->context.tokenizer))
+            return;
+    lrc_log_warn("%s: no trained turn ends with a special token: the template writes none after an "
+                 "assistant's words, so the model does not learn to stop",
+                 source->spec->path);
+}
+
 static enum lrc_status check_needs(const struct source *source, struct lrc_error *err)
 {
     if (source->format->needs_tokenizer && !source->context.tokenizer)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: type %s: want a model with a tokenizer, got none", source->spec->path,
-                        source->format->name);
+        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: type %s: want a model with a tokenizer, got none",
+                        source->spec->path, source->format->name);
     if (source->format->needs_template && !source->context.template)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: type %s: want a chat template, got none", source->spec->path, source->format->name);
+        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: type %s: want a chat template, got none",
+                        source->spec->path, source->format->name);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status load_file(struct loader *loader, const struct lrc_dataset_spec *spec, struct lrc_error *err)
+static enum lrc_status load_file(struct loader *loader, const struct lrc_dataset_spec *spec,
+                                 struct lrc_error *err)
 {
     const struct lrc_dataset_options *options = loader->options;
     struct source                     source = { .spec = spec,
@@ -299,6 +339,7 @@ static enum lrc_status load_file(struct loader *loader, const struct lrc_dataset
                                                               .spec = spec,
                                                               .train_on_inputs = options->train_on_inputs,
                                                               .vocab_size = options->vocab_size } };
+    const int64_t first_example = loader->dataset->n_examples;
     LRC_TRY(lrc_row_file_open(&source.file, spec->path, loader->problems, err));
     hash_file(&loader->hash, &source.file.map);
     enum lrc_status status = find_format(&source.format, spec, &source.file, err);
@@ -310,6 +351,8 @@ static enum lrc_status load_file(struct loader *loader, const struct lrc_dataset
         status = check_needs(&source, err); /* without a format no row can be read, and each will say so */
     if (status == LRC_STATUS_OK)
         status = encode_rows(loader, &source, err);
+    if (status == LRC_STATUS_OK && source.format)
+        warn_of_endless_turns(loader, &source, first_example);
     if (status == LRC_STATUS_OK)
         log_fates(spec->path, source.file.n_rows, source.tally, source.n_tokens, source.n_trained);
 done:
@@ -317,28 +360,30 @@ done:
     return status;
 }
 
-static enum lrc_status check_losses(const struct lrc_dataset *dataset, const struct lrc_dataset_options *options, struct lrc_error *err)
+static enum lrc_status check_losses(const struct lrc_dataset         *dataset,
+                                    const struct lrc_dataset_options *options, struct lrc_error *err)
 {
     const int64_t   n_lost = dataset->n_rows - dataset->tally[LRC_ROW_KEPT];
     struct lrc_buf  fates = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
     append_fates(&fates, dataset->tally);
     if (dataset->n_examples == 0)
-        status = lrc_fail(err, LRC_STATUS_DATA, "data: want at least one row with a trained token, got none of %lld (%s)",
+        status = lrc_fail(err, LRC_STATUS_DATA,
+                          "data: want at least one row with a trained token, got none of %lld (%s)",
                           (long long)dataset->n_rows, lrc_buf_text(&fates));
     else if ((double)n_lost > options->max_lost_rows_fraction * (double)dataset->n_rows)
         status = lrc_fail(err, LRC_STATUS_DATA,
-                          "data: want at most %g of the rows lost (max_lost_rows_fraction), got %lld of %lld (%s); rows are lost "
-                          "to sequence_len %lld",
-                          options->max_lost_rows_fraction, (long long)n_lost, (long long)dataset->n_rows, lrc_buf_text(&fates),
-                          (long long)options->sequence_len);
+                          "data: want at most %g of the rows lost (max_lost_rows_fraction), got %lld of %lld "
+                          "(%s); rows are lost to sequence_len %lld",
+                          options->max_lost_rows_fraction, (long long)n_lost, (long long)dataset->n_rows,
+                          lrc_buf_text(&fates), (long long)options->sequence_len);
     lrc_buf_release(&fates);
     return status;
 }
 
-enum lrc_status lrc_dataset_load(struct lrc_dataset *dataset, const struct lrc_dataset_spec *specs, int n_specs,
-                                 const struct lrc_dataset_options *options, struct lrc_problems *problems,
-                                 struct lrc_error *err)
+enum lrc_status lrc_dataset_load(struct lrc_dataset *dataset, const struct lrc_dataset_spec *specs,
+                                 int n_specs, const struct lrc_dataset_options *options,
+                                 struct lrc_problems *problems, struct lrc_error *err)
 {
     struct loader loader = { .dataset = dataset, .options = options, .problems = problems };
     const int     n_problems = problems->count;
@@ -377,8 +422,8 @@ void lrc_dataset_release(struct lrc_dataset *dataset)
     *dataset = (struct lrc_dataset) { 0 };
 }
 
-enum lrc_status lrc_dataset_needs(int *tokenizer, int *template, const struct lrc_dataset_spec *specs, int n_specs,
-                                  struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_dataset_needs(int *tokenizer, int *template, const struct lrc_dataset_spec *specs,
+                                  int n_specs, struct lrc_problems *problems, struct lrc_error *err)
 {
     *tokenizer = *template = 0;
     for (int i = 0; i < n_specs; i++) {

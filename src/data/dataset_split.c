@@ -19,7 +19,8 @@ static void recount(struct lrc_dataset *dataset)
 }
 
 /* Both sides keep the file's order. */
-static void move_examples(struct lrc_dataset *dataset, struct lrc_dataset *held_out, const unsigned char *is_held)
+static void move_examples(struct lrc_dataset *dataset, struct lrc_dataset *held_out,
+                          const unsigned char *is_held)
 {
     int64_t n_kept = 0;
     for (int64_t i = 0; i < dataset->n_examples; i++) {
@@ -33,15 +34,16 @@ static void move_examples(struct lrc_dataset *dataset, struct lrc_dataset *held_
     recount(held_out);
 }
 
-enum lrc_status lrc_dataset_split(struct lrc_dataset *dataset, struct lrc_dataset *held_out, double val_set_size, int shuffle,
-                                  uint64_t seed, struct lrc_error *err)
+enum lrc_status lrc_dataset_split(struct lrc_dataset *dataset, struct lrc_dataset *held_out,
+                                  double val_set_size, int shuffle, uint64_t seed, struct lrc_error *err)
 {
     *held_out = (struct lrc_dataset) { .ids = dataset->ids, .targets = dataset->targets, .borrows_ids = 1 };
     memcpy(held_out->hash, dataset->hash, sizeof held_out->hash);
     const int64_t n = dataset->n_examples;
     const double  wanted = ceil(val_set_size < 1 ? (double)n * val_set_size : val_set_size);
     if (!(val_set_size >= 0) || !(wanted < (double)n || val_set_size == 0))
-        return lrc_fail(err, LRC_STATUS_CONFIG, "val_set_size: want less than all %lld rows held out, got %g", (long long)n, val_set_size);
+        return lrc_fail(err, LRC_STATUS_CONFIG, "val_set_size: want less than all %lld rows held out, got %g",
+                        (long long)n, val_set_size);
     const int64_t n_held = (int64_t)wanted;
 
     enum lrc_status status = LRC_STATUS_OK;

@@ -12,7 +12,8 @@ struct scan {
     struct lrc_problems *problems;
 };
 
-static enum lrc_status add_row(struct scan *scan, const char *begin, const char *end, int64_t line, struct lrc_error *err)
+static enum lrc_status add_row(struct scan *scan, const char *begin, const char *end, int64_t line,
+                               struct lrc_error *err)
 {
     struct lrc_row_file *file = scan->file;
     if (file->n_rows == scan->cap) {
@@ -50,8 +51,8 @@ static enum lrc_status scan_lines(struct scan *scan, struct lrc_error *err)
     return LRC_STATUS_OK;
 }
 
-/* Past the quote that closes the string at scan->at, or to the end of its line: a string cannot hold one, so that a missing
- * quote spoils one row and not the rest of the file. */
+/* Past the quote that closes the string at scan->at, or to the end of its line: a string cannot hold one, so
+ * that a missing quote spoils one row and not the rest of the file. */
 static void skip_string(struct scan *scan)
 {
     for (scan->at++; scan->at < scan->end && *scan->at != '\n'; scan->at++) {
@@ -94,7 +95,8 @@ static enum lrc_status scan_array(struct scan *scan, struct lrc_error *err)
         const int64_t line = scan->line;
         skip_element(scan);
         if (scan->at == begin)
-            lrc_problems_add(scan->problems, "%s:%lld: want an object, got '%c'", scan->path, (long long)line, *begin);
+            lrc_problems_add(scan->problems, "%s:%lld: want an object, got '%c'", scan->path, (long long)line,
+                             *begin);
         else
             LRC_TRY(add_row(scan, begin, scan->at, line, err));
         after_comma = scan->at < scan->end && *scan->at == ',';
@@ -104,14 +106,16 @@ static enum lrc_status scan_array(struct scan *scan, struct lrc_error *err)
             break;
     }
     if (scan->at == scan->end) {
-        lrc_problems_add(scan->problems, "%s:%lld: want ']' for the '[' of line %lld, got the end of the file", scan->path,
+        lrc_problems_add(scan->problems,
+                         "%s:%lld: want ']' for the '[' of line %lld, got the end of the file", scan->path,
                          (long long)scan->line, (long long)first_line);
         return LRC_STATUS_OK;
     }
     scan->at++;
     skip_blank(scan);
     if (scan->at < scan->end)
-        lrc_problems_add(scan->problems, "%s:%lld: want the end of the file after the array's ']', got more text", scan->path,
+        lrc_problems_add(scan->problems,
+                         "%s:%lld: want the end of the file after the array's ']', got more text", scan->path,
                          (long long)scan->line);
     return LRC_STATUS_OK;
 }
@@ -119,7 +123,9 @@ static enum lrc_status scan_array(struct scan *scan, struct lrc_error *err)
 enum lrc_status lrc_row_file_scan(struct lrc_row_file *file, const char *bytes, size_t n, const char *path,
                                   struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct scan scan = { .at = bytes, .end = bytes + n, .line = 1, .path = path, .file = file, .problems = problems };
+    struct scan scan = {
+        .at = bytes, .end = bytes + n, .line = 1, .path = path, .file = file, .problems = problems
+    };
     if (n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
         scan.at += 3;
     skip_blank(&scan);
@@ -128,7 +134,8 @@ enum lrc_status lrc_row_file_scan(struct lrc_row_file *file, const char *bytes, 
     return scan_lines(&scan, err);
 }
 
-enum lrc_status lrc_row_file_open(struct lrc_row_file *file, const char *path, struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_row_file_open(struct lrc_row_file *file, const char *path, struct lrc_problems *problems,
+                                  struct lrc_error *err)
 {
     *file = (struct lrc_row_file) { 0 };
     LRC_TRY(lrc_map_open(&file->map, path, err));
@@ -146,17 +153,21 @@ void lrc_row_file_close(struct lrc_row_file *file)
     *file = (struct lrc_row_file) { 0 };
 }
 
-enum lrc_status lrc_row_parse(json_t **row, const struct lrc_row_text *text, const char *path, struct lrc_error *err)
+enum lrc_status lrc_row_parse(json_t **row, const struct lrc_row_text *text, const char *path,
+                              struct lrc_error *err)
 {
     json_error_t error;
-    *row = json_loadb(text->bytes, text->n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
+    *row =
+        json_loadb(text->bytes, text->n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     if (!*row)
-        return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a JSON object, got an error at column %d: %s", path,
-                        (long long)(text->line + (error.line > 0 ? error.line - 1 : 0)), error.column, error.text);
+        return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a JSON object, got an error at column %d: %s",
+                        path, (long long)(text->line + (error.line > 0 ? error.line - 1 : 0)), error.column,
+                        error.text);
     if (json_is_object(*row))
         return LRC_STATUS_OK;
     const char *type = lrc_json_type_name(*row);
     json_decref(*row);
     *row = NULL;
-    return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a JSON object, got %s", path, (long long)text->line, type);
+    return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a JSON object, got %s", path, (long long)text->line,
+                    type);
 }

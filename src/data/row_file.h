@@ -18,8 +18,8 @@ struct lrc_row_file {
     int64_t              n_rows;
 };
 
-/* Map path and find its rows; what is inside a row is not looked at. The first byte that is not blank tells the kind: '[' an
- * array, anything else lines. A UTF-8 byte order mark and blank lines are skipped.
+/* Map path and find its rows; what is inside a row is not looked at. The first byte that is not blank tells
+ * the kind: '[' an array, anything else lines. A UTF-8 byte order mark and blank lines are skipped.
  *
  * problems:  what is wrong between the rows of an array (a missing bracket or comma), "<path>:<line>: ...".
  * errors:    IO, NOMEM.
@@ -32,7 +32,9 @@ void            lrc_row_file_close(struct lrc_row_file *file); /* safe on a zero
 enum lrc_status lrc_row_file_scan(struct lrc_row_file *file, const char *bytes, size_t n, const char *path,
                                   struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* errors: DATA "<path>:<line>: ..." when the row is not valid JSON or not an object. ownership: json_decref(). */
-enum lrc_status lrc_row_parse(json_t **row, const struct lrc_row_text *text, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
+/* errors: DATA "<path>:<line>: ..." when the row is not valid JSON or not an object. ownership:
+ * json_decref(). */
+enum lrc_status lrc_row_parse(json_t **row, const struct lrc_row_text *text, const char *path,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -480,13 +480,14 @@ Test(golden_fixtures, bf16_weights_and_compute_equal_the_reference)
     check_bf16(root, "qwen2");
 }
 
-Test(golden_fixtures, full_packed_and_nf4_equal_the_reference)
+/* qlora_nf4 of that folder is not compared: its down_proj has 96 columns, and its values come from bitsandbytes' CPU path, which
+ * reads the wrong block scale where columns are no multiple of the block. Ours (golden_models) are of the stored weights. */
+Test(golden_fixtures, full_and_packed_equal_the_reference)
 {
     char root[GOLDEN_PATH_MAX];
     SKIP_WITHOUT_FIXTURES(root);
     check_full(root);
     check_packed(root);
-    check_variant(root, "llama", "qlora_nf4", "llama/qlora_nf4/model", 1);
 }
 
 Test(golden_fixtures, adapter_variants_equal_the_reference)

@@ -24,21 +24,28 @@ static void append_tokenizer(struct lrc_buf *json, int kind)
     static const char *const special[] = { "<s>", "</s>", "<|im_start|>", "<|im_end|>" };
     lrc_buf_puts(json, "{\"version\":\"1.0\",\"added_tokens\":[");
     for (int i = 0; i < 4; i++)
-        lrc_buf_printf(json,
-                       "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
-                       "\"normalized\":false,\"special\":true}",
-                       i ? "," : "", i + 1, special[i]);
+        lrc_buf_printf(
+            json,
+            "%s{\"id\":%d,\"content\":\"%s\",\"single_word\":false,\"lstrip\":false,\"rstrip\":false,"
+            "\"normalized\":false,\"special\":true}",
+            i ? "," : "", i + 1, special[i]);
     lrc_buf_puts(json, "],\"normalizer\":");
     lrc_buf_puts(json, kind & FIXTURE_MARKED ? "{\"type\":\"Prepend\",\"prepend\":\"_\"}" : "null");
     lrc_buf_puts(json, ",\"pre_tokenizer\":null,\"decoder\":null,\"post_processor\":");
-    lrc_buf_puts(json, kind & FIXTURE_BOS
-                           ? "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}},"
-                             "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"</s>\",\"type_id\":0}}],"
-                             "\"pair\":[],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],\"tokens\":[\"<s>\"]},"
-                             "\"</s>\":{\"id\":\"</s>\",\"ids\":[2],\"tokens\":[\"</s>\"]}}}"
-                           : "null");
-    lrc_buf_puts(json, ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
-                       "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,");
+    lrc_buf_puts(
+        json,
+        kind & FIXTURE_BOS
+            ? "{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\",\"type_id\":0}}"
+              ","
+              "{\"Sequence\":{\"id\":\"A\",\"type_id\":0}},{\"SpecialToken\":{\"id\":\"</"
+              "s>\",\"type_id\":0}}],"
+              "\"pair\":[],\"special_tokens\":{\"<s>\":{\"id\":\"<s>\",\"ids\":[1],\"tokens\":[\"<s>\"]},"
+              "\"</s>\":{\"id\":\"</s>\",\"ids\":[2],\"tokens\":[\"</s>\"]}}}"
+            : "null");
+    lrc_buf_puts(
+        json,
+        ",\"model\":{\"type\":\"BPE\",\"dropout\":null,\"unk_token\":null,\"continuing_subword_prefix\":null,"
+        "\"end_of_word_suffix\":null,\"fuse_unk\":false,\"byte_fallback\":false,");
     append_vocab(json);
     lrc_buf_puts(json, ",\"merges\":[\"a b\"]}}");
 }
@@ -62,14 +69,16 @@ struct lrc_tokenizer *data_fixture_tokenizer(int kind)
     append_tokenizer(&json, kind);
     write_file(dir, "tokenizer.json", json.data);
     write_file(dir, "tokenizer_config.json",
-               kind & FIXTURE_NO_EOS ? "{\"bos_token\":\"<s>\"}" : "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}");
+               kind & FIXTURE_NO_EOS ? "{\"bos_token\":\"<s>\"}"
+                                     : "{\"bos_token\":\"<s>\",\"eos_token\":\"</s>\"}");
     cr_assert_eq(lrc_tokenizer_load(&tokenizer, dir, &err), LRC_STATUS_OK, "%s", err.message);
     cr_assert_eq(lrc_dir_remove(dir, &err), LRC_STATUS_OK, "%s", err.message);
     lrc_buf_release(&json);
     return tokenizer;
 }
 
-static void show(struct lrc_buf *shown, const struct lrc_tokenizer *tokenizer, const struct lrc_encoded *encoded)
+static void show(struct lrc_buf *shown, const struct lrc_tokenizer *tokenizer,
+                 const struct lrc_encoded *encoded)
 {
     cr_assert_eq((int64_t)encoded->trained.len, encoded->ids.len);
     for (int64_t i = 0; i < encoded->ids.len; i++) {
@@ -102,7 +111,8 @@ char *data_fixture_encode(const struct lrc_data_context *context, const char *fo
     return text;
 }
 
-void data_fixture_expect(const struct lrc_data_context *context, const char *format, const char *row, const char *wanted)
+void data_fixture_expect(const struct lrc_data_context *context, const char *format, const char *row,
+                         const char *wanted)
 {
     char *shown = data_fixture_encode(context, format, row);
     cr_expect_str_eq(shown, wanted, "%s\n  %s\n  got  %s\n  want %s", format, row, shown, wanted);

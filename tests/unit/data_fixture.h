@@ -4,7 +4,8 @@
 
 #include "data/data_format.h"
 
-/* Every printable ASCII character and newline is a token, "ab" merges into one; special are <s>, </s> (EOS), <|im_start|>,
+/* Every printable ASCII character and newline is a token, "ab" merges into one; special are <s>, </s> (EOS),
+ * <|im_start|>,
  * <|im_end|>. */
 enum {
     FIXTURE_PLAIN = 0,
@@ -14,11 +15,12 @@ enum {
 };
 struct lrc_tokenizer *data_fixture_tokenizer(int kind);
 
-/* Encode a row given as JSON by a format and return its tokens, each after '+' (trained) or '-', newline as "\n"; or the error's
- * sentence. lrc_free() it. */
+/* Encode a row given as JSON by a format and return its tokens, each after '+' (trained) or '-', newline as
+ * "\n"; or the error's sentence. lrc_free() it. */
 char *data_fixture_encode(const struct lrc_data_context *context, const char *format, const char *row);
 
 /* One assertion of it. */
-void data_fixture_expect(const struct lrc_data_context *context, const char *format, const char *row, const char *wanted);
+void data_fixture_expect(const struct lrc_data_context *context, const char *format, const char *row,
+                         const char *wanted);
 
 #endif

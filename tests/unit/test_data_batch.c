@@ -18,10 +18,14 @@ struct made {
 static void make(struct made *made, const int64_t *lengths, int64_t n_rows)
 {
     memset(made, 0, sizeof *made);
-    made->dataset = (struct lrc_dataset) { .ids = made->ids, .targets = made->targets, .examples = made->examples, .n_examples = n_rows };
+    made->dataset = (struct lrc_dataset){
+        .ids = made->ids, .targets = made->targets, .examples = made->examples, .n_examples = n_rows
+    };
     int64_t at = 0;
     for (int64_t r = 0; r < n_rows; r++) {
-        made->examples[r] = (struct lrc_example) { .first = at, .n_tokens = lengths[r], .n_trained = lengths[r] - 1, .row_id = (uint32_t)r };
+        made->examples[r] = (struct lrc_example){
+            .first = at, .n_tokens = lengths[r], .n_trained = lengths[r] - 1, .row_id = (uint32_t)r
+        };
         for (int64_t i = 0; i < lengths[r]; i++, at++) {
             made->ids[at] = (int32_t)(r * 1000 + i);
             made->targets[at] = i + 1 < lengths[r] ? made->ids[at] + 1 : -1;
@@ -50,7 +54,8 @@ static struct lrc_batch_stream *open_stream(const struct made *made, const struc
 {
     struct lrc_error         err;
     struct lrc_batch_stream *stream;
-    cr_assert_eq(lrc_batch_stream_new(&stream, &made->dataset, options, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_batch_stream_new(&stream, &made->dataset, options, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     return stream;
 }
 
@@ -88,7 +93,8 @@ Test(data_batch, orders_are_equally_likely)
     }
     const int orders[6] = { 5, 7, 11, 15, 19, 21 };
     for (int i = 0; i < 6; i++)
-        cr_assert(abs(counts[orders[i]] - 1000) < 145, "order %d came %d times", orders[i], counts[orders[i]]);
+        cr_assert(abs(counts[orders[i]] - 1000) < 145, "order %d came %d times", orders[i],
+                  counts[orders[i]]);
 }
 
 Test(data_batch, layout_is_documents_then_a_filler)
@@ -104,7 +110,8 @@ Test(data_batch, layout_is_documents_then_a_filler)
     cr_assert_eq(batch->n_tokens, 64);
     cr_assert_eq(batch->n_docs, 3);
     const int32_t offsets[] = { 0, 3, 8, 64 }, tokens[] = { 0, 1, 2, 1000, 1001, 1002, 1003, 1004 };
-    const int32_t targets[] = { 1, 2, -1, 1001, 1002, 1003, 1004, -1 }, positions[] = { 0, 1, 2, 0, 1, 2, 3, 4 };
+    const int32_t targets[] = { 1, 2, -1, 1001, 1002, 1003, 1004, -1 },
+                  positions[] = { 0, 1, 2, 0, 1, 2, 3, 4 };
     const int32_t index[] = { 0, 1, 3, 4, 5, 6 }, wanted[] = { 1, 2, 1001, 1002, 1003, 1004 };
     cr_assert_eq(memcmp(batch->doc_offsets, offsets, sizeof offsets), 0);
     cr_assert_eq(memcmp(batch->tokens, tokens, sizeof tokens), 0);
@@ -141,7 +148,9 @@ Test(data_batch, full_length_has_no_filler)
 Test(data_batch, windows_end_with_the_epoch)
 {
     static struct made             made;
-    const struct lrc_batch_options options = { .micro_batch_size = 2, .accumulation_steps = 4, .shuffle = 1, .seed = 1 };
+    const struct lrc_batch_options options = {
+        .micro_batch_size = 2, .accumulation_steps = 4, .shuffle = 1, .seed = 1
+    };
     make_equal(&made, 11, 4);
     struct lrc_batch_stream *stream = open_stream(&made, &options);
     cr_assert_eq(lrc_batch_stream_steps_per_epoch(stream), 2);
@@ -207,9 +216,11 @@ Test(data_batch, read_ahead_equals_direct_access)
     static struct made made;
     make_ragged(&made, 50);
     for (int grouped = 0; grouped < 2; grouped++) {
-        const struct lrc_batch_options options = {
-            .micro_batch_size = 3, .accumulation_steps = 4, .shuffle = 1, .group_by_length = grouped, .seed = 3
-        };
+        const struct lrc_batch_options options = { .micro_batch_size = 3,
+                                                   .accumulation_steps = 4,
+                                                   .shuffle = 1,
+                                                   .group_by_length = grouped,
+                                                   .seed = 3 };
         struct lrc_batch_stream *ahead = open_stream(&made, &options), *direct = open_stream(&made, &options);
         const int64_t            n = 3 * lrc_batch_stream_steps_per_epoch(ahead);
         for (int64_t step = 0; step < n; step++) {
@@ -252,7 +263,8 @@ Test(data_batch, limits_are_met_and_never_exceeded)
         for (int64_t b = 0; b < window->n_batches; b++) {
             cr_assert_leq(window->batches[b].n_tokens, n_tokens);
             cr_assert_leq(window->batches[b].n_docs, n_docs);
-            most_trained = window->batches[b].n_trained > most_trained ? window->batches[b].n_trained : most_trained;
+            most_trained =
+                window->batches[b].n_trained > most_trained ? window->batches[b].n_trained : most_trained;
         }
     }
     cr_assert_eq(most_trained, n_trained, "all rows are one group, so the longest stand together");
@@ -317,7 +329,9 @@ static void count_allocations(int failing)
 Test(data_batch, steps_allocate_nothing)
 {
     static struct made             made;
-    const struct lrc_batch_options options = { .micro_batch_size = 3, .accumulation_steps = 2, .shuffle = 1, .group_by_length = 1 };
+    const struct lrc_batch_options options = {
+        .micro_batch_size = 3, .accumulation_steps = 2, .shuffle = 1, .group_by_length = 1
+    };
     make_ragged(&made, 50);
     struct lrc_batch_stream *stream = open_stream(&made, &options);
     count_allocations(-1);

@@ -29,7 +29,8 @@ static void write_rows(struct setup *setup, const char *text, size_t n)
     close(fd);
     cr_assert_eq(lrc_file_write(setup->path, text, n, &err), LRC_STATUS_OK, "%s", err.message);
     setup->spec = (struct lrc_dataset_spec) { .path = setup->path };
-    setup->options = (struct lrc_dataset_options) { .sequence_len = 8, .max_lost_rows_fraction = 1, .vocab_size = 100 };
+    setup->options =
+        (struct lrc_dataset_options){ .sequence_len = 8, .max_lost_rows_fraction = 1, .vocab_size = 100 };
 }
 
 static enum lrc_status load(struct setup *setup)
@@ -48,7 +49,8 @@ static void finish(struct setup *setup)
 static void load_text(struct setup *setup, const char *text)
 {
     write_rows(setup, text, strlen(text));
-    cr_assert_eq(load(setup), LRC_STATUS_OK, "%s %s", setup->err.message, lrc_buf_text(&setup->problems.text));
+    cr_assert_eq(load(setup), LRC_STATUS_OK, "%s %s", setup->err.message,
+                 lrc_buf_text(&setup->problems.text));
 }
 
 /* The problems, each without the file's path, must be exactly these lines. */
@@ -77,7 +79,8 @@ static void expect_problem(const char *text, const char *wanted)
 Test(data_dataset, tokenized_row_is_shifted_and_masked)
 {
     struct setup setup = { 0 };
-    load_text(&setup, "{\"input_ids\": [5, 6, 7, 8], \"labels\": [-100, -100, 7, 8]}\n{\"input_ids\": [9, 9]}\n");
+    load_text(&setup,
+              "{\"input_ids\": [5, 6, 7, 8], \"labels\": [-100, -100, 7, 8]}\n{\"input_ids\": [9, 9]}\n");
     const int32_t ids[] = { 5, 6, 7, 8, 9, 9 }, targets[] = { -1, 7, 8, -1, 9, -1 };
     cr_assert_eq(setup.dataset.n_ids, 6);
     cr_assert_eq(memcmp(setup.dataset.ids, ids, sizeof ids), 0);
@@ -95,7 +98,8 @@ Test(data_dataset, tokenized_row_is_shifted_and_masked)
 Test(data_dataset, first_token_is_no_target)
 {
     struct setup setup = { 0 };
-    load_text(&setup, "{\"input_ids\": [5, 6], \"labels\": [5, -100]}\n{\"input_ids\": [7]}\n{\"input_ids\": []}\n{\"input_ids\": [1, 2]}");
+    load_text(&setup, "{\"input_ids\": [5, 6], \"labels\": [5, -100]}\n{\"input_ids\": [7]}\n{\"input_ids\": "
+                      "[]}\n{\"input_ids\": [1, 2]}");
     cr_assert_eq(setup.dataset.tally[LRC_ROW_NO_TARGET], 2);
     cr_assert_eq(setup.dataset.tally[LRC_ROW_EMPTY], 1);
     cr_assert_eq(setup.dataset.tally[LRC_ROW_KEPT], 1);
@@ -104,11 +108,11 @@ Test(data_dataset, first_token_is_no_target)
     finish(&setup);
 }
 
-static const char same_rows[][160] = {
+static const char *const same_rows[] = {
     "{\"input_ids\": [1, 2]}\n{\"input_ids\": [3, 4]}\n",
     "\xef\xbb\xbf{\"input_ids\": [1, 2]}\r\n\r\n  \n{\"input_ids\": [3, 4]}",
     "[{\"input_ids\": [1, 2]}, {\"input_ids\": [3, 4]}]",
-    "\xef\xbb\xbf \n[\n  {\n    \"input_ids\": [1, 2],\n    \"x\": \"a]},\\\"[{\"\n  }\n,{\"input_ids\": [3, 4]}\n]\n",
+    "\xef\xbb\xbf \n[\n  {\n    \"input_ids\": [1, 2],\n \"x\": \"a]},\\\"[{\"\n  }\n,{\"input_ids\": [3, 4]}\n]\n",
 };
 
 Test(data_dataset, lines_and_arrays_give_the_same_rows)
@@ -125,68 +129,82 @@ Test(data_dataset, lines_and_arrays_give_the_same_rows)
 
 Test(data_dataset, bad_lines_are_all_named)
 {
-    expect_problem("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2\n\n[1]\n\"text\"\n{\"input_ids\": [1, 2]} x\n",
-                   "2: want a JSON object, got an error at column 19: ']' expected near end of file\n"
-                   "4: want a JSON object, got an array\n"
-                   "5: want a JSON object, got a string\n"
-                   "6: want a JSON object, got an error at column 23: end of file expected near 'x'\n");
+    expect_problem(
+        "{\"input_ids\": [1, 2]}\n{\"input_ids\": [1, 2\n\n[1]\n\"text\"\n{\"input_ids\": [1, 2]} x\n",
+        "2: want a JSON object, got an error at column 19: ']' expected near end of file\n"
+        "4: want a JSON object, got an array\n"
+        "5: want a JSON object, got a string\n"
+        "6: want a JSON object, got an error at column 23: end of file expected near 'x'\n");
 }
 
 Test(data_dataset, lines_of_an_array_are_counted)
 {
-    expect_problem("[\n {\"input_ids\": [1, 2]},\n {\"input_ids\":\n   [1, x]},\n 7,\n {\"input_ids\": [3, 4]}\n]\n",
-                   "4: want a JSON object, got an error at column 8: invalid token near 'x'\n"
-                   "5: want a JSON object, got an integer\n");
+    expect_problem(
+        "[\n {\"input_ids\": [1, 2]},\n {\"input_ids\":\n   [1, x]},\n 7,\n {\"input_ids\": [3, 4]}\n]\n",
+        "4: want a JSON object, got an error at column 8: invalid token near 'x'\n"
+        "5: want a JSON object, got an integer\n");
 }
 
 Test(data_dataset, broken_arrays_are_named)
 {
     expect_problem("[{\"input_ids\": [1, 2]},\n]", "2: want an object, got ']'\n");
     expect_problem("[{\"input_ids\": [1, 2]},,{\"input_ids\": [1, 2]}]", "1: want an object, got ','\n");
-    expect_problem("\n[{\"input_ids\": [1, 2]}\n", "3: want ']' for the '[' of line 2, got the end of the file\n");
-    expect_problem("[{\"input_ids\": [1, 2]}]\n[]", "2: want the end of the file after the array's ']', got more text\n");
+    expect_problem("\n[{\"input_ids\": [1, 2]}\n",
+                   "3: want ']' for the '[' of line 2, got the end of the file\n");
+    expect_problem("[{\"input_ids\": [1, 2]}]\n[]",
+                   "2: want the end of the file after the array's ']', got more text\n");
 }
 
 Test(data_dataset, invalid_utf8_is_named)
 {
     static const char text[] = "{\"input_ids\": [1, 2], \"x\": \"\xff\"}\n";
-    expect_problem(text, "1: want a JSON object, got an error at column 28: unable to decode byte 0xff near '\"'\n");
+    expect_problem(
+        text, "1: want a JSON object, got an error at column 28: unable to decode byte 0xff near '\"'\n");
 }
 
 Test(data_dataset, wrong_types_are_named)
 {
-    expect_problem("{\"input_ids\": [1, 2]}\n{\"input_ids\": \"no\"}\n{}\n{\"input_ids\": [1, \"2\"]}\n{\"input_ids\": [1, 2.0]}\n"
-                   "{\"input_ids\": [1, 100]}\n{\"input_ids\": [-1, 1]}\n{\"input_ids\": [1, 2], \"labels\": [1]}\n"
-                   "{\"input_ids\": [1, 2], \"labels\": [1, 3]}\n{\"input_ids\": [1, 2], \"attention_mask\": [1, 0]}\n"
-                   "{\"input_ids\": [1, 2], \"labels\": 5}\n{\"input_ids\": [1, 9223372036854775807]}\n",
-                   "2: 'input_ids': want an array of integers, got a string\n"
-                   "3: 'input_ids': want an array of integers, got nothing\n"
-                   "4: 'input_ids'[1]: want an integer, got a string\n"
-                   "5: 'input_ids'[1]: want an integer, got a number\n"
-                   "6: 'input_ids'[1]: want an id from 0 to 99, got 100\n"
-                   "7: 'input_ids'[0]: want an id from 0 to 99, got -1\n"
-                   "8: 'labels': want 2 elements, as in 'input_ids', got 1\n"
-                   "9: 'labels'[1]: want -100 or the token's own id 2, got 3\n"
-                   "10: 'attention_mask'[1]: want 1 (rows without padding), got 0\n"
-                   "11: 'labels': want an array of integers, got an integer\n"
-                   "12: 'input_ids'[1]: want an id from 0 to 99, got 9223372036854775807\n");
+    expect_problem(
+        "{\"input_ids\": [1, 2]}\n{\"input_ids\": \"no\"}\n{}\n{\"input_ids\": [1, \"2\"]}\n{\"input_ids\": "
+        "[1, 2.0]}\n"
+        "{\"input_ids\": [1, 100]}\n{\"input_ids\": [-1, 1]}\n{\"input_ids\": [1, 2], \"labels\": [1]}\n"
+        "{\"input_ids\": [1, 2], \"labels\": [1, 3]}\n{\"input_ids\": [1, 2], \"attention_mask\": [1, 0]}\n"
+        "{\"input_ids\": [1, 2], \"labels\": 5}\n{\"input_ids\": [1, 9223372036854775807]}\n",
+        "2: 'input_ids': want an array of integers, got a string\n"
+        "3: 'input_ids': want an array of integers, got nothing\n"
+        "4: 'input_ids'[1]: want an integer, got a string\n"
+        "5: 'input_ids'[1]: want an integer, got a number\n"
+        "6: 'input_ids'[1]: want an id from 0 to 99, got 100\n"
+        "7: 'input_ids'[0]: want an id from 0 to 99, got -1\n"
+        "8: 'labels': want 2 elements, as in 'input_ids', got 1\n"
+        "9: 'labels'[1]: want -100 or the token's own id 2, got 3\n"
+        "10: 'attention_mask'[1]: want 1 (rows without padding), got 0\n"
+        "11: 'labels': want an array of integers, got an integer\n"
+        "12: 'input_ids'[1]: want an id from 0 to 99, got 9223372036854775807\n");
 }
 
 Test(data_dataset, nothing_left_is_an_error)
 {
-    static const char *const texts[] = { "", "\n\n", "[]", "{\"input_ids\": [5]}", "{\"input_ids\": [5, 6], \"labels\": [5, -100]}",
+    static const char *const texts[] = { "",
+                                         "\n\n",
+                                         "[]",
+                                         "{\"input_ids\": [5]}",
+                                         "{\"input_ids\": [5, 6], \"labels\": [5, -100]}",
                                          "{\"input_ids\": [1,2,3,4,5,6,7,8,9]}" };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct setup setup = { 0 };
         write_rows(&setup, texts[i], strlen(texts[i]));
         cr_expect_eq(load(&setup), LRC_STATUS_DATA);
-        cr_expect_eq(strncmp(setup.err.message, "data: want at least one row with a trained token, got none of ", 61), 0, "%s", setup.err.message);
+        cr_expect_eq(
+            strncmp(setup.err.message, "data: want at least one row with a trained token, got none of ", 61),
+            0, "%s", setup.err.message);
         finish(&setup);
     }
 }
 
-static const char long_rows[] = "{\"input_ids\": [1,2,3,4,5,6,7,8]}\n{\"input_ids\": [1,2,3,4,5,6,7,8,9]}\n"
-                                "{\"input_ids\": [1,2,3,4,5,6,7,8,9], \"labels\": [-100,-100,-100,-100,-100,-100,-100,-100,9]}\n";
+static const char long_rows[] =
+    "{\"input_ids\": [1,2,3,4,5,6,7,8]}\n{\"input_ids\": [1,2,3,4,5,6,7,8,9]}\n"
+    "{\"input_ids\": [1,2,3,4,5,6,7,8,9], \"labels\": [-100,-100,-100,-100,-100,-100,-100,-100,9]}\n";
 
 Test(data_dataset, long_rows_are_dropped)
 {
@@ -230,7 +248,8 @@ Test(data_dataset, too_many_lost_rows_are_an_error)
     write_rows(&setup, long_rows, strlen(long_rows));
     setup.options.max_lost_rows_fraction = 0.6;
     cr_assert_eq(load(&setup), LRC_STATUS_DATA);
-    cr_assert(strstr(setup.err.message, "got 2 of 3 (1 kept, 2 dropped: longer than sequence_len)"), "%s", setup.err.message);
+    cr_assert(strstr(setup.err.message, "got 2 of 3 (1 kept, 2 dropped: longer than sequence_len)"), "%s",
+              setup.err.message);
     setup.options.max_lost_rows_fraction = 0.7;
     cr_assert_eq(load(&setup), LRC_STATUS_OK);
     finish(&setup);
@@ -253,7 +272,9 @@ Test(data_dataset, fates_and_the_type_are_logged)
     lrc_log_set_sink(remember);
     cr_assert_eq(load(&setup), LRC_STATUS_OK);
     lrc_log_set_sink(NULL);
-    lrc_buf_printf(&wanted, "%s: type tokenized, by its columns\n%s: 3 rows: 1 kept, 2 dropped: longer than sequence_len; 8 tokens, 7 trained\n",
+    lrc_buf_printf(&wanted,
+                   "%s: type tokenized, by its columns\n%s: 3 rows: 1 kept, 2 dropped: longer than "
+                   "sequence_len; 8 tokens, 7 trained\n",
                    setup.path, setup.path);
     cr_assert_str_eq(logged.data, wanted.data);
     lrc_buf_release(&logged);
@@ -276,7 +297,9 @@ Test(data_dataset, unknown_columns_list_the_types)
     struct setup setup = { 0 };
     write_rows(&setup, "{\"foo\": 1, \"bar\": 2}", 20);
     cr_assert_eq(load(&setup), LRC_STATUS_CONFIG);
-    cr_assert(strstr(setup.err.message, "cannot tell the type from the columns (foo, bar); want type: one of "), "%s", setup.err.message);
+    cr_assert(
+        strstr(setup.err.message, "cannot tell the type from the columns (foo, bar); want type: one of "),
+        "%s", setup.err.message);
     finish(&setup);
 }
 
@@ -284,7 +307,8 @@ Test(data_dataset, several_files_are_read_in_order)
 {
     struct setup            a = { 0 }, b = { 0 };
     struct lrc_dataset      first = { 0 }, second = { 0 };
-    write_rows(&a, "{\"input_ids\": [1, 2]}\n{\"input_ids\": [1]}", strlen("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1]}"));
+    write_rows(&a, "{\"input_ids\": [1, 2]}\n{\"input_ids\": [1]}",
+               strlen("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1]}"));
     write_rows(&b, "[{\"input_ids\": [3, 4]}]", 23);
     struct lrc_dataset_spec specs[2] = { a.spec, b.spec };
     cr_assert_eq(lrc_dataset_load(&first, specs, 2, &a.options, &a.problems, &a.err), LRC_STATUS_OK);
@@ -332,13 +356,17 @@ static void load_numbered(struct setup *setup, int n_rows)
 
 Test(data_dataset, split_counts_are_rounded_up)
 {
-    const struct { double size; int64_t n_held; } cases[] = { { 0, 0 }, { 0.1, 2 }, { 0.01, 1 }, { 0.5, 6 }, { 1, 1 }, { 3, 3 }, { 10, 10 } };
+    const struct {
+        double  size;
+        int64_t n_held;
+    } cases[] = { { 0, 0 }, { 0.1, 2 }, { 0.01, 1 }, { 0.5, 6 }, { 1, 1 }, { 3, 3 }, { 10, 10 } };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct setup       setup = { 0 };
         struct lrc_dataset held_out;
         int                seen[11] = { 0 };
         load_numbered(&setup, 11);
-        cr_assert_eq(lrc_dataset_split(&setup.dataset, &held_out, cases[i].size, 1, 42, &setup.err), LRC_STATUS_OK, "%s", setup.err.message);
+        cr_assert_eq(lrc_dataset_split(&setup.dataset, &held_out, cases[i].size, 1, 42, &setup.err),
+                     LRC_STATUS_OK, "%s", setup.err.message);
         cr_assert_eq(held_out.n_examples, cases[i].n_held);
         cr_assert_eq(setup.dataset.n_examples, 11 - cases[i].n_held);
         cr_assert_eq(held_out.n_trained, cases[i].n_held);
@@ -364,7 +392,8 @@ Test(data_dataset, split_takes_the_end_of_the_shuffled_order)
     cr_assert_eq(lrc_dataset_split(&setup.dataset, &held_out, 0.15, 1, 7, &setup.err), LRC_STATUS_OK);
     cr_assert_eq(held_out.n_examples, 3);
     for (int i = 0; i < 3; i++)
-        cr_assert(held_out.examples[i].row_id == order[17] || held_out.examples[i].row_id == order[18] || held_out.examples[i].row_id == order[19]);
+        cr_assert(held_out.examples[i].row_id == order[17] || held_out.examples[i].row_id == order[18] ||
+                  held_out.examples[i].row_id == order[19]);
     lrc_dataset_release(&held_out);
     finish(&setup);
 }
@@ -389,7 +418,8 @@ Test(data_dataset, split_must_leave_something)
         struct setup       setup = { 0 };
         struct lrc_dataset held_out;
         load_numbered(&setup, 5);
-        cr_assert_eq(lrc_dataset_split(&setup.dataset, &held_out, sizes[i], 1, 7, &setup.err), LRC_STATUS_CONFIG, "%g", sizes[i]);
+        cr_assert_eq(lrc_dataset_split(&setup.dataset, &held_out, sizes[i], 1, 7, &setup.err),
+                     LRC_STATUS_CONFIG, "%g", sizes[i]);
         cr_assert_eq(setup.dataset.n_examples, 5);
         lrc_dataset_release(&held_out);
         finish(&setup);
@@ -409,7 +439,8 @@ Test(data_dataset, needs_are_found)
     struct setup setup = { 0 };
     int          tokenizer = 7, template = 7;
     write_rows(&setup, "{\"input_ids\": [1, 2]}", 21);
-    cr_assert_eq(lrc_dataset_needs(&tokenizer, &template, &setup.spec, 1, &setup.problems, &setup.err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_dataset_needs(&tokenizer, &template, &setup.spec, 1, &setup.problems, &setup.err),
+                 LRC_STATUS_OK);
     cr_assert_eq(tokenizer, 0);
     cr_assert_eq(template, 0);
     finish(&setup);

@@ -8,7 +8,9 @@
 static void expect(int kind, int train_on_inputs, const char *format, const char *row, const char *wanted)
 {
     struct lrc_tokenizer          *tokenizer = data_fixture_tokenizer(kind);
-    const struct lrc_data_context context = { .tokenizer = tokenizer, .train_on_inputs = train_on_inputs, .vocab_size = 128 };
+    const struct lrc_data_context  context = { .tokenizer = tokenizer,
+                                               .train_on_inputs = train_on_inputs,
+                                               .vocab_size = 128 };
     data_fixture_expect(&context, format, row, wanted);
     lrc_tokenizer_free(tokenizer);
 }
@@ -21,28 +23,36 @@ Test(data_formats, completion_trains_everything)
 Test(data_formats, bos_comes_once_and_eos_once)
 {
     expect(FIXTURE_BOS, 0, "completion", "{\"text\": \"xy\"}", "-<s>+x+y+</s>");
-    expect(FIXTURE_BOS, 0, "prompt_completion", "{\"prompt\": \"x\", \"completion\": \"y\"}", "-<s>-x+y+</s>");
-    expect(FIXTURE_BOS, 0, "input_output", "{\"segments\": [{\"label\": false, \"text\": \"x\"}, {\"label\": true, \"text\": \"y\"}]}", "-<s>-x+y");
+    expect(FIXTURE_BOS, 0, "prompt_completion", "{\"prompt\": \"x\", \"completion\": \"y\"}",
+           "-<s>-x+y+</s>");
+    expect(FIXTURE_BOS, 0, "input_output",
+           "{\"segments\": [{\"label\": false, \"text\": \"x\"}, {\"label\": true, \"text\": \"y\"}]}",
+           "-<s>-x+y");
 }
 
 Test(data_formats, prompt_is_not_trained)
 {
-    expect(FIXTURE_PLAIN, 0, "prompt_completion", "{\"prompt\": \"Q?\", \"completion\": \" A\"}", "-Q-?+ +A+</s>");
-    expect(FIXTURE_PLAIN, 1, "prompt_completion", "{\"prompt\": \"Q?\", \"completion\": \" A\"}", "+Q+?+ +A+</s>");
+    expect(FIXTURE_PLAIN, 0, "prompt_completion", "{\"prompt\": \"Q?\", \"completion\": \" A\"}",
+           "-Q-?+ +A+</s>");
+    expect(FIXTURE_PLAIN, 1, "prompt_completion", "{\"prompt\": \"Q?\", \"completion\": \" A\"}",
+           "+Q+?+ +A+</s>");
     expect(FIXTURE_PLAIN, 0, "prompt_completion", "{\"prompt\": \"\", \"completion\": \"A\"}", "+A+</s>");
     expect(FIXTURE_PLAIN, 0, "prompt_completion", "{\"prompt\": \"Q\", \"completion\": \"\"}", "-Q+</s>");
 }
 
 Test(data_formats, no_token_crosses_from_prompt_to_completion)
 {
-    expect(FIXTURE_PLAIN, 0, "prompt_completion", "{\"prompt\": \"xa\", \"completion\": \"bab\"}", "-x-a+b+ab+</s>");
+    expect(FIXTURE_PLAIN, 0, "prompt_completion", "{\"prompt\": \"xa\", \"completion\": \"bab\"}",
+           "-x-a+b+ab+</s>");
 }
 
 Test(data_formats, text_is_marked_once_at_its_start)
 {
-    expect(FIXTURE_MARKED, 0, "prompt_completion", "{\"prompt\": \"x\", \"completion\": \"y\"}", "-_-x+y+</s>");
+    expect(FIXTURE_MARKED, 0, "prompt_completion", "{\"prompt\": \"x\", \"completion\": \"y\"}",
+           "-_-x+y+</s>");
     expect(FIXTURE_MARKED, 0, "input_output",
-           "{\"segments\": [{\"label\": false, \"text\": \"x\"}, {\"label\": true, \"text\": \"y\"}, {\"label\": false, \"text\": \"z\"}]}",
+           "{\"segments\": [{\"label\": false, \"text\": \"x\"}, {\"label\": true, \"text\": \"y\"}, "
+           "{\"label\": false, \"text\": \"z\"}]}",
            "-_-x+y-z");
 }
 
@@ -69,12 +79,15 @@ static void expect_alpaca(const char *row, const char *prompt, const char *answe
 Test(data_formats, alpaca_is_worded_as_published)
 {
     expect_alpaca("{\"instruction\": \"Do it.\", \"input\": \"\", \"output\": \"Done.\"}",
-                  "Below is an instruction that describes a task. Write a response that appropriately completes the request.\n\n"
+                  "Below is an instruction that describes a task. Write a response that appropriately "
+                  "completes the request.\n\n"
                   "### Instruction:\nDo it.\n\n### Response:\n",
                   "Done.");
     expect_alpaca("{\"instruction\": \"Do it.\", \"input\": \"Now\", \"output\": \"Done.\"}",
-                  "Below is an instruction that describes a task, paired with an input that provides further context. Write a "
-                  "response that appropriately completes the request.\n\n### Instruction:\nDo it.\n\n### Input:\nNow\n\n### Response:\n",
+                  "Below is an instruction that describes a task, paired with an input that provides further "
+                  "context. Write a "
+                  "response that appropriately completes the request.\n\n### Instruction:\nDo it.\n\n### "
+                  "Input:\nNow\n\n### Response:\n",
                   "Done.");
 }
 
@@ -83,8 +96,10 @@ Test(data_formats, alpaca_input_may_be_left_out)
     struct lrc_tokenizer         *tokenizer = data_fixture_tokenizer(FIXTURE_PLAIN);
     const struct lrc_data_context context = { .tokenizer = tokenizer };
     char *absent = data_fixture_encode(&context, "alpaca", "{\"instruction\": \"x\", \"output\": \"y\"}");
-    char *null = data_fixture_encode(&context, "alpaca", "{\"instruction\": \"x\", \"input\": null, \"output\": \"y\"}");
-    char *empty = data_fixture_encode(&context, "alpaca", "{\"instruction\": \"x\", \"input\": \"\", \"output\": \"y\"}");
+    char *null = data_fixture_encode(&context, "alpaca",
+                                     "{\"instruction\": \"x\", \"input\": null, \"output\": \"y\"}");
+    char *empty = data_fixture_encode(&context, "alpaca",
+                                      "{\"instruction\": \"x\", \"input\": \"\", \"output\": \"y\"}");
     cr_assert_str_eq(absent, empty);
     cr_assert_str_eq(null, empty);
     lrc_free(absent);
@@ -96,7 +111,8 @@ Test(data_formats, alpaca_input_may_be_left_out)
 Test(data_formats, segments_are_as_labelled_and_nothing_is_added)
 {
     expect(FIXTURE_PLAIN, 0, "input_output",
-           "{\"segments\": [{\"label\": true, \"text\": \"x</s>\"}, {\"label\": false, \"text\": \"\"}, {\"label\": false, \"text\": \"ya\"},"
+           "{\"segments\": [{\"label\": true, \"text\": \"x</s>\"}, {\"label\": false, \"text\": \"\"}, "
+           "{\"label\": false, \"text\": \"ya\"},"
            " {\"label\": true, \"text\": \"b\"}]}",
            "+x+</s>-y-a+b");
 }
@@ -117,23 +133,32 @@ Test(data_formats, wrong_columns_are_named)
     expect(0, 0, "completion", "{\"text\": 5}", "'text': want a string, got an integer");
     expect(0, 0, "completion", "{\"text\": null}", "'text': want a string, got null");
     expect(0, 0, "prompt_completion", "{\"prompt\": \"x\"}", "'completion': want a string, got nothing");
-    expect(0, 0, "prompt_completion", "{\"prompt\": [], \"completion\": \"\"}", "'prompt': want a string, got an array");
-    expect(0, 0, "alpaca", "{\"instruction\": \"x\", \"input\": 1, \"output\": \"y\"}", "'input': want a string, got an integer");
+    expect(0, 0, "prompt_completion", "{\"prompt\": [], \"completion\": \"\"}",
+           "'prompt': want a string, got an array");
+    expect(0, 0, "alpaca", "{\"instruction\": \"x\", \"input\": 1, \"output\": \"y\"}",
+           "'input': want a string, got an integer");
     expect(0, 0, "alpaca", "{\"instruction\": \"x\"}", "'output': want a string, got nothing");
-    expect(0, 0, "input_output", "{\"segments\": {}}", "'segments': want an array of {label, text}, got an object");
+    expect(0, 0, "input_output", "{\"segments\": {}}",
+           "'segments': want an array of {label, text}, got an object");
     expect(0, 0, "input_output", "{\"segments\": [1]}", "'segments'[0]: want an object, got an integer");
-    expect(0, 0, "input_output", "{\"segments\": [{\"label\": 1, \"text\": \"\"}]}", "'segments'[0]: 'label': want true or false, got an integer");
-    expect(0, 0, "input_output", "{\"segments\": [{\"label\": true}]}", "'segments'[0]: 'text': want a string, got nothing");
+    expect(0, 0, "input_output", "{\"segments\": [{\"label\": 1, \"text\": \"\"}]}",
+           "'segments'[0]: 'label': want true or false, got an integer");
+    expect(0, 0, "input_output", "{\"segments\": [{\"label\": true}]}",
+           "'segments'[0]: 'text': want a string, got nothing");
     expect(0, 0, "chat_template", "{}", "'messages': want an array of messages, got nothing");
     expect(0, 0, "chat_template", "{\"messages\": [3]}", "message 0: want an object, got an integer");
-    expect(0, 0, "chat_template", "{\"messages\": [{\"role\": \"user\"}]}", "message 0: 'content': want a string, got nothing");
-    expect(0, 0, "chat_template", "{\"conversations\": [{\"from\": 1, \"value\": \"\"}]}", "message 0: 'from': want a string, got an integer");
-    expect(0, 0, "chat_template", "{\"messages\": [{\"role\": \"user\", \"content\": \"\"}], \"tools\": {}}", "'tools': want an array, got an object");
+    expect(0, 0, "chat_template", "{\"messages\": [{\"role\": \"user\"}]}",
+           "message 0: 'content': want a string, got nothing");
+    expect(0, 0, "chat_template", "{\"conversations\": [{\"from\": 1, \"value\": \"\"}]}",
+           "message 0: 'from': want a string, got an integer");
+    expect(0, 0, "chat_template", "{\"messages\": [{\"role\": \"user\", \"content\": \"\"}], \"tools\": {}}",
+           "'tools': want an array, got an object");
 }
 
 Test(data_formats, eos_is_needed_where_it_is_appended)
 {
-    static const char sentence[] = "tokenizer: want an eos_token to end every text with, got none (without one the model never stops)";
+    static const char sentence[] =
+        "tokenizer: want an eos_token to end every text with, got none (without one the model never stops)";
     expect(FIXTURE_NO_EOS, 0, "completion", "{\"text\": \"x\"}", sentence);
     expect(FIXTURE_NO_EOS, 0, "prompt_completion", "{\"prompt\": \"x\", \"completion\": \"y\"}", sentence);
     expect(FIXTURE_NO_EOS, 0, "alpaca", "{\"instruction\": \"x\", \"output\": \"y\"}", sentence);
@@ -143,7 +168,9 @@ Test(data_formats, eos_is_needed_where_it_is_appended)
 Test(data_formats, columns_can_be_renamed)
 {
     struct lrc_tokenizer         *tokenizer = data_fixture_tokenizer(FIXTURE_PLAIN);
-    const struct lrc_dataset_spec spec = { .field_text = "body", .field_prompt = "q", .field_completion = "a" };
+    const struct lrc_dataset_spec spec = { .field_text = "body",
+                                           .field_prompt = "q",
+                                           .field_completion = "a" };
     const struct lrc_data_context context = { .tokenizer = tokenizer, .spec = &spec };
     data_fixture_expect(&context, "completion", "{\"body\": \"x\"}", "+x+</s>");
     data_fixture_expect(&context, "prompt_completion", "{\"q\": \"x\", \"a\": \"y\"}", "-x+y+</s>");

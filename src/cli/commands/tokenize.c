@@ -35,7 +35,9 @@ static enum lrc_status read_input(struct lrc_buf *text, const struct lrc_cli *cl
     const char *given = lrc_cli_option(cli, "text"), *file = lrc_cli_option(cli, "file");
     const int   from_stdin = cli->n_arguments > 1;
     if (from_stdin && strcmp(cli->arguments[1], "-") != 0)
-        return lrc_fail(err, LRC_STATUS_USAGE, "tokenize: want '-' after the model, got '%s' (a text goes behind --text)", cli->arguments[1]);
+        return lrc_fail(err, LRC_STATUS_USAGE,
+                        "tokenize: want '-' after the model, got '%s' (a text goes behind --text)",
+                        cli->arguments[1]);
     if ((given != NULL) + (file != NULL) + from_stdin != 1)
         return lrc_fail(err, LRC_STATUS_USAGE, "tokenize: want one of --text TEXT, --file FILE and -, got %s",
                         given || file || from_stdin ? "several" : "none");
@@ -73,7 +75,8 @@ static void append_ids(struct lrc_buf *out, const struct lrc_ids *ids)
     lrc_buf_puts(out, "]");
 }
 
-static void show_ids(struct lrc_buf *out, const struct lrc_tokenizer *tokenizer, const struct lrc_ids *ids, int as_json)
+static void show_ids(struct lrc_buf *out, const struct lrc_tokenizer *tokenizer, const struct lrc_ids *ids,
+                     int as_json)
 {
     if (as_json) {
         append_ids(out, ids);
@@ -119,10 +122,12 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     if (lrc_cli_has(cli, "decode")) {
         status = parse_ids(&ids, &input, err);
         if (status == LRC_STATUS_OK)
-            status = lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len, bare ? LRC_SKIP_SPECIAL : LRC_SKIP_NONE, err);
+            status = lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len,
+                                          bare ? LRC_SKIP_SPECIAL : LRC_SKIP_NONE, err);
         show_text(&out, &ids, &text, as_json);
     } else {
-        status = lrc_tokenizer_encode(tokenizer, &ids, lrc_buf_text(&input), input.len, bare ? LRC_SPECIAL_NONE : LRC_SPECIAL_ADD, err);
+        status = lrc_tokenizer_encode(tokenizer, &ids, lrc_buf_text(&input), input.len,
+                                      bare ? LRC_SPECIAL_NONE : LRC_SPECIAL_ADD, err);
         show_ids(&out, tokenizer, &ids, as_json);
     }
     if (status == LRC_STATUS_OK)

@@ -1,13 +1,15 @@
 /* {"instruction": "...", "input": "...", "output": "..."}: the output is trained, end of text appended.
  *
- * source: the wording of Taori et al. 2023, "Stanford Alpaca"; the newline after "### Response:" as in what is trained and
- * served with it since. */
+ * source: the wording of Taori et al. 2023, "Stanford Alpaca"; the newline after "### Response:" as in what
+ * is trained and served with it since. */
 #include "data/encode.h"
 
-static const char with_input[] = "Below is an instruction that describes a task, paired with an input that provides further "
-                                 "context. Write a response that appropriately completes the request.\n\n";
-static const char without_input[] = "Below is an instruction that describes a task. Write a response that appropriately completes "
-                                    "the request.\n\n";
+static const char with_input[] =
+    "Below is an instruction that describes a task, paired with an input that provides further "
+    "context. Write a response that appropriately completes the request.\n\n";
+static const char without_input[] =
+    "Below is an instruction that describes a task. Write a response that appropriately completes "
+    "the request.\n\n";
 
 static const char *instruction_column(const struct lrc_dataset_spec *spec)
 {
@@ -21,8 +23,8 @@ static const char *output_column(const struct lrc_dataset_spec *spec)
 
 static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
 {
-    return lrc_row_has_string(row, instruction_column(spec)) && lrc_row_has_string(row, output_column(spec)) &&
-           !lrc_row_is_preference(row);
+    return lrc_row_has_string(row, instruction_column(spec)) &&
+           lrc_row_has_string(row, output_column(spec)) && !lrc_row_is_preference(row);
 }
 
 static void append_section(struct lrc_buf *prompt, const char *title, const struct lrc_text *text)
@@ -32,7 +34,8 @@ static void append_section(struct lrc_buf *prompt, const char *title, const stru
     lrc_buf_puts(prompt, "\n\n");
 }
 
-static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *row, struct lrc_error *err)
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
 {
     struct lrc_text instruction, input = { 0 }, output;
     struct lrc_buf  text = { 0 };
@@ -53,4 +56,6 @@ static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_con
     return status;
 }
 
-const struct lrc_data_format lrc_data_format_alpaca = { .name = "alpaca", .needs_tokenizer = 1, .claims = claims, .encode = encode };
+const struct lrc_data_format lrc_data_format_alpaca = {
+    .name = "alpaca", .needs_tokenizer = 1, .claims = claims, .encode = encode
+};

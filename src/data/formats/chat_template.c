@@ -3,7 +3,8 @@
  *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
- * A message may say "train": false or "weight": 0. Other members (tool_calls, name, ...) go to the template as they are. */
+ * A message may say "train": false or "weight": 0. Other members (tool_calls, name, ...) go to the template
+ * as they are. */
 #include "base/alloc.h"
 #include "data/encode.h"
 
@@ -13,7 +14,8 @@ static const char *messages_column(const json_t *row, const struct lrc_dataset_s
 {
     if (spec->field_messages)
         return spec->field_messages;
-    return json_object_get(row, "messages") || !json_object_get(row, "conversations") ? "messages" : "conversations";
+    return json_object_get(row, "messages") || !json_object_get(row, "conversations") ? "messages"
+                                                                                      : "conversations";
 }
 
 static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
@@ -24,9 +26,15 @@ static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
 /* ShareGPT's and LLaMA-Factory's names for the roles that templates know. */
 static const char *role_of(const char *name)
 {
-    static const struct { const char *name, *role; } names[] = {
-        { "human", "user" },          { "gpt", "assistant" },    { "chatgpt", "assistant" }, { "bot", "assistant" },
-        { "function_call", "assistant" }, { "observation", "tool" }, { "function_response", "tool" },
+    static const struct { const char *name, *role;
+    } names[] = {
+        { "human", "user" },
+        { "gpt", "assistant" },
+        { "chatgpt", "assistant" },
+        { "bot", "assistant" },
+        { "function_call", "assistant" },
+        { "observation", "tool" },
+        { "function_response", "tool" },
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strcmp(names[i].name, name) == 0)
@@ -42,16 +50,22 @@ static const char *member_name(const json_t *message, const char *given, const c
     return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
 }
 
-static enum lrc_status check_message(const json_t *message, const char *role_name, const char *content_name, size_t i, struct lrc_error *err)
+static enum lrc_status check_message(const json_t *message, const char *role_name, const char *content_name,
+                                     size_t i, struct lrc_error *err)
 {
     if (!json_is_object(message))
-        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: want an object, got %s", i, lrc_json_type_name(message));
-    const json_t *role = json_object_get(message, role_name), *content = json_object_get(message, content_name);
+        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: want an object, got %s", i,
+                        lrc_json_type_name(message));
+    const json_t *role = json_object_get(message, role_name),
+                 *content = json_object_get(message, content_name);
     if (!json_is_string(role))
-        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, role_name, lrc_json_type_name(role));
-    const int may_lack_content = json_is_array(json_object_get(message, "tool_calls")) && (!content || json_is_null(content));
+        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, role_name,
+                        lrc_json_type_name(role));
+    const int may_lack_content =
+        json_is_array(json_object_get(message, "tool_calls")) && (!content || json_is_null(content));
     if (!json_is_string(content) && !may_lack_content)
-        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, content_name, lrc_json_type_name(content));
+        return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, content_name,
+                        lrc_json_type_name(content));
     return LRC_STATUS_OK;
 }
 
@@ -61,7 +75,9 @@ static json_t *rename_members(const json_t *message, const char *role_name, cons
     json_t *copy = json_copy((json_t *)message);
     json_t *content = json_incref(json_object_get(message, content_name));
     int     failed = !copy;
-    failed |= copy && json_object_set_new(copy, "role", json_string(role_of(json_string_value(json_object_get(message, role_name)))));
+    failed |= copy &&
+              json_object_set_new(
+                  copy, "role", json_string(role_of(json_string_value(json_object_get(message, role_name)))));
     if (copy && strcmp(role_name, "role") != 0)
         (void)json_object_del(copy, role_name);
     if (copy && strcmp(content_name, "content") != 0)
@@ -75,8 +91,8 @@ static json_t *rename_members(const json_t *message, const char *role_name, cons
     return NULL;
 }
 
-static enum lrc_status add_message(json_t *messages, const json_t *message, const struct lrc_dataset_spec *spec, size_t i,
-                                   struct lrc_error *err)
+static enum lrc_status add_message(json_t *messages, const json_t *message,
+                                   const struct lrc_dataset_spec *spec, size_t i, struct lrc_error *err)
 {
     const char *role_name = member_name(message, spec->message_property_role, "role", "from");
     const char *content_name = member_name(message, spec->message_property_content, "content", "value");
@@ -93,7 +109,8 @@ static enum lrc_status add_system(json_t *messages, const json_t *row, struct lr
     LRC_TRY(lrc_row_text(&text, row, "system", err));
     if (text.n == 0)
         return LRC_STATUS_OK;
-    if (json_array_append_new(messages, json_pack("{s:s, s:s%}", "role", "system", "content", text.bytes, text.n)) != 0)
+    if (json_array_append_new(messages,
+                              json_pack("{s:s, s:s%}", "role", "system", "content", text.bytes, text.n)) != 0)
         return lrc_fail_nomem(err, "a conversation");
     return LRC_STATUS_OK;
 }
@@ -117,12 +134,14 @@ static enum lrc_status get_tools(json_t **tools, const json_t *row, struct lrc_e
     return lrc_fail(err, LRC_STATUS_DATA, "'tools': want an array, got %s", type);
 }
 
-static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *row, struct lrc_error *err)
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
 {
     const char   *key = messages_column(row, context->spec);
     const json_t *column = json_object_get(row, key);
     if (!json_is_array(column))
-        return lrc_fail(err, LRC_STATUS_DATA, "'%s': want an array of messages, got %s", key, lrc_json_type_name(column));
+        return lrc_fail(err, LRC_STATUS_DATA, "'%s': want an array of messages, got %s", key,
+                        lrc_json_type_name(column));
     if (json_array_size(column) == 0)
         return LRC_STATUS_OK;
 
@@ -142,6 +161,9 @@ done:
     return status;
 }
 
-const struct lrc_data_format lrc_data_format_chat_template = {
-    .name = "chat_template", .also = "sharegpt", .needs_tokenizer = 1, .needs_template = 1, .claims = claims, .encode = encode
-};
+const struct lrc_data_format lrc_data_format_chat_template = { .name = "chat_template",
+                                                               .also = "sharegpt",
+                                                               .needs_tokenizer = 1,
+                                                               .needs_template = 1,
+                                                               .claims = claims,
+                                                               .encode = encode };

@@ -9,10 +9,12 @@ static const char *text_column(const struct lrc_dataset_spec *spec)
 /* Stanford's Alpaca rows carry their rendered prompt in "text" as well; they are alpaca's. */
 static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
 {
-    return lrc_row_has_string(row, text_column(spec)) && !json_object_get(row, "instruction") && !lrc_row_is_preference(row);
+    return lrc_row_has_string(row, text_column(spec)) && !json_object_get(row, "instruction") &&
+           !lrc_row_is_preference(row);
 }
 
-static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *row, struct lrc_error *err)
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
 {
     struct lrc_text text;
     LRC_TRY(lrc_row_text_required(&text, row, text_column(context->spec), err));

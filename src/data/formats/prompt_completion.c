@@ -17,7 +17,8 @@ static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
            !lrc_row_is_preference(row);
 }
 
-static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *row, struct lrc_error *err)
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
 {
     struct lrc_text prompt, completion;
     struct lrc_buf  text = { 0 };
