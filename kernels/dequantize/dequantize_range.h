@@ -25,14 +25,6 @@ static inline float dequantize_absmax(const struct lrc_weight *weight, int64_t b
     return product + weight->nested_offset;
 }
 
-/* The 16 values of one block: code[q] * absmax in float32, and the same rounded to BF16. */
-static inline void dequantize_table(float wide[16], uint16_t narrow[16], const float *code, float absmax)
-{
-    for (int q = 0; q < 16; q++)
-        wide[q] = code[q] * absmax;
-    lrc_vec_to_bf16(narrow, wide, 16);
-}
-
 /* n_bytes bytes, two elements each. */
 static inline void dequantize_pairs_f32(float *out, const uint8_t *packed, int64_t n_bytes,
                                         const float table[16])
@@ -75,17 +67,19 @@ static inline void dequantize_pairs_bf16(uint16_t *out, const uint8_t *packed, i
     }
 }
 
-/* [first, first + n) within one block. */
+/* [first, first + n) within one block: the 16 values code[q] * absmax, float32 products, rounded to BF16 if
+ * need be, are looked up. */
 static inline void dequantize_block(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight,
                                     int64_t first, int64_t n)
 {
     const uint8_t *packed = weight->data;
+    const int      shift = __builtin_ctzll((unsigned long long)weight->block_elems);
+    const float    absmax = dequantize_absmax(weight, first >> shift);
+    const int64_t  begin = first & 1, n_bytes = (n - begin) / 2, end = begin + 2 * n_bytes;
+    const int      first_code = packed[first / 2] & 15, last_code = packed[(first + n - 1) / 2] >> 4;
     float          wide[16];
-    uint16_t       narrow[16];
-    dequantize_table(wide, narrow, weight->code, dequantize_absmax(weight, first / weight->block_elems));
-
-    const int64_t begin = first & 1, n_bytes = (n - begin) / 2, end = begin + 2 * n_bytes;
-    const int     first_code = packed[first / 2] & 15, last_code = packed[(first + n - 1) / 2] >> 4;
+    for (int q = 0; q < 16; q++)
+        wide[q] = weight->code[q] * absmax;
     if (dtype == LRC_DTYPE_F32) {
         float *to = out;
         if (begin)
@@ -94,7 +88,8 @@ static inline void dequantize_block(void *out, enum lrc_dtype dtype, const struc
         if (end < n)
             to[end] = wide[last_code];
     } else {
-        uint16_t *to = out;
+        uint16_t *to = out, narrow[16];
+        lrc_vec_to_bf16(narrow, wide, 16);
         if (begin)
             to[0] = narrow[first_code];
         dequantize_pairs_bf16(to + begin, packed + (first + begin) / 2, n_bytes, narrow);

@@ -3,6 +3,7 @@
 #include "base/nearest.h"
 #include "cli/options.h"
 #include "cli/progress.h"
+#include "common/gemm.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -126,6 +127,7 @@ int main(int argc, char **argv)
 {
     lrc_progress_init(LRC_LOUD);
     int exit_code = dispatch(argc, argv);
+    lrc_gemm_release();
     if ((fflush(stdout) != 0 || ferror(stdout)) && exit_code == 0) {
         struct lrc_error err;
         exit_code = lrc_status_exit_code(lrc_fail_errno(&err, "stdout: cannot write"));

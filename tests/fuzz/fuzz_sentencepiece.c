@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lrc_tokenizer_read_sentencepiece(&tokenizer, (const char *)data, size, "fuzz", &err) != LRC_STATUS_OK)
         return 0;
     if (lrc_tokenizer_encode(tokenizer, &ids, text, sizeof text - 1, LRC_SPECIAL_ADD, &err) == LRC_STATUS_OK)
-        (void)lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, LRC_SKIP_SPECIAL, &err);
+        (void)!lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, LRC_SKIP_SPECIAL, &err);
     lrc_ids_release(&ids);
     lrc_buf_release(&whole);
     lrc_tokenizer_free(tokenizer);

@@ -9,7 +9,8 @@ static const float values[16] = {
     0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f,
 };
 
-/* code = number of thresholds below x; threshold i is (values[i] + values[i + 1]) / 2 in float32, and a tie stays on
+/* code = number of thresholds below x; threshold i is (values[i] + values[i + 1]) / 2 in float32, and a
+ * tie stays on
  * the lower code. One sum of comparisons, without branches, so that it becomes vector code. */
 LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
 {
