@@ -76,6 +76,10 @@ void lrc_h5_job_end(const struct lrc_h5_job *job);
 /* "<path>: <what>: <message>"; a full disk is NOSPACE whatever the status. */
 enum lrc_status lrc_h5_fail(const struct lrc_h5_job *job, enum lrc_status status, const char *what);
 
+/* Make the file, an HDF5 file without content, with room for bound_bytes on the disk; closing it in HDF5 cuts
+ * it to what is used. errors: IO, NOSPACE, NOMEM. */
+enum lrc_status lrc_state_reserve(const struct lrc_h5_job *job, uint64_t bound_bytes) LRC_MUST_CHECK;
+
 /* Options common to reading and writing a file; negative on failure. H5Pclose(). */
 hid_t lrc_h5_access(void);
 

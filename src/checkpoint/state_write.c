@@ -12,7 +12,11 @@ struct writer {
     const struct lrc_optimizer *optimizer;
 };
 
-enum { CHUNK_ELEMS_MAX = 1 << 18 }; /* 1 MiB: what HDF5's chunk cache holds */
+enum {
+    CHUNK_ELEMS_MAX = 1 << 18,        /* 1 MiB: what HDF5's chunk cache holds */
+    CHUNK_OVERHEAD_BYTES = 4 + 256,   /* checksum; its share of B-tree nodes, generously */
+    OBJECT_OVERHEAD_BYTES = 16 << 10, /* header, first B-tree node, name; 3 KiB are used */
+};
 
 /* Ids below zero are failures, and closing is where HDF5 writes: both count. */
 static int closed(hid_t id, herr_t (*close_id)(hid_t))
@@ -99,10 +103,11 @@ static int put_config(hid_t file, const char *config_json)
     return written && dataset_closed && others_closed;
 }
 
-/* Whole tensors up to CHUNK_ELEMS_MAX elements, else halved from the first dimension on. */
-static hid_t tensor_properties(const struct lrc_tensor *tensor)
+/* Whole tensors up to CHUNK_ELEMS_MAX elements, else halved from the first dimension on. Returns the bytes of
+ * all chunks. */
+static uint64_t choose_chunk(hsize_t chunk[LRC_DIMS_MAX], const struct lrc_tensor *tensor)
 {
-    hsize_t chunk[LRC_DIMS_MAX], n_elems = 1;
+    hsize_t n_elems = 1, n_chunks = 1;
     for (int d = 0; d < tensor->n_dims; d++)
         n_elems *= chunk[d] = (hsize_t)tensor->shape[d];
     for (int d = 0; n_elems > CHUNK_ELEMS_MAX; d += chunk[d] == 1) {
@@ -110,6 +115,15 @@ static hid_t tensor_properties(const struct lrc_tensor *tensor)
         chunk[d] = (chunk[d] + 1) / 2;
         n_elems *= chunk[d];
     }
+    for (int d = 0; d < tensor->n_dims; d++)
+        n_chunks *= ((hsize_t)tensor->shape[d] + chunk[d] - 1) / chunk[d];
+    return n_chunks * (n_elems * sizeof(float) + CHUNK_OVERHEAD_BYTES);
+}
+
+static hid_t tensor_properties(const struct lrc_tensor *tensor)
+{
+    hsize_t chunk[LRC_DIMS_MAX];
+    (void)choose_chunk(chunk, tensor);
     const hid_t list = properties(H5P_DATASET_CREATE);
     if (list < 0 || (H5Pset_chunk(list, tensor->n_dims, chunk) >= 0 && H5Pset_fletcher32(list) >= 0 &&
                      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) >= 0))
@@ -166,14 +180,10 @@ static enum lrc_status put_rows(const struct writer *writer)
     return status;
 }
 
-static hid_t create_file(const char *path)
+static hid_t open_file(const char *path)
 {
-    const hid_t access = lrc_h5_access(), create = properties(H5P_FILE_CREATE);
-    hid_t file = -1;
-    if (access >= 0 && create >= 0 && H5Pset_userblock(create, LRC_STATE_SEAL_BYTES) >= 0)
-        file = H5Fcreate(path, H5F_ACC_TRUNC, create, access);
-    if (create >= 0)
-        (void)H5Pclose(create);
+    const hid_t access = lrc_h5_access();
+    const hid_t file = access < 0 ? -1 : H5Fopen(path, H5F_ACC_RDWR, access);
     if (access >= 0)
         (void)H5Pclose(access);
     return file;
@@ -182,7 +192,7 @@ static hid_t create_file(const char *path)
 static enum lrc_status write_hdf5(struct writer *writer, const struct lrc_run_state *state,
                                   const char *config_json)
 {
-    writer->file = create_file(writer->job.path);
+    writer->file = open_file(writer->job.path);
     if (writer->file < 0)
         return lrc_h5_fail(&writer->job, LRC_STATUS_IO, "cannot create");
     const int ok = put_scalars(writer->file, state, writer->trainables->n, writer->optimizer->name) &&
@@ -218,6 +228,19 @@ static enum lrc_status check_rows(const struct lrc_trainables *trainables,
     return LRC_STATUS_OK;
 }
 
+/* No less than the file will be. */
+static uint64_t size_bound(const struct lrc_trainables *trainables, const struct lrc_optimizer *optimizer,
+                           const char *config_json)
+{
+    uint64_t bytes = 8 * OBJECT_OVERHEAD_BYTES + strlen(config_json);
+    for (int64_t i = 0; i < trainables->n; i++) {
+        hsize_t chunk[LRC_DIMS_MAX];
+        const uint64_t tensor_bytes = choose_chunk(chunk, &trainables->rows[i].value) + OBJECT_OVERHEAD_BYTES;
+        bytes += OBJECT_OVERHEAD_BYTES + tensor_bytes * (uint64_t)(1 + optimizer->n_states);
+    }
+    return bytes;
+}
+
 enum lrc_status lrc_state_file_write(const char *path, const struct lrc_run_state *state,
                                      const char *config_json, const struct lrc_trainables *trainables,
                                      const struct lrc_optimizer *optimizer, struct lrc_error *err)
@@ -225,7 +248,9 @@ enum lrc_status lrc_state_file_write(const char *path, const struct lrc_run_stat
     struct writer writer = {.file = -1, .trainables = trainables, .optimizer = optimizer};
     LRC_TRY(check_rows(trainables, optimizer, err));
     lrc_h5_job_begin(&writer.job, path, err);
-    const enum lrc_status status = write_hdf5(&writer, state, config_json);
+    enum lrc_status status = lrc_state_reserve(&writer.job, size_bound(trainables, optimizer, config_json));
+    if (status == LRC_STATUS_OK)
+        status = write_hdf5(&writer, state, config_json);
     lrc_h5_job_end(&writer.job);
     LRC_TRY(status);
     return lrc_state_seal_put(path, err);
