@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "cli/runner.h"
 #include "infer/generate.h"
 #include "template/template.h"
@@ -5,7 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFAULT_NEW_TOKENS = 256 };
+enum { DEFAULT_NEW_TOKENS = 256, POSITIONS_PREPARED_MAX = 131072 };
+
+/* What the command line says; below 0: nothing. */
+struct asked {
+    double  temperature, top_p;
+    int64_t top_k, seed, new_tokens;
+};
 
 struct job {
     const struct lrc_cli     *cli;
@@ -17,6 +24,7 @@ struct job {
     struct lrc_decode_stream  decoder;
     size_t                    n_printed;
     const char               *stop_text; /* --stop, or NULL */
+    struct asked              asked;
     int                       streams;   /* print as it comes */
 };
 
@@ -96,30 +104,66 @@ static enum lrc_status on_token(void *context, int32_t token, struct lrc_error *
     return LRC_STATUS_OK;
 }
 
+/* Before anything is loaded: a large model takes minutes. */
+static enum lrc_status read_options(struct job *job, struct lrc_error *err)
+{
+    static const char *const of_chat[] = { "system", "chat-template" };
+    const struct lrc_cli    *cli = job->cli;
+    job->asked = (struct asked){ -1.0, -1.0, -1, -1, -1 };
+    LRC_TRY(lrc_cli_number(cli, "temperature", &job->asked.temperature, 0.0, 100.0, err));
+    LRC_TRY(lrc_cli_number(cli, "top-p", &job->asked.top_p, 0.0, 1.0, err));
+    LRC_TRY(lrc_cli_int(cli, "top-k", &job->asked.top_k, 0, INT32_MAX, err));
+    LRC_TRY(lrc_cli_int(cli, "seed", &job->asked.seed, 0, INT64_MAX, err));
+    LRC_TRY(lrc_cli_int(cli, "max-new-tokens", &job->asked.new_tokens, 1, INT32_MAX, err));
+    if (job->stop_text && !job->stop_text[0])
+        return lrc_fail(err, LRC_STATUS_USAGE, "--stop: want a text, got an empty one");
+    for (size_t i = 0; i < sizeof of_chat / sizeof of_chat[0]; i++)
+        if (lrc_cli_has(cli, of_chat[i]) && !lrc_cli_has(cli, "chat"))
+            return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want --chat beside it, got none", of_chat[i]);
+    return LRC_STATUS_OK;
+}
+
+/* Prompt and answer share the model's positions. */
+static enum lrc_status limit_new_tokens(int64_t *new_tokens, const struct job *job, struct lrc_error *err)
+{
+    const struct lrc_model *model = &job->runner.model;
+    const int64_t n_positions = model->n_positions < model->config.max_positions ? model->n_positions : model->config.max_positions;
+    const int64_t room = n_positions - job->prompt.len;
+    if (room < 1)
+        return lrc_fail(err, LRC_STATUS_USAGE, "prompt: want fewer tokens than the model's %lld positions, got %lld", (long long)n_positions,
+                        (long long)job->prompt.len);
+    if (job->asked.new_tokens > room)
+        lrc_log_warn("--max-new-tokens: the model's %lld positions leave room for %lld after the prompt", (long long)n_positions, (long long)room);
+    *new_tokens = *new_tokens < room ? *new_tokens : room;
+    return LRC_STATUS_OK;
+}
+
 /* Options first, then generation_config.json, then greedy. */
 static enum lrc_status read_sampling(struct lrc_generate_options *options, const struct job *job, struct lrc_error *err)
 {
-    const json_t *config = job->runner.model.dir.generation;
-    int           samples = 0;
-    int64_t       seed = 42, new_tokens = DEFAULT_NEW_TOKENS;
+    const json_t       *config = job->runner.model.dir.generation;
+    const struct asked *asked = &job->asked;
+    int                 samples = 0;
     options->sampling = (struct lrc_sampling){ .temperature = 0.0, .top_k = 0, .top_p = 1.0 };
+    options->max_new_tokens = DEFAULT_NEW_TOKENS;
     LRC_TRY(lrc_json_get_bool(&samples, config, "do_sample", "generation_config.json", err));
-    LRC_TRY(lrc_json_get_int(&new_tokens, config, "max_new_tokens", "generation_config.json", err));
+    LRC_TRY(lrc_json_get_int(&options->max_new_tokens, config, "max_new_tokens", "generation_config.json", err));
     if (samples) {
         options->sampling.temperature = 1.0;
         LRC_TRY(lrc_json_get_number(&options->sampling.temperature, config, "temperature", "generation_config.json", err));
         LRC_TRY(lrc_json_get_int(&options->sampling.top_k, config, "top_k", "generation_config.json", err));
         LRC_TRY(lrc_json_get_number(&options->sampling.top_p, config, "top_p", "generation_config.json", err));
     }
-    LRC_TRY(lrc_cli_number(job->cli, "temperature", &options->sampling.temperature, 0.0, 100.0, err));
-    LRC_TRY(lrc_cli_int(job->cli, "top-k", &options->sampling.top_k, 0, INT32_MAX, err));
-    LRC_TRY(lrc_cli_number(job->cli, "top-p", &options->sampling.top_p, 0.0, 1.0, err));
-    LRC_TRY(lrc_cli_int(job->cli, "seed", &seed, 0, INT64_MAX, err));
-    LRC_TRY(lrc_cli_int(job->cli, "max-new-tokens", &new_tokens, 1, INT32_MAX, err));
-    const int64_t room = job->runner.model.n_positions - job->prompt.len;
-    options->max_new_tokens = new_tokens < room || lrc_cli_has(job->cli, "max-new-tokens") ? new_tokens : room;
-    options->sampling.seed = (uint64_t)seed;
-    return LRC_STATUS_OK;
+    if (asked->temperature >= 0.0)
+        options->sampling.temperature = asked->temperature;
+    if (asked->top_p >= 0.0)
+        options->sampling.top_p = asked->top_p;
+    if (asked->top_k >= 0)
+        options->sampling.top_k = asked->top_k;
+    if (asked->new_tokens > 0)
+        options->max_new_tokens = asked->new_tokens;
+    options->sampling.seed = asked->seed >= 0 ? (uint64_t)asked->seed : 42;
+    return limit_new_tokens(&options->max_new_tokens, job, err);
 }
 
 static void print_json(struct job *job, enum lrc_stop stop)
@@ -143,10 +187,11 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     enum lrc_stop               stop = LRC_STOP_LENGTH;
 
     LRC_TRY(lrc_runner_set_threads(job->cli, err));
+    LRC_TRY(read_options(job, err));
     LRC_TRY(encode_prompt(job, model_dir, err));
-    int64_t new_tokens = DEFAULT_NEW_TOKENS * 16; /* of positions to prepare; the model's own limit holds below */
-    LRC_TRY(lrc_cli_int(job->cli, "max-new-tokens", &new_tokens, 1, INT32_MAX, err));
-    LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, job->prompt.len + new_tokens, problems, err));
+    const int64_t n_asked = job->prompt.len + (job->asked.new_tokens > 0 ? job->asked.new_tokens : DEFAULT_NEW_TOKENS * 16);
+    const int64_t n_positions = n_asked < POSITIONS_PREPARED_MAX ? n_asked : POSITIONS_PREPARED_MAX; /* the model's own limit holds below */
+    LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, n_positions, problems, err));
     LRC_TRY(read_sampling(&options, job, err));
 
     const struct lrc_model_config *config = &job->runner.model.config;

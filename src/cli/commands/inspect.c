@@ -66,9 +66,24 @@ static void put_file(json_t *report, const struct lrc_safetensors *file)
     put_tally(report, &tally);
 }
 
+/* By its name, or by the JSON that follows the 8 bytes of the header's length. */
+static int may_be_safetensors(const char *path, const struct lrc_map *map)
+{
+    static const char suffix[] = ".safetensors";
+    const size_t      n = strlen(path), n_suffix = sizeof suffix - 1;
+    return (n > n_suffix && strcmp(path + n - n_suffix, suffix) == 0) || (map->size_bytes > 8 && map->data[8] == '{');
+}
+
 static enum lrc_status inspect_file(json_t *report, const char *path, struct lrc_error *err)
 {
     struct lrc_safetensors file;
+    struct lrc_map         map;
+    LRC_TRY(lrc_map_open(&map, path, err));
+    const int is_candidate = may_be_safetensors(path, &map);
+    lrc_map_close(&map);
+    if (!is_candidate)
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: want a safetensors file, or the folder of a model, an adapter or a checkpoint, got another file", path);
     LRC_TRY(lrc_safetensors_open(&file, path, err));
     (void)json_object_set_new(report, "kind", json_string("safetensors"));
     put_file(report, &file);

@@ -61,9 +61,18 @@ static void print_json(const struct lrc_score *score)
 static void print_text(const struct job *job)
 {
     const struct lrc_score *score = &job->score;
-    for (int64_t i = 0; i < score->n_rows && lrc_cli_has(job->cli, "rows"); i++)
-        lrc_cli_print("row %u: loss %.4f over %lld tokens\n", job->dataset.examples[i].row_id,
-                      score->rows[i].loss_sum / (double)score->rows[i].n_trained, (long long)score->rows[i].n_trained);
+    for (int64_t i = 0; i < score->n_rows && lrc_cli_has(job->cli, "rows"); i++) {
+        const struct lrc_score_row *row = &score->rows[i];
+        if (row->n_trained > 0)
+            lrc_cli_print("row %u: loss %.4f over %lld tokens\n", job->dataset.examples[i].row_id, row->loss_sum / (double)row->n_trained,
+                          (long long)row->n_trained);
+        else
+            lrc_cli_print("row %u: no trained tokens\n", job->dataset.examples[i].row_id);
+    }
+    if (score->n_trained == 0) {
+        lrc_cli_print("no loss: no trained tokens in %lld rows\n", (long long)score->n_rows);
+        return;
+    }
     const double loss = score->loss_sum / (double)score->n_trained;
     lrc_cli_print("loss %.4f, perplexity %.2f, %lld trained tokens of %lld rows\n", loss, exp(loss), (long long)score->n_trained,
                   (long long)score->n_rows);
