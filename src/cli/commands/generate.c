@@ -192,6 +192,10 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     const int64_t n_asked = job->prompt.len + (job->asked.new_tokens > 0 ? job->asked.new_tokens : DEFAULT_NEW_TOKENS * 16);
     const int64_t n_positions = n_asked < POSITIONS_PREPARED_MAX ? n_asked : POSITIONS_PREPARED_MAX; /* the model's own limit holds below */
     LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, n_positions, problems, err));
+    const int64_t n_ids = lrc_tokenizer_n_ids(job->tokenizer), n_vocabulary = job->runner.model.config.vocab_size;
+    if (n_ids > n_vocabulary)
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a tokenizer of at most the model's %lld ids, got %lld", model_dir,
+                        (long long)n_vocabulary, (long long)n_ids);
     LRC_TRY(read_sampling(&options, job, err));
 
     const struct lrc_model_config *config = &job->runner.model.config;
