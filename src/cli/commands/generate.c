@@ -127,13 +127,15 @@ static enum lrc_status read_options(struct job *job, struct lrc_error *err)
 static enum lrc_status limit_new_tokens(int64_t *new_tokens, const struct job *job, struct lrc_error *err)
 {
     const struct lrc_model *model = &job->runner.model;
-    const int64_t n_positions = model->n_positions < model->config.max_positions ? model->n_positions : model->config.max_positions;
+    const int64_t n_own = model->config.max_positions;
+    const int64_t n_positions = model->n_positions < n_own ? model->n_positions : n_own;
     const int64_t room = n_positions - job->prompt.len;
     if (room < 1)
-        return lrc_fail(err, LRC_STATUS_USAGE, "prompt: want fewer tokens than the model's %lld positions, got %lld", (long long)n_positions,
-                        (long long)job->prompt.len);
+        return lrc_fail(err, LRC_STATUS_USAGE, "prompt: want fewer tokens than the model's %lld positions, got %lld",
+                        (long long)n_positions, (long long)job->prompt.len);
     if (job->asked.new_tokens > room)
-        lrc_log_warn("--max-new-tokens: the model's %lld positions leave room for %lld after the prompt", (long long)n_positions, (long long)room);
+        lrc_log_warn("--max-new-tokens: the model's %lld positions leave room for %lld after the prompt",
+                     (long long)n_positions, (long long)room);
     *new_tokens = *new_tokens < room ? *new_tokens : room;
     return LRC_STATUS_OK;
 }
@@ -189,8 +191,9 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     LRC_TRY(lrc_runner_set_threads(job->cli, err));
     LRC_TRY(read_options(job, err));
     LRC_TRY(encode_prompt(job, model_dir, err));
-    const int64_t n_asked = job->prompt.len + (job->asked.new_tokens > 0 ? job->asked.new_tokens : DEFAULT_NEW_TOKENS * 16);
-    const int64_t n_positions = n_asked < POSITIONS_PREPARED_MAX ? n_asked : POSITIONS_PREPARED_MAX; /* the model's own limit holds below */
+    const int64_t n_new = job->asked.new_tokens > 0 ? job->asked.new_tokens : DEFAULT_NEW_TOKENS * 16;
+    int64_t       n_positions = job->prompt.len + n_new; /* to prepare; the model's own limit holds below */
+    n_positions = n_positions < POSITIONS_PREPARED_MAX ? n_positions : POSITIONS_PREPARED_MAX;
     LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, n_positions, problems, err));
     const int64_t n_ids = lrc_tokenizer_n_ids(job->tokenizer), n_vocabulary = job->runner.model.config.vocab_size;
     if (n_ids > n_vocabulary)

@@ -64,8 +64,8 @@ static void print_text(const struct job *job)
     for (int64_t i = 0; i < score->n_rows && lrc_cli_has(job->cli, "rows"); i++) {
         const struct lrc_score_row *row = &score->rows[i];
         if (row->n_trained > 0)
-            lrc_cli_print("row %u: loss %.4f over %lld tokens\n", job->dataset.examples[i].row_id, row->loss_sum / (double)row->n_trained,
-                          (long long)row->n_trained);
+            lrc_cli_print("row %u: loss %.4f over %lld tokens\n", job->dataset.examples[i].row_id,
+                          row->loss_sum / (double)row->n_trained, (long long)row->n_trained);
         else
             lrc_cli_print("row %u: no trained tokens\n", job->dataset.examples[i].row_id);
     }
