@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Write tests/golden/data: tiny random checkpoints and what transformers, PEFT and bitsandbytes compute on them.
+"""Write tests/golden/data: tiny random checkpoints and what the reference implementations compute on them.
 
 pip install torch transformers peft bitsandbytes accelerate; python scripts/golden/make_models.py
 
-The golden values are float32 results of transformers with its plain ("eager") attention on one CPU thread. Beside them
-runs wide_forward(), a model of our own in float64: it checks the reference, and its distance from it is what honest
-float32 arithmetic may cost, from which every tolerance is derived. Random numbers come from numpy's PCG64, one stream
-per purpose, so that a family does not change when another is added. Tensors and layout: tests/golden/README.md.
+The golden values are float32 results of transformers with its plain ("eager") attention on one CPU thread.
+Beside them runs wide_forward(), a model of our own in float64: it checks the reference, and its distance is
+what honest float32 arithmetic may cost, from which every tolerance is derived. Random numbers come from
+numpy's PCG64, one stream per purpose, so that a family does not change when another is added. What is
+written: tests/golden/README.md.
 """
 import json
 import math
@@ -30,7 +31,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2] / "tests/golden/data"
 N_ROWS, N_COLS, N_PAD_COLS, N_TRAIN_COLS = 2, 18, 15, 14
 N_STEPS, N_WARMUP, N_MICRO = 8, 2, 2
 N_PROMPT, N_NEW, GAP_MIN = 5, 16, 0.05
-LORA = dict(r=3, lora_alpha=4, lora_dropout=0.0, bias="none", target_modules="all-linear", task_type="CAUSAL_LM")
+LORA = dict(r=3, lora_alpha=4, lora_dropout=0.0, bias="none", task_type="CAUSAL_LM",
+            target_modules="all-linear")
 
 COMMON = dict(num_hidden_layers=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 
@@ -41,21 +43,23 @@ def rope(theta, kind="default", **more):
 
 # Sizes differ from each other wherever the family allows it; the eps of the norms is large enough to be seen.
 FAMILIES = {
-    # Columns are no multiples of 16, where bitsandbytes 0.50 on AVX-512 dequantises right for every number of columns.
-    "llama": dict(model_type="llama", hidden_size=40, intermediate_size=70, num_attention_heads=5, num_key_value_heads=5,
-                  vocab_size=83, rms_norm_eps=3e-3, rope_parameters=rope(10000.0), tie_word_embeddings=False),
+    # Quantised weights have 40 and 70 columns: blocks of 64 cross rows, and some last block is short.
+    # Multiples of 16 that are none of 64 would meet wrong block scales in bitsandbytes 0.50 on AVX-512.
+    "llama": dict(model_type="llama", hidden_size=40, intermediate_size=70, num_attention_heads=5,
+                  num_key_value_heads=5, vocab_size=83, rms_norm_eps=3e-3, rope_parameters=rope(10000.0),
+                  tie_word_embeddings=False),
     # Wavelengths 6 | 18 50 | 141 ...: one is kept, two are blended, three divided.
     "llama_gqa_tied": dict(model_type="llama", hidden_size=32, intermediate_size=44, num_attention_heads=4,
-                           num_key_value_heads=2, head_dim=12, vocab_size=97, rms_norm_eps=3e-3, tie_word_embeddings=True,
-                           max_position_embeddings=256,
-                           rope_parameters=rope(500.0, "llama3", factor=8.0, low_freq_factor=1.0, high_freq_factor=4.0,
-                                                original_max_position_embeddings=64)),
-    "mistral": dict(model_type="mistral", hidden_size=48, intermediate_size=36, num_attention_heads=6, num_key_value_heads=2,
-                    head_dim=8, vocab_size=67, rms_norm_eps=3e-3, sliding_window=5, rope_parameters=rope(10000.0),
-                    tie_word_embeddings=False),
-    "qwen2": dict(model_type="qwen2", hidden_size=40, intermediate_size=52, num_attention_heads=4, num_key_value_heads=1,
-                  vocab_size=89, rms_norm_eps=2e-3, use_sliding_window=False, rope_parameters=rope(1000000.0),
-                  tie_word_embeddings=True),
+                           num_key_value_heads=2, head_dim=12, vocab_size=97, rms_norm_eps=3e-3,
+                           tie_word_embeddings=True, max_position_embeddings=256,
+                           rope_parameters=rope(500.0, "llama3", factor=8.0, low_freq_factor=1.0,
+                                                high_freq_factor=4.0, original_max_position_embeddings=64)),
+    "mistral": dict(model_type="mistral", hidden_size=48, intermediate_size=36, num_attention_heads=6,
+                    num_key_value_heads=2, head_dim=8, vocab_size=67, rms_norm_eps=3e-3, sliding_window=5,
+                    rope_parameters=rope(10000.0), tie_word_embeddings=False),
+    "qwen2": dict(model_type="qwen2", hidden_size=40, intermediate_size=52, num_attention_heads=4,
+                  num_key_value_heads=1, vocab_size=89, rms_norm_eps=2e-3, use_sliding_window=False,
+                  rope_parameters=rope(1000000.0), tie_word_embeddings=True),
 }
 
 
@@ -68,7 +72,8 @@ def normal(rng, shape, std):
 
 
 def write_tensors(path, tensors):
-    save_file({name: t.detach().contiguous().clone() for name, t in tensors.items()}, path, metadata={"format": "pt"})
+    own = {name: t.detach().contiguous().clone() for name, t in tensors.items()}
+    save_file(own, path, metadata={"format": "pt"})
 
 
 def write_json(path, value):
@@ -97,8 +102,10 @@ def fill_adapter(model, family):
         if "lora_" in name:
             bound = 1.0 / math.sqrt(p.shape[1])
             rng = stream(family, "adapter", name)
-            is_a = "lora_A" in name
-            p.data.copy_(torch.from_numpy(rng.uniform(-bound, bound, p.shape)) if is_a else normal(rng, p.shape, 0.06))
+            if "lora_A" in name:
+                p.data.copy_(torch.from_numpy(rng.uniform(-bound, bound, p.shape)))
+            else:
+                p.data.copy_(normal(rng, p.shape, 0.06))
 
 
 def make_batches(family, vocab):
@@ -144,7 +151,7 @@ def rotate(x, positions, freq):
 
 
 def wide_forward(config, weights, ids, starts=(0,)):
-    """Logits of a Llama-like model; weights by their names on disk, adapter included; documents begin at `starts`."""
+    """Logits of a Llama-like model. Weights (adapter, too) by names on disk; documents begin at `starts`."""
     n_rows, n_cols = ids.shape
     heads, kv_heads = config.num_attention_heads, config.num_key_value_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
@@ -157,13 +164,15 @@ def wide_forward(config, weights, ids, starts=(0,)):
         allowed &= distance < config.sliding_window
 
     def norm(x, name):
-        return x * torch.rsqrt((x * x).mean(-1, keepdim=True) + config.rms_norm_eps) * weights[name + ".weight"]
+        mean_square = (x * x).mean(-1, keepdim=True)
+        return x * torch.rsqrt(mean_square + config.rms_norm_eps) * weights[name + ".weight"]
 
     def linear(x, name):
         y = F.linear(x, weights[name + ".weight"], weights.get(name + ".bias"))
         lora = "base_model.model." + name + ".lora_"
         if lora + "A.weight" in weights:
-            y = y + LORA["lora_alpha"] / LORA["r"] * (x @ weights[lora + "A.weight"].T @ weights[lora + "B.weight"].T)
+            a, b = weights[lora + "A.weight"], weights[lora + "B.weight"]
+            y = y + LORA["lora_alpha"] / LORA["r"] * (x @ a.T @ b.T)
         return y
 
     def attention(x, name):
@@ -220,8 +229,18 @@ def wide_run(config, weights, trained):
     return Run(lambda ids, mask=None, starts=(0,): wide_forward(config, wide, ids, starts), wide, trained)
 
 
-def is_lora(name):
-    return "lora_" in name
+def runs_of(model, trained):
+    """The model in float32 and, with copies of its weights, in float64."""
+    narrow = narrow_run(model, trained)
+    return narrow, wide_run(model.config, narrow.weights, trained)
+
+
+def base_runs(model):
+    return runs_of(model, lambda name: False)
+
+
+def adapter_runs(model):
+    return runs_of(model, lambda name: "lora_" in name)
 
 
 def n_targets(labels):
@@ -229,7 +248,9 @@ def n_targets(labels):
 
 
 def loss_sum(logits, labels):
-    return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten().long(), ignore_index=-100, reduction="sum")
+    """Position i predicts token i + 1."""
+    targets = labels[:, 1:].flatten().long()
+    return F.cross_entropy(logits[:, :-1].flatten(0, 1), targets, ignore_index=-100, reduction="sum")
 
 
 def evaluate(run, batch, out, suffix="", gradients=False, starts=(0,)):
@@ -243,12 +264,13 @@ def evaluate(run, batch, out, suffix="", gradients=False, starts=(0,)):
 
 
 def train(run, batches, out, lr):
-    """8 steps of 2 micro-batches, losses divided by the targets of both; AdamW, clipping at 1, linear schedule."""
+    """8 steps of 2 micro-batches; losses divided by the targets of both; AdamW, clipping at 1, linear."""
     params = [run.trained[name] for name in sorted(run.trained)]
     groups = [dict(params=[p for p in params if p.ndim > 1], weight_decay=0.01),
               dict(params=[p for p in params if p.ndim == 1], weight_decay=0.0)]
-    optimizer = torch.optim.AdamW([g for g in groups if g["params"]], betas=(0.9, 0.999), eps=1e-8, foreach=False)
-    losses, norms = [], []
+    groups = [group for group in groups if group["params"]]
+    optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.999), eps=1e-8, foreach=False)
+    losses, norms = [], []  # of a step: sum of its micro-batches; before clipping
     for step in range(N_STEPS):
         micros = range(step * N_MICRO, (step + 1) * N_MICRO)
         n = sum(n_targets(batches["train.labels"][m]) for m in micros)
@@ -265,11 +287,12 @@ def train(run, batches, out, lr):
         optimizer.step()
         optimizer.zero_grad()
         losses.append(total)
-    out["train.loss"], out["train.grad_norm"] = torch.tensor(losses, dtype=torch.float64), torch.tensor(norms, dtype=torch.float64)
+    out["train.loss"] = torch.tensor(losses, dtype=torch.float64)
+    out["train.grad_norm"] = torch.tensor(norms, dtype=torch.float64)
 
 
 def generate(run, prompts):
-    """Greedy continuation of every prompt; the one kept chooses most clearly among those of many different tokens."""
+    """Greedy continuations; the one kept has the most different tokens of those that choose clearly."""
     ids, gaps = prompts, []
     with torch.no_grad():
         for _ in range(N_NEW):
@@ -286,29 +309,34 @@ def generate(run, prompts):
 
 
 def round_up(value):
+    """To one significant digit."""
     unit = 10.0 ** math.floor(math.log10(value))
     return float(f"{math.ceil(value / unit) * unit:.0e}")
 
 
 def write_golden(folder, narrow, wide, inputs, **more):
-    """golden.safetensors and golden.json. Tolerance of a group: 8 times the distance between float32 and float64, at
-    least 16 roundings (2^-24) of its largest value, rounded up to one digit."""
+    """golden.safetensors and golden.json. Tolerance of a group: 8 times the distance of float32 from float64,
+    at least 16 roundings (2^-24) of its largest value, rounded up to one digit."""
     folder.mkdir(parents=True, exist_ok=True)
     measured, tolerance = {}, {}
-    for group in sorted({name.split(".")[0] if name.startswith(("grad.", "final_adapter.")) else name for name in wide}):
+    groups = {name.split(".")[0] if name.startswith(("grad.", "final_adapter.")) else name for name in wide}
+    for group in sorted(groups):
         names = [name for name in wide if name == group or name.startswith(group + ".")]
         scale = max(float(wide[name].abs().max()) for name in names)
         distance = max(float((narrow[name].double() - wide[name]).abs().max()) for name in names)
         assert distance < 1e-5 * max(scale, 0.1), f"{folder}: {group} is {distance} off at scale {scale}"
         measured[group] = dict(scale=scale, f32_vs_f64=distance)
         tolerance[group] = round_up(max(8 * distance, 16 * 2.0**-24 * scale))
-        print(f"{folder.relative_to(ROOT)!s:24} {group:20} scale {scale:8.3g}  f32 vs f64 {distance:.2e}  tolerance {tolerance[group]:.0e}")
-    tensors = {name: t.float() if t.is_floating_point() else t for name, t in (narrow | inputs).items()}
-    write_tensors(folder / "golden.safetensors", {n: t for n, t in tensors.items() if not n.startswith("final_adapter.")})
+        print(f"{folder.relative_to(ROOT)!s:16} {group:20} scale {scale:8.3g}  f32 against f64 {distance:.2e}"
+              f"  tolerance {tolerance[group]:.0e}")
+    tensors = {name: t.float() if t.is_floating_point() else t for name, t in (narrow | inputs).items()
+               if not name.startswith("final_adapter.")}
+    write_tensors(folder / "golden.safetensors", tensors)
     packages = (torch, transformers, peft, bitsandbytes, numpy)
     write_json(folder / "golden.json", dict(
-        made_by="scripts/golden/make_models.py", seed=SEED, versions={p.__name__: p.__version__ for p in packages},
-        **more, measured=measured, tolerance=tolerance))
+        made_by="scripts/golden/make_models.py", seed=SEED,
+        versions={p.__name__: p.__version__ for p in packages}, **more,
+        measured=measured, tolerance=tolerance))
 
 
 def row1(out, name):
@@ -317,7 +345,8 @@ def row1(out, name):
 
 
 def open_base(path):
-    return transformers.AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32, attn_implementation="eager").eval()
+    how = dict(dtype=torch.float32, attn_implementation="eager")
+    return transformers.AutoModelForCausalLM.from_pretrained(path, **how).eval()
 
 
 def open_adapter(base, folder):
@@ -350,7 +379,7 @@ def adapter_values(run, batches):
 
 
 def make_family(family, settings):
-    """model, adapter_init, adapter_final and the golden values; returns the batches."""
+    """model/, adapter_init/, adapter_final/ and the golden values; returns the batches."""
     folder = ROOT / family
     config = transformers.AutoConfig.for_model(**COMMON | settings)
     model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -360,14 +389,12 @@ def make_family(family, settings):
     prompts = batches.pop("prompts")
 
     base = open_base(folder / "model")
-    narrow, wide = (base_values(run, batches) for run in
-                    (narrow_run(base, is_lora), wide_run(config, dict(base.named_parameters()), is_lora)))
+    narrow, wide = (base_values(run, batches) for run in base_runs(base))
     adapted = peft.get_peft_model(base, peft.LoraConfig(**LORA))
     fill_adapter(adapted, family)
     save_adapter(adapted, folder / "adapter_init", family)
     adapted = open_adapter(open_base(folder / "model"), folder / "adapter_init")
-    runs = narrow_run(adapted, is_lora), None
-    runs = runs[0], wide_run(config, runs[0].weights, is_lora)
+    runs = adapter_runs(adapted)
     for run, out in zip(runs, (narrow, wide)):
         out |= adapter_values(run, batches)
         out |= {"final_adapter." + name: p.detach().clone() for name, p in run.trained.items()}
@@ -380,9 +407,8 @@ def make_family(family, settings):
 def make_full(batches):
     """Every weight trained."""
     model = open_base(ROOT / "llama/model")
-    narrow = narrow_run(model, lambda name: True)
     results = []
-    for run in (narrow, wide_run(model.config, narrow.weights, lambda name: True)):
+    for run in runs_of(model, lambda name: True):
         out = {}
         evaluate(run, batches, out, gradients=True)
         train(run, batches, out, 1e-3)
@@ -401,41 +427,40 @@ def make_packed(vocab):
     for start, n_prompt in zip(starts, (2, 4)):
         labels[0, start : start + n_prompt] = -100
     batch = dict(input_ids=ids, labels=labels)
-    model = open_adapter(open_base(ROOT / "llama/model"), ROOT / "llama/adapter_init")
-    narrow = narrow_run(model, is_lora)
-    results = []
-    for run in (narrow, wide_run(model.config, narrow.weights, is_lora)):
-        out = {}
-        evaluate(run, batch, out, "_lora", gradients=True, starts=starts)
-        results.append(out)
-    base = open_base(ROOT / "llama/model")
-    for run, out in zip((narrow_run(base, is_lora), wide_run(base.config, dict(base.named_parameters()), is_lora)), results):
+    base, results = open_base(ROOT / "llama/model"), ({}, {})
+    for run, out in zip(base_runs(base), results):
         with torch.no_grad():
             evaluate(run, batch, out, starts=starts)
             apart = torch.cat([run.forward(ids[:, : starts[1]]), run.forward(ids[:, starts[1] :])], 1)
         assert (apart - out["logits"]).abs().max() < 1e-5, "packed documents see each other"
+    for run, out in zip(adapter_runs(open_adapter(base, ROOT / "llama/adapter_init")), results):
+        evaluate(run, batch, out, "_lora", gradients=True, starts=starts)
+        del out["logits_lora"]
     write_golden(ROOT / "llama/packed", *results, batch | {"cu_seqlens": torch.tensor([*starts, n])})
 
 
 def dequantise(file, name):
-    """w[i] = quant_map[code[i]] * (nested_map[absmax[b]] * nested_absmax[b / 256] + offset), b = i / 64, in float32."""
+    """w[i] = map[code[i]] * (nested_map[absmax[b]] * nested_absmax[b / 256] + offset), b = i / 64."""
     part = {key.removeprefix(name + "."): t for key, t in file.items() if key.startswith(name + ".")}
     state = json.loads(bytes(part["quant_state.bitsandbytes__nf4"].tolist()))
     packed = file[name].flatten().long()
     codes = torch.stack([packed >> 4, packed & 15], 1).flatten()
     nested = part["nested_absmax"].repeat_interleave(state["nested_blocksize"])[: len(part["absmax"])]
     absmax = part["nested_quant_map"][part["absmax"].long()] * nested + numpy.float32(state["nested_offset"])
-    return (part["quant_map"][codes] * absmax.repeat_interleave(state["blocksize"])[: len(codes)]).view(state["shape"])
+    scales = absmax.repeat_interleave(state["blocksize"])[: len(codes)]
+    return (part["quant_map"][codes] * scales).view(state["shape"])
 
 
 def make_nf4(batches):
-    """The base as bitsandbytes stores it; the values are those of a dense float32 model of the dequantised weights."""
+    """The base as bitsandbytes stores it; the values of a dense model of the dequantised weights."""
     folder = ROOT / "llama/qlora_nf4"
-    how = transformers.BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
-                                          bnb_4bit_compute_dtype=torch.float32)
-    # .train(): no dropout here, and in eval mode bitsandbytes packs the weights anew for a CPU kernel that rounds to bf16
+    how = transformers.BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=torch.float32)
     stored = transformers.AutoModelForCausalLM.from_pretrained(
-        ROOT / "llama/model", quantization_config=how, dtype=torch.float32, device_map="cpu", attn_implementation="eager").train()
+        ROOT / "llama/model", quantization_config=how, dtype=torch.float32, device_map="cpu",
+        attn_implementation="eager")
+    stored.train()  # no dropout here; in eval mode bitsandbytes packs the weights anew, for a kernel in bf16
     stored.save_pretrained(folder / "model")
     file = load_file(folder / "model/model.safetensors")
     base = open_base(ROOT / "llama/model")
@@ -445,14 +470,12 @@ def make_nf4(batches):
             theirs = bitsandbytes.functional.dequantize_4bit(module.weight.data, module.weight.quant_state)
             assert torch.equal(weight, theirs), f"{name}: bitsandbytes dequantises differently"
             base.get_submodule(name).weight.data.copy_(weight)
-    results = [base_values(run, batches) for run in
-               (narrow_run(base, is_lora), wide_run(base.config, dict(base.named_parameters()), is_lora))]
+    results = [base_values(run, batches) for run in base_runs(base)]
     with torch.no_grad():
-        distance = float((stored(input_ids=batches["input_ids"], use_cache=False).logits - results[0]["logits"]).abs().max())
+        theirs = stored(input_ids=batches["input_ids"], use_cache=False).logits
+    distance = float((theirs - results[0]["logits"]).abs().max())
     assert distance < 1e-5, f"bitsandbytes computes other logits: {distance}"
-    model = open_adapter(base, ROOT / "llama/adapter_init")
-    narrow = narrow_run(model, is_lora)
-    for run, out in zip((narrow, wide_run(base.config, narrow.weights, is_lora)), results):
+    for run, out in zip(adapter_runs(open_adapter(base, ROOT / "llama/adapter_init")), results):
         del out["pad.loss"]
         out |= adapter_values(run, batches)
     write_golden(folder, *results, {}, dense_vs_bitsandbytes=distance)

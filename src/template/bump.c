@@ -7,8 +7,8 @@ enum { ALIGN_BYTES = 16, CHUNK_BYTES = 64 * 1024 };
 
 struct lrc_bump_chunk {
     struct lrc_bump_chunk *older;
-    size_t                 size_bytes;
-    size_t                 used_bytes;
+    size_t size_bytes;
+    size_t used_bytes;
     _Alignas(ALIGN_BYTES) unsigned char memory[];
 };
 

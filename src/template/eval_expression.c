@@ -4,14 +4,18 @@
 #include <math.h>
 #include <string.h>
 
-static enum lrc_status fail_operands(struct lrc_render *r, const char *op, struct lrc_value a, struct lrc_value b)
+static enum lrc_status fail_operands(struct lrc_render *r, const char *op, struct lrc_value a,
+                                     struct lrc_value b)
 {
-    const struct lrc_value *undefined = a.kind == LRC_VALUE_UNDEFINED ? &a : b.kind == LRC_VALUE_UNDEFINED ? &b : NULL;
+    const struct lrc_value *undefined = a.kind == LRC_VALUE_UNDEFINED   ? &a
+                                        : b.kind == LRC_VALUE_UNDEFINED ? &b
+                                                                        : NULL;
     if (undefined && undefined->string)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "want operands of '%s' that are defined, got '%.*s', which is not", op,
-                                (int)(undefined->string->n < 100 ? undefined->string->n : 100), undefined->string->bytes);
-    return lrc_render__fail(r, LRC_STATUS_DATA, "want operands that '%s' can combine, got %s and %s", op, lrc_value__type_name(a),
-                            lrc_value__type_name(b));
+        return lrc_render__fail(
+            r, LRC_STATUS_DATA, "want operands of '%s' that are defined, got '%.*s', which is not", op,
+            (int)(undefined->string->n < 100 ? undefined->string->n : 100), undefined->string->bytes);
+    return lrc_render__fail(r, LRC_STATUS_DATA, "want operands that '%s' can combine, got %s and %s", op,
+                            lrc_value__type_name(a), lrc_value__type_name(b));
 }
 
 static enum lrc_status fail_overflow(struct lrc_render *r)
@@ -55,7 +59,7 @@ static enum lrc_status divide_int(struct lrc_render *r, struct lrc_value *out, i
         return LRC_STATUS_OK;
     }
     const int64_t remainder = a % b;
-    const int     adjust = remainder != 0 && (remainder < 0) != (b < 0);
+    const int adjust = remainder != 0 && (remainder < 0) != (b < 0);
     *out = lrc_value__int(op == LRC_OPERATOR_MODULO ? remainder + (adjust ? b : 0) : a / b - adjust);
     return LRC_STATUS_OK;
 }
@@ -63,13 +67,21 @@ static enum lrc_status divide_int(struct lrc_render *r, struct lrc_value *out, i
 static enum lrc_status combine_ints(struct lrc_render *r, struct lrc_value *out, int op, int64_t a, int64_t b)
 {
     int64_t result = 0;
-    int     overflow = 0;
+    int overflow = 0;
     switch (op) {
-    case LRC_OPERATOR_ADD: overflow = __builtin_add_overflow(a, b, &result); break;
-    case LRC_OPERATOR_SUBTRACT: overflow = __builtin_sub_overflow(a, b, &result); break;
-    case LRC_OPERATOR_MULTIPLY: overflow = __builtin_mul_overflow(a, b, &result); break;
-    case LRC_OPERATOR_POWER: return power_int(r, out, a, b);
-    default: return divide_int(r, out, op, a, b);
+    case LRC_OPERATOR_ADD:
+        overflow = __builtin_add_overflow(a, b, &result);
+        break;
+    case LRC_OPERATOR_SUBTRACT:
+        overflow = __builtin_sub_overflow(a, b, &result);
+        break;
+    case LRC_OPERATOR_MULTIPLY:
+        overflow = __builtin_mul_overflow(a, b, &result);
+        break;
+    case LRC_OPERATOR_POWER:
+        return power_int(r, out, a, b);
+    default:
+        return divide_int(r, out, op, a, b);
     }
     *out = lrc_value__int(result);
     return overflow ? fail_overflow(r) : LRC_STATUS_OK;
@@ -81,39 +93,74 @@ static enum lrc_status combine_floats(struct lrc_render *r, struct lrc_value *ou
     if (b == 0 && (op == LRC_OPERATOR_DIVIDE || op == LRC_OPERATOR_FLOOR_DIVIDE || op == LRC_OPERATOR_MODULO))
         return fail_zero(r);
     switch (op) {
-    case LRC_OPERATOR_ADD: result = a + b; break;
-    case LRC_OPERATOR_SUBTRACT: result = a - b; break;
-    case LRC_OPERATOR_MULTIPLY: result = a * b; break;
-    case LRC_OPERATOR_DIVIDE: result = a / b; break;
-    case LRC_OPERATOR_FLOOR_DIVIDE: result = floor(a / b); break;
+    case LRC_OPERATOR_ADD:
+        result = a + b;
+        break;
+    case LRC_OPERATOR_SUBTRACT:
+        result = a - b;
+        break;
+    case LRC_OPERATOR_MULTIPLY:
+        result = a * b;
+        break;
+    case LRC_OPERATOR_DIVIDE:
+        result = a / b;
+        break;
+    case LRC_OPERATOR_FLOOR_DIVIDE:
+        result = floor(a / b);
+        break;
     case LRC_OPERATOR_MODULO:
         result = fmod(a, b);
         if (result != 0 && (result < 0) != (b < 0))
             result += b;
         break;
-    default: result = pow(a, b); break;
+    default:
+        result = pow(a, b);
+        break;
     }
     *out = lrc_value__float(result);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status repeat(struct lrc_render *r, struct lrc_value *out, struct lrc_value what, int64_t times)
+static enum lrc_status repeat_string(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
+                                     int64_t times)
 {
-    struct lrc_builder builder = { .r = r };
-    times = times > 0 ? times : 0;
-    if (what.kind == LRC_VALUE_STRING) {
-        for (int64_t i = 0; i < times && what.string->n > 0 && !builder.failed; i++)
-            lrc_builder__append(&builder, what.string->bytes, what.string->n);
-        return lrc_builder__finish(&builder, out);
-    }
+    char *bytes;
+    size_t n;
+    if (__builtin_mul_overflow(s->n, (size_t)times, &n))
+        n = LRC_RENDER_MEMORY_MAX_BYTES + 1; /* refused below */
+    LRC_TRY(lrc_render__take(r, &bytes, (int64_t)n, 1));
+    for (size_t at = 0; at < n; at += s->n)
+        memcpy(bytes + at, s->bytes, s->n);
+    return lrc_string__borrow(r, out, bytes, n);
+}
+
+static enum lrc_status repeat_list(struct lrc_render *r, struct lrc_value *out, struct lrc_value what,
+                                   int64_t times)
+{
+    struct lrc_list *list;
+    int64_t n;
+    if (__builtin_mul_overflow(what.list->n, times, &n))
+        n = -1; /* refused below */
     LRC_TRY(lrc_list__new(r, out, what.kind));
-    for (int64_t i = 0; i < times && what.list->n > 0; i++)
-        for (int64_t k = 0, n = what.list->n; k < n; k++)
-            LRC_TRY(lrc_list__append(r, out->list, what.list->items[k]));
+    list = out->list;
+    LRC_TRY(lrc_render__take(r, &list->items, n, sizeof *list->items));
+    LRC_TRY(lrc_render__charge(r, n / 16));
+    list->n = list->cap = n;
+    for (int64_t i = 0; i < n; i++)
+        list->items[i] = what.list->items[i % what.list->n];
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status join_lists(struct lrc_render *r, struct lrc_value *out, struct lrc_value a, struct lrc_value b)
+static enum lrc_status repeat(struct lrc_render *r, struct lrc_value *out, struct lrc_value what,
+                              int64_t times)
+{
+    times = times > 0 ? times : 0;
+    return what.kind == LRC_VALUE_STRING ? repeat_string(r, out, what.string, times)
+                                         : repeat_list(r, out, what, times);
+}
+
+static enum lrc_status join_lists(struct lrc_render *r, struct lrc_value *out, struct lrc_value a,
+                                  struct lrc_value b)
 {
     LRC_TRY(lrc_list__new(r, out, a.kind));
     for (int64_t i = 0; i < a.list->n; i++)
@@ -133,20 +180,29 @@ static int is_integral(struct lrc_value v)
     return v.kind == LRC_VALUE_INT || v.kind == LRC_VALUE_BOOL;
 }
 
-static enum lrc_status format_percent(struct lrc_render *r, struct lrc_value *out, struct lrc_value format, struct lrc_value args)
+static enum lrc_status format_percent(struct lrc_render *r, struct lrc_value *out, struct lrc_value format,
+                                      struct lrc_value args)
 {
     const struct lrc_entry *entry = &lrc_filter__find("format", 6)->entry;
-    struct lrc_args         list = { .values = &args, .n = 1 };
+    struct lrc_args list = {.values = &args, .n = 1};
+    /* what could be looked up by name need not be used up */
+    if (args.kind != LRC_VALUE_TUPLE && args.kind != LRC_VALUE_STRING && !lrc_value__is_number(args) &&
+        args.kind != LRC_VALUE_NONE && !memchr(format.string->bytes, '%', format.string->n)) {
+        *out = format;
+        return LRC_STATUS_OK;
+    }
     if (args.kind == LRC_VALUE_TUPLE)
-        list = (struct lrc_args){ .values = args.list->items, .n = args.list->n };
+        list = (struct lrc_args){.values = args.list->items, .n = args.list->n};
     return lrc_eval__entry(r, out, entry, format, &list);
 }
 
-enum lrc_status lrc_eval__binary(struct lrc_render *r, struct lrc_value *out, int op, struct lrc_value a, struct lrc_value b)
+enum lrc_status lrc_eval__binary(struct lrc_render *r, struct lrc_value *out, int op, struct lrc_value a,
+                                 struct lrc_value b)
 {
-    static const char *const names[] = { "+", "-", "*", "/", "//", "%", "**" };
+    static const char *const names[] = {"+", "-", "*", "/", "//", "%", "**"};
     if (lrc_value__is_number(a) && lrc_value__is_number(b)) {
-        const int whole = is_integral(a) && is_integral(b) && op != LRC_OPERATOR_DIVIDE && !(op == LRC_OPERATOR_POWER && to_int(b) < 0);
+        const int whole = is_integral(a) && is_integral(b) && op != LRC_OPERATOR_DIVIDE &&
+                          !(op == LRC_OPERATOR_POWER && to_int(b) < 0);
         return whole ? combine_ints(r, out, op, to_int(a), to_int(b))
                      : combine_floats(r, out, op, lrc_value__to_double(a), lrc_value__to_double(b));
     }
@@ -231,10 +287,11 @@ static enum lrc_status eval_slice(struct lrc_render *r, struct lrc_value *out, c
 static enum lrc_status eval_sign(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value v;
-    const int        minus = node->kind == LRC_AST_NEGATE;
+    const int minus = node->kind == LRC_AST_NEGATE;
     LRC_TRY(lrc_eval__expression(r, &v, node->a));
     if (!lrc_value__is_number(v))
-        return lrc_render__fail(r, LRC_STATUS_DATA, "want a number behind '%s', got %s", minus ? "-" : "+", lrc_value__type_name(v));
+        return lrc_render__fail(r, LRC_STATUS_DATA, "want a number behind '%s', got %s", minus ? "-" : "+",
+                                lrc_value__type_name(v));
     if (v.kind == LRC_VALUE_FLOAT) {
         *out = lrc_value__float(minus ? -v.real : v.real);
         return LRC_STATUS_OK;
@@ -261,8 +318,8 @@ static enum lrc_status eval_binary(struct lrc_render *r, struct lrc_value *out, 
 
 static enum lrc_status eval_concat(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
-    struct lrc_builder builder = { .r = r };
-    struct lrc_value   v;
+    struct lrc_builder builder = {.r = r};
+    struct lrc_value v;
     for (int64_t i = 0; i < node->n_items; i++) {
         LRC_TRY(lrc_eval__expression(r, &v, node->items[i]));
         LRC_TRY(lrc_value__print(&builder, v));
@@ -270,7 +327,8 @@ static enum lrc_status eval_concat(struct lrc_render *r, struct lrc_value *out, 
     return lrc_builder__finish(&builder, out);
 }
 
-static enum lrc_status compare_by(struct lrc_render *r, int *truth, int op, struct lrc_value a, struct lrc_value b)
+static enum lrc_status compare_by(struct lrc_render *r, int *truth, int op, struct lrc_value a,
+                                  struct lrc_value b)
 {
     int order = 0;
     if (op == LRC_OPERATOR_EQ || op == LRC_OPERATOR_NE) {
@@ -285,10 +343,18 @@ static enum lrc_status compare_by(struct lrc_render *r, int *truth, int op, stru
     }
     LRC_TRY(lrc_value__compare(r, &order, a, b));
     switch (op) {
-    case LRC_OPERATOR_LT: *truth = order < 0; break;
-    case LRC_OPERATOR_LE: *truth = order <= 0; break;
-    case LRC_OPERATOR_GT: *truth = order > 0; break;
-    default: *truth = order >= 0; break;
+    case LRC_OPERATOR_LT:
+        *truth = order < 0;
+        break;
+    case LRC_OPERATOR_LE:
+        *truth = order <= 0;
+        break;
+    case LRC_OPERATOR_GT:
+        *truth = order > 0;
+        break;
+    default:
+        *truth = order >= 0;
+        break;
     }
     return LRC_STATUS_OK;
 }
@@ -297,7 +363,7 @@ static enum lrc_status compare_by(struct lrc_render *r, int *truth, int op, stru
 static enum lrc_status eval_compare(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value left, right;
-    int              truth = 1;
+    int truth = 1;
     LRC_TRY(lrc_eval__expression(r, &left, node->a));
     for (int64_t i = 0; i < node->n_items && truth; i++) {
         LRC_TRY(lrc_eval__expression(r, &right, node->items[i]->a));
@@ -313,7 +379,8 @@ static enum lrc_status eval_compare(struct lrc_render *r, struct lrc_value *out,
 static enum lrc_status eval_logic(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     LRC_TRY(lrc_eval__expression(r, out, node->a));
-    return lrc_value__is_true(*out) == (node->kind == LRC_AST_AND) ? lrc_eval__expression(r, out, node->b) : LRC_STATUS_OK;
+    return lrc_value__is_true(*out) == (node->kind == LRC_AST_AND) ? lrc_eval__expression(r, out, node->b)
+                                                                   : LRC_STATUS_OK;
 }
 
 static enum lrc_status eval_condition(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
@@ -331,7 +398,7 @@ static enum lrc_status eval_condition(struct lrc_render *r, struct lrc_value *ou
 static enum lrc_status eval_call(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value callee;
-    struct lrc_args  args;
+    struct lrc_args args;
     LRC_TRY(lrc_eval__expression(r, &callee, node->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->b));
     r->line = node->line;
@@ -341,7 +408,7 @@ static enum lrc_status eval_call(struct lrc_render *r, struct lrc_value *out, co
 static enum lrc_status eval_filter(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value input;
-    struct lrc_args  args;
+    struct lrc_args args;
     LRC_TRY(lrc_eval__expression(r, &input, node->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->b));
     r->line = node->line;
@@ -351,7 +418,7 @@ static enum lrc_status eval_filter(struct lrc_render *r, struct lrc_value *out, 
 static enum lrc_status eval_test(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value input;
-    struct lrc_args  args;
+    struct lrc_args args;
     LRC_TRY(lrc_eval__expression(r, &input, node->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->b));
     r->line = node->line;
@@ -367,16 +434,31 @@ static enum lrc_status eval_captured(struct lrc_render *r, struct lrc_value *out
     return LRC_STATUS_OK;
 }
 
-typedef enum lrc_status expression_eval(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node);
+typedef enum lrc_status expression_eval(struct lrc_render *r, struct lrc_value *out,
+                                        const struct lrc_ast *node);
 
 static expression_eval *const expressions[LRC_AST_KIND_COUNT] = {
-    [LRC_AST_CONST] = eval_constant,   [LRC_AST_NAME] = eval_name,           [LRC_AST_LIST] = eval_items,
-    [LRC_AST_TUPLE] = eval_items,      [LRC_AST_DICT] = eval_dict,           [LRC_AST_ATTRIBUTE] = eval_attribute,
-    [LRC_AST_ITEM] = eval_item,        [LRC_AST_SLICE] = eval_slice,         [LRC_AST_NEGATE] = eval_sign,
-    [LRC_AST_PLUS] = eval_sign,        [LRC_AST_NOT] = eval_not,             [LRC_AST_BINARY] = eval_binary,
-    [LRC_AST_CONCAT] = eval_concat,    [LRC_AST_COMPARE] = eval_compare,     [LRC_AST_AND] = eval_logic,
-    [LRC_AST_OR] = eval_logic,         [LRC_AST_CONDITION] = eval_condition, [LRC_AST_CALL] = eval_call,
-    [LRC_AST_FILTER] = eval_filter,    [LRC_AST_TEST] = eval_test,           [LRC_AST_CAPTURED] = eval_captured,
+    [LRC_AST_CONST] = eval_constant,
+    [LRC_AST_NAME] = eval_name,
+    [LRC_AST_LIST] = eval_items,
+    [LRC_AST_TUPLE] = eval_items,
+    [LRC_AST_DICT] = eval_dict,
+    [LRC_AST_ATTRIBUTE] = eval_attribute,
+    [LRC_AST_ITEM] = eval_item,
+    [LRC_AST_SLICE] = eval_slice,
+    [LRC_AST_NEGATE] = eval_sign,
+    [LRC_AST_PLUS] = eval_sign,
+    [LRC_AST_NOT] = eval_not,
+    [LRC_AST_BINARY] = eval_binary,
+    [LRC_AST_CONCAT] = eval_concat,
+    [LRC_AST_COMPARE] = eval_compare,
+    [LRC_AST_AND] = eval_logic,
+    [LRC_AST_OR] = eval_logic,
+    [LRC_AST_CONDITION] = eval_condition,
+    [LRC_AST_CALL] = eval_call,
+    [LRC_AST_FILTER] = eval_filter,
+    [LRC_AST_TEST] = eval_test,
+    [LRC_AST_CAPTURED] = eval_captured,
 };
 
 enum lrc_status lrc_eval__expression(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)

@@ -7,12 +7,22 @@
 enum lrc_status lrc_filter__length(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     switch (call->self.kind) {
-    case LRC_VALUE_UNDEFINED: *out = lrc_value__int(0); return LRC_STATUS_OK;
-    case LRC_VALUE_STRING: *out = lrc_value__int(call->self.string->n_points); return LRC_STATUS_OK;
+    case LRC_VALUE_UNDEFINED:
+        *out = lrc_value__int(0);
+        return LRC_STATUS_OK;
+    case LRC_VALUE_STRING:
+        *out = lrc_value__int(call->self.string->n_points);
+        return LRC_STATUS_OK;
     case LRC_VALUE_LIST:
-    case LRC_VALUE_TUPLE: *out = lrc_value__int(call->self.list->n); return LRC_STATUS_OK;
-    case LRC_VALUE_DICT: *out = lrc_value__int(call->self.dict->n); return LRC_STATUS_OK;
-    default: return lrc_render__fail(r, LRC_STATUS_DATA, "length: want something with a length, got %s", lrc_value__type_name(call->self));
+    case LRC_VALUE_TUPLE:
+        *out = lrc_value__int(call->self.list->n);
+        return LRC_STATUS_OK;
+    case LRC_VALUE_DICT:
+        *out = lrc_value__int(call->self.dict->n);
+        return LRC_STATUS_OK;
+    default:
+        return lrc_render__fail(r, LRC_STATUS_DATA, "length: want something with a length, got %s",
+                                lrc_value__type_name(call->self));
     }
 }
 
@@ -52,24 +62,26 @@ enum lrc_status lrc_filter__list(struct lrc_render *r, struct lrc_value *out, co
 
 enum lrc_status lrc_filter__items(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    const struct lrc_args none = { 0 };
+    const struct lrc_args none = {0};
     if (call->self.kind == LRC_VALUE_UNDEFINED)
         return lrc_list__new(r, out, LRC_VALUE_LIST);
     if (call->self.kind != LRC_VALUE_DICT)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "items: want a dict, got %s", lrc_value__type_name(call->self));
+        return lrc_render__fail(r, LRC_STATUS_DATA, "items: want a dict, got %s",
+                                lrc_value__type_name(call->self));
     return lrc_eval__entry(r, out, &lrc_method__find(call->self, "items", 5)->entry, call->self, &none);
 }
 
 /* v.a.0.b for "a.0.b" or a number. */
-static enum lrc_status get_path(struct lrc_render *r, struct lrc_value *out, struct lrc_value v, struct lrc_value path)
+static enum lrc_status get_path(struct lrc_render *r, struct lrc_value *out, struct lrc_value v,
+                                struct lrc_value path)
 {
     *out = v;
     if (path.kind != LRC_VALUE_STRING)
         return lrc_eval__item(r, out, v, path);
     const char *at = path.string->bytes, *const end = at + path.string->n;
     for (;;) {
-        const char      *dot = memchr(at, '.', (size_t)(end - at));
-        const size_t     n = (size_t)((dot ? dot : end) - at);
+        const char *dot = memchr(at, '.', (size_t)(end - at));
+        const size_t n = (size_t)((dot ? dot : end) - at);
         struct lrc_value key, object = *out;
         LRC_TRY(lrc_string__borrow(r, &key, at, n));
         if (n > 0 && n < 10 && strspn(at, "0123456789") >= n) {
@@ -85,7 +97,8 @@ static enum lrc_status get_path(struct lrc_render *r, struct lrc_value *out, str
     }
 }
 
-static enum lrc_status get_attribute(struct lrc_render *r, struct lrc_value *out, struct lrc_value v, struct lrc_value path)
+static enum lrc_status get_attribute(struct lrc_render *r, struct lrc_value *out, struct lrc_value v,
+                                     struct lrc_value path)
 {
     if (path.kind == LRC_VALUE_ABSENT || path.kind == LRC_VALUE_NONE) {
         *out = v;
@@ -96,10 +109,10 @@ static enum lrc_status get_attribute(struct lrc_render *r, struct lrc_value *out
 
 enum lrc_status lrc_filter__join(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_builder       builder = { .r = r };
+    struct lrc_builder builder = {.r = r};
     const struct lrc_string *between = NULL;
-    struct lrc_value         item;
-    struct lrc_list          items;
+    struct lrc_value item;
+    struct lrc_list items;
     if (call->arg[0].kind != LRC_VALUE_ABSENT)
         LRC_TRY(lrc_value__to_string(r, &between, call->arg[0]));
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
@@ -115,7 +128,7 @@ enum lrc_status lrc_filter__join(struct lrc_render *r, struct lrc_value *out, co
 
 enum lrc_status lrc_filter__reverse(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    const struct lrc_value backwards[3] = { lrc_value__none(), lrc_value__none(), lrc_value__int(-1) };
+    const struct lrc_value backwards[3] = {lrc_value__none(), lrc_value__none(), lrc_value__int(-1)};
     if (call->self.kind == LRC_VALUE_STRING)
         return lrc_eval__slice(r, out, call->self, backwards);
     LRC_TRY(copy_list(r, out, call->self));
@@ -125,31 +138,42 @@ enum lrc_status lrc_filter__reverse(struct lrc_render *r, struct lrc_value *out,
 static struct lrc_value named_argument(const struct lrc_args *args, const char *name)
 {
     for (int64_t i = 0; args->named && i < args->named->n; i++)
-        if (args->named->entries[i].key.kind == LRC_VALUE_STRING && lrc_string__equals(args->named->entries[i].key.string, name))
+        if (args->named->entries[i].key.kind == LRC_VALUE_STRING &&
+            lrc_string__equals(args->named->entries[i].key.string, name))
             return args->named->entries[i].value;
-    return (struct lrc_value){ .kind = LRC_VALUE_ABSENT };
+    return (struct lrc_value){.kind = LRC_VALUE_ABSENT};
+}
+
+/* As jinja2's map and select: what is false, whatever it is, has no items. */
+static enum lrc_status iterate_unless_false(struct lrc_render *r, struct lrc_list *items, struct lrc_value v)
+{
+    *items = (struct lrc_list){0};
+    return lrc_value__is_true(v) ? lrc_value__iterate(r, items, v) : LRC_STATUS_OK;
 }
 
 /* map(attribute="a.b", default=x) or map("filter", arguments ...). */
 enum lrc_status lrc_filter__map(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    const struct lrc_value   attribute = named_argument(call->args, "attribute"), fallback = named_argument(call->args, "default");
+    const struct lrc_value attribute = named_argument(call->args, "attribute"),
+                           fallback = named_argument(call->args, "default");
     const struct lrc_filter *filter = NULL;
-    const struct lrc_value  *first = call->args->n > 0 ? &call->args->values[0] : NULL;
-    struct lrc_args          rest = { 0 };
-    struct lrc_list          items;
+    const struct lrc_value *first = call->args->n > 0 ? &call->args->values[0] : NULL;
+    struct lrc_args rest = {0};
+    struct lrc_list items;
     if (first && first->kind == LRC_VALUE_STRING)
         filter = lrc_filter__find(first->string->bytes, first->string->n);
     if (attribute.kind == LRC_VALUE_ABSENT && !filter)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "map: want a filter's name or attribute=, got something else");
+        return lrc_render__fail(r, LRC_STATUS_DATA,
+                                "map: want a filter's name or attribute=, got something else");
     if (filter)
-        rest = (struct lrc_args){ call->args->values + 1, call->args->n - 1, call->args->named };
-    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+        rest = (struct lrc_args){call->args->values + 1, call->args->n - 1, call->args->named};
+    LRC_TRY(iterate_unless_false(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
     for (int64_t i = 0; i < items.n; i++) {
         struct lrc_value item;
         LRC_TRY(lrc_render__charge(r, 1));
-        LRC_TRY(filter ? lrc_eval__entry(r, &item, &filter->entry, items.items[i], &rest) : get_path(r, &item, items.items[i], attribute));
+        LRC_TRY(filter ? lrc_eval__entry(r, &item, &filter->entry, items.items[i], &rest)
+                       : get_path(r, &item, items.items[i], attribute));
         if (!filter && item.kind == LRC_VALUE_UNDEFINED && fallback.kind != LRC_VALUE_ABSENT)
             item = fallback;
         LRC_TRY(lrc_list__append(r, out->list, item));
@@ -157,23 +181,26 @@ enum lrc_status lrc_filter__map(struct lrc_render *r, struct lrc_value *out, con
     return LRC_STATUS_OK;
 }
 
-/* Items that pass (want 1) or fail (want 0) the test named behind the n_path first arguments; without a name: are true. */
-static enum lrc_status pick(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call, int n_path, int want)
+/* Items that pass (want 1) or fail (want 0) the test named behind the n_path first arguments; without a name:
+ * are true. */
+static enum lrc_status pick(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
+                            int n_path, int want)
 {
     const struct lrc_args *args = call->args;
     const struct lrc_test *test = NULL;
-    struct lrc_args        rest = { 0 };
-    struct lrc_list        items;
+    struct lrc_args rest = {0};
+    struct lrc_list items;
     if (args->n < n_path)
         return lrc_render__fail(r, LRC_STATUS_DATA, "selectattr: want an attribute's name, got nothing");
     if (args->n > n_path) {
         const struct lrc_value name = args->values[n_path];
         test = name.kind == LRC_VALUE_STRING ? lrc_test__find(name.string->bytes, name.string->n) : NULL;
         if (!test)
-            return lrc_render__fail(r, LRC_STATUS_DATA, "select: want the name of a test we have, got another");
-        rest = (struct lrc_args){ args->values + n_path + 1, args->n - n_path - 1, args->named };
+            return lrc_render__fail(r, LRC_STATUS_DATA,
+                                    "select: want the name of a test we have, got another");
+        rest = (struct lrc_args){args->values + n_path + 1, args->n - n_path - 1, args->named};
     }
-    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+    LRC_TRY(iterate_unless_false(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
     for (int64_t i = 0; i < items.n; i++) {
         struct lrc_value subject = items.items[i], verdict;
@@ -199,18 +226,21 @@ enum lrc_status lrc_filter__reject(struct lrc_render *r, struct lrc_value *out, 
     return pick(r, out, call, 0, 0);
 }
 
-enum lrc_status lrc_filter__selectattr(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+enum lrc_status lrc_filter__selectattr(struct lrc_render *r, struct lrc_value *out,
+                                       const struct lrc_call *call)
 {
     return pick(r, out, call, 1, 1);
 }
 
-enum lrc_status lrc_filter__rejectattr(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+enum lrc_status lrc_filter__rejectattr(struct lrc_render *r, struct lrc_value *out,
+                                       const struct lrc_call *call)
 {
     return pick(r, out, call, 1, 0);
 }
 
 /* What an item is ordered by: the attribute, strings in lower case unless case counts. */
-static enum lrc_status make_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item, struct lrc_value attribute, int case_sensitive)
+static enum lrc_status make_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item,
+                                struct lrc_value attribute, int case_sensitive)
 {
     LRC_TRY(get_attribute(r, key, item, attribute));
     if (key->kind == LRC_VALUE_STRING && !case_sensitive)
@@ -219,15 +249,16 @@ static enum lrc_status make_key(struct lrc_render *r, struct lrc_value *key, str
 }
 
 /* Sort by several attributes: "a,b". */
-static enum lrc_status make_sort_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item, struct lrc_value attribute, int case_sensitive)
+static enum lrc_status make_sort_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item,
+                                     struct lrc_value attribute, int case_sensitive)
 {
     if (attribute.kind != LRC_VALUE_STRING || !memchr(attribute.string->bytes, ',', attribute.string->n))
         return make_key(r, key, item, attribute, case_sensitive);
     struct lrc_value part, name;
-    const char      *at = attribute.string->bytes, *const end = at + attribute.string->n;
+    const char *at = attribute.string->bytes, *const end = at + attribute.string->n;
     LRC_TRY(lrc_list__new(r, key, LRC_VALUE_LIST));
     for (;;) {
-        const char  *comma = memchr(at, ',', (size_t)(end - at));
+        const char *comma = memchr(at, ',', (size_t)(end - at));
         LRC_TRY(lrc_string__borrow(r, &name, at, (size_t)((comma ? comma : end) - at)));
         LRC_TRY(make_key(r, &part, item, name, case_sensitive));
         LRC_TRY(lrc_list__append(r, key->list, part));
@@ -238,12 +269,14 @@ static enum lrc_status make_sort_key(struct lrc_render *r, struct lrc_value *key
 }
 
 /* Stable merge sort of order[0, n) by keys; reverse keeps equal items in their order, as Python does. */
-static enum lrc_status merge_sort(struct lrc_render *r, int64_t *order, int64_t *spare, int64_t n, const struct lrc_value *keys, int reverse)
+static enum lrc_status merge_sort(struct lrc_render *r, int64_t *order, int64_t *spare, int64_t n,
+                                  const struct lrc_value *keys, int reverse)
 {
     for (int64_t width = 1; width < n; width *= 2) {
         for (int64_t begin = 0; begin < n; begin += 2 * width) {
-            const int64_t middle = begin + width < n ? begin + width : n, end = middle + width < n ? middle + width : n;
-            int64_t       a = begin, b = middle;
+            const int64_t middle = begin + width < n ? begin + width : n,
+                          end = middle + width < n ? middle + width : n;
+            int64_t a = begin, b = middle;
             for (int64_t at = begin; at < end; at++) {
                 int sign = 0;
                 if (a < middle && b < end)
@@ -258,7 +291,8 @@ static enum lrc_status merge_sort(struct lrc_render *r, int64_t *order, int64_t 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status sort_by(struct lrc_render *r, struct lrc_value *out, const struct lrc_list *items, const struct lrc_value *keys, int reverse)
+static enum lrc_status sort_by(struct lrc_render *r, struct lrc_value *out, const struct lrc_list *items,
+                               const struct lrc_value *keys, int reverse)
 {
     int64_t *order, *spare;
     LRC_TRY(lrc_render__take(r, &order, items->n, sizeof *order));
@@ -272,8 +306,8 @@ static enum lrc_status sort_by(struct lrc_render *r, struct lrc_value *out, cons
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status sort_items(struct lrc_render *r, struct lrc_value *out, struct lrc_list items, struct lrc_value attribute,
-                                  int case_sensitive, int reverse)
+static enum lrc_status sort_items(struct lrc_render *r, struct lrc_value *out, struct lrc_list items,
+                                  struct lrc_value attribute, int case_sensitive, int reverse)
 {
     struct lrc_value *keys;
     LRC_TRY(lrc_render__take(r, &keys, items.n, sizeof *keys));
@@ -288,24 +322,28 @@ enum lrc_status lrc_filter__sort(struct lrc_render *r, struct lrc_value *out, co
 {
     struct lrc_list items;
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
-    return sort_items(r, out, items, call->arg[2], lrc_value__is_true(call->arg[1]), lrc_value__is_true(call->arg[0]));
+    return sort_items(r, out, items, call->arg[2], lrc_value__is_true(call->arg[1]),
+                      lrc_value__is_true(call->arg[0]));
 }
 
 enum lrc_status lrc_filter__dictsort(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     const struct lrc_string *by = NULL;
-    struct lrc_value         pairs;
+    struct lrc_value pairs;
     LRC_TRY(lrc_argument__string(r, &by, call->arg[1], "dictsort"));
     if (by && !lrc_string__equals(by, "key") && !lrc_string__equals(by, "value"))
         return lrc_render__fail(r, LRC_STATUS_DATA, "dictsort: want by='key' or by='value', got another");
+    if (call->self.kind != LRC_VALUE_DICT)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "dictsort: want a dict, got %s",
+                                lrc_value__type_name(call->self));
     LRC_TRY(lrc_filter__items(r, &pairs, call));
-    return sort_items(r, out, *pairs.list, lrc_value__int(by && lrc_string__equals(by, "value")), lrc_value__is_true(call->arg[0]),
-                      lrc_value__is_true(call->arg[2]));
+    return sort_items(r, out, *pairs.list, lrc_value__int(by && lrc_string__equals(by, "value")),
+                      lrc_value__is_true(call->arg[0]), lrc_value__is_true(call->arg[2]));
 }
 
 enum lrc_status lrc_filter__unique(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_list  items;
+    struct lrc_list items;
     struct lrc_value seen, key;
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
@@ -322,10 +360,11 @@ enum lrc_status lrc_filter__unique(struct lrc_render *r, struct lrc_value *out, 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status extreme(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call, int sign)
+static enum lrc_status extreme(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
+                               int sign)
 {
-    struct lrc_list  items;
-    struct lrc_value best = { 0 }, key;
+    struct lrc_list items;
+    struct lrc_value best = {0}, key;
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
     *out = lrc_value__undefined(NULL);
     for (int64_t i = 0; i < items.n; i++) {
@@ -368,9 +407,9 @@ enum lrc_status lrc_filter__sum(struct lrc_render *r, struct lrc_value *out, con
 /* Sorted (key, items) pairs; the key shown is that of the first of its items. */
 enum lrc_status lrc_filter__groupby(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_value sorted, pair, group = { 0 }, key, last = { 0 }, shown;
-    struct lrc_list  items;
-    const int        case_sensitive = lrc_value__is_true(call->arg[2]);
+    struct lrc_value sorted, pair, group = {0}, key, last = {0}, shown;
+    struct lrc_list items;
+    const int case_sensitive = lrc_value__is_true(call->arg[2]);
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
     LRC_TRY(sort_items(r, &sorted, items, call->arg[0], case_sensitive, 0));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));

@@ -6,7 +6,7 @@
 
 struct field {
     char spec[16]; /* flags, width and precision, with the "%" */
-    int  width;
+    int width;
     char conversion;
 };
 
@@ -35,12 +35,12 @@ static int read_field(struct field *field, const struct lrc_string *s, size_t *a
 
 static enum lrc_status put_text(struct lrc_builder *b, const struct field *field, struct lrc_value v)
 {
-    struct lrc_builder text = { .r = b->r };
-    struct lrc_value   string;
+    struct lrc_builder text = {.r = b->r};
+    struct lrc_value string;
     LRC_TRY(field->conversion == 'r' ? lrc_value__repr(&text, v) : lrc_value__print(&text, v));
     LRC_TRY(lrc_builder__finish(&text, &string));
     const int64_t padding = field->width - string.string->n_points;
-    const int     left = strchr(field->spec, '-') != NULL;
+    const int left = strchr(field->spec, '-') != NULL;
     for (int64_t i = 0; i < padding && !left; i++)
         lrc_builder__puts(b, " ");
     lrc_builder__append(b, string.string->bytes, string.string->n);
@@ -51,19 +51,22 @@ static enum lrc_status put_text(struct lrc_builder *b, const struct field *field
 
 static enum lrc_status put_number(struct lrc_builder *b, const struct field *field, struct lrc_value v)
 {
-    char      format[32], text[2048];
+    char format[32], text[2048];
     const int whole = strchr("diuxX", field->conversion) != NULL;
     if (!lrc_value__is_number(v))
-        return lrc_render__fail(b->r, LRC_STATUS_DATA, "format: want a number for '%%%c', got %s", field->conversion, lrc_value__type_name(v));
+        return lrc_render__fail(b->r, LRC_STATUS_DATA, "format: want a number for '%%%c', got %s",
+                                field->conversion, lrc_value__type_name(v));
     const double real = lrc_value__to_double(v);
     if (whole && !(real >= -0x1p63 && real < 0x1p63))
-        return lrc_render__fail(b->r, LRC_STATUS_DATA, "format: want an integer of 64 bits, got a larger one");
+        return lrc_render__fail(b->r, LRC_STATUS_DATA,
+                                "format: want an integer of 64 bits, got a larger one");
     (void)snprintf(format, sizeof format, "%s%s%c", field->spec, whole ? "ll" : "", field->conversion);
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
     /* read_field() lets only flags, width <= 1000 and precision of three digits through */
     if (whole)
-        (void)snprintf(text, sizeof text, format, v.kind == LRC_VALUE_INT ? (long long)v.integer : (long long)real);
+        (void)snprintf(text, sizeof text, format,
+                       v.kind == LRC_VALUE_INT ? (long long)v.integer : (long long)real);
     else
         (void)snprintf(text, sizeof text, format, real);
 #pragma GCC diagnostic pop
@@ -71,11 +74,13 @@ static enum lrc_status put_number(struct lrc_builder *b, const struct field *fie
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_format__field(struct lrc_builder *b, const struct lrc_string *s, size_t *at, const struct lrc_args *args, int64_t *next)
+enum lrc_status lrc_format__field(struct lrc_builder *b, const struct lrc_string *s, size_t *at,
+                                  const struct lrc_args *args, int64_t *next)
 {
     struct field field;
     if (!read_field(&field, s, at) || !field.conversion || !strchr("srdiuxXfFeEgG%", field.conversion))
-        return lrc_render__fail(b->r, LRC_STATUS_DATA, "format: want a field we have (%%s %%r %%d %%x %%f %%e %%g), got another");
+        return lrc_render__fail(b->r, LRC_STATUS_DATA,
+                                "format: want a field we have (%%s %%r %%d %%x %%f %%e %%g), got another");
     if (field.conversion == '%') {
         lrc_builder__puts(b, "%");
         return LRC_STATUS_OK;
@@ -83,5 +88,6 @@ enum lrc_status lrc_format__field(struct lrc_builder *b, const struct lrc_string
     if (*next >= args->n)
         return lrc_render__fail(b->r, LRC_STATUS_DATA, "format: want a value for each field, got fewer");
     const struct lrc_value v = args->values[(*next)++];
-    return field.conversion == 's' || field.conversion == 'r' ? put_text(b, &field, v) : put_number(b, &field, v);
+    return field.conversion == 's' || field.conversion == 'r' ? put_text(b, &field, v)
+                                                              : put_number(b, &field, v);
 }

@@ -14,12 +14,12 @@ enum { BRACKETS_MAX = 256 };
 
 struct lexer {
     struct lrc_tokens *tokens;
-    struct lrc_bump   *memory;
-    const char        *text, *name;
-    size_t             n, at;
-    int                line;
-    int                line_starting; /* nothing but swallowed text stands before `at` on its line */
-    struct lrc_error  *err;
+    struct lrc_bump *memory;
+    const char *text, *name;
+    size_t n, at;
+    int line;
+    int line_starting; /* nothing but swallowed text stands before `at` on its line */
+    struct lrc_error *err;
 };
 
 static enum lrc_status fail(struct lexer *x, const char *want, const char *got)
@@ -31,14 +31,14 @@ static enum lrc_status add(struct lexer *x, enum lrc_token_kind kind, const char
 {
     struct lrc_tokens *tokens = x->tokens;
     if (tokens->n == tokens->cap) {
-        const int64_t     cap = tokens->cap ? tokens->cap * 2 : 256;
+        const int64_t cap = tokens->cap ? tokens->cap * 2 : 256;
         struct lrc_token *items = lrc_realloc(tokens->items, cap, sizeof *items);
         if (!items)
             return lrc_fail_nomem(x->err, "template tokens");
         tokens->items = items;
         tokens->cap = cap;
     }
-    tokens->items[tokens->n++] = (struct lrc_token){ .kind = kind, .line = x->line, .bytes = bytes, .n = n };
+    tokens->items[tokens->n++] = (struct lrc_token){.kind = kind, .line = x->line, .bytes = bytes, .n = n};
     return LRC_STATUS_OK;
 }
 
@@ -60,7 +60,8 @@ static void skip_space(struct lexer *x)
     advance(x, lrc_text__space_before(x->text + x->at, x->n - x->at));
 }
 
-/* Behind a closing tag whose sign ('-', '+' or 0) has been read; trims says whether it is one that eats a newline. */
+/* Behind a closing tag whose sign ('-', '+' or 0) has been read; trims says whether it is one that eats a
+ * newline. */
 static void after_tag(struct lexer *x, char sign, int trims)
 {
     if (sign == '-')
@@ -74,7 +75,7 @@ static void after_tag(struct lexer *x, char sign, int trims)
 static enum lrc_status add_data(struct lexer *x, size_t begin, size_t end, char sign, int lstrips)
 {
     const char *data = x->text + begin;
-    size_t      n = end - begin;
+    size_t n = end - begin;
     if (sign == '-') {
         n -= lrc_text__space_after(data, n);
     } else if (lstrips && sign != '+') {
@@ -105,7 +106,8 @@ static int is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Length of `{%[-+]? WORD [-+]?%}` at x->at, 0 when something else stands there; the closing sign to *sign. */
+/* Length of `{%[-+]? WORD [-+]?%}` at x->at, 0 when something else stands there; the closing sign to *sign.
+ */
 static size_t word_tag(const struct lexer *x, size_t at, const char *word, char *sign)
 {
     const size_t begin = at, n_word = strlen(word);
@@ -133,7 +135,7 @@ static enum lrc_status read_raw(struct lexer *x, size_t n_tag, char sign)
         skip_space(x);
     x->line_starting = x->at > 0 && x->text[x->at - 1] == '\n';
     for (size_t at = x->at; at < x->n; at++) {
-        char         end_sign;
+        char end_sign;
         const size_t n_end = word_tag(x, at, "endraw", &end_sign);
         if (n_end == 0)
             continue;
@@ -155,7 +157,7 @@ static enum lrc_status read_comment(struct lexer *x)
     if (!end)
         return fail(x, "'#}'", "the end of the template");
     const size_t at = (size_t)(end - x->text);
-    const char   sign = at > x->at + 2 ? sign_at(x, at - 1) : '\0';
+    const char sign = at > x->at + 2 ? sign_at(x, at - 1) : '\0';
     advance(x, at + 2 - x->at);
     after_tag(x, sign, 1);
     return LRC_STATUS_OK;
@@ -174,7 +176,7 @@ static int hex_value(char c)
 static size_t hex_escape(const char *s, size_t n, int32_t *point)
 {
     const size_t n_digits = s[0] == 'x' ? 2 : s[0] == 'u' ? 4 : 8;
-    int64_t      value = 0;
+    int64_t value = 0;
     if (n < 1 + n_digits)
         return 0;
     for (size_t i = 1; i <= n_digits; i++) {
@@ -192,8 +194,8 @@ static size_t hex_escape(const char *s, size_t n, int32_t *point)
 static size_t read_escape(const char *s, size_t n, char out[4], size_t *n_out)
 {
     static const char from[] = "\\'\"abfnrtv", to[] = "\\'\"\a\b\f\n\r\t\v";
-    int32_t           point = 0;
-    size_t            n_read = 0;
+    int32_t point = 0;
+    size_t n_read = 0;
     *n_out = 0;
     if (s[0] == '\n')
         return 1;
@@ -216,7 +218,7 @@ static enum lrc_status read_string(struct lexer *x)
 {
     const char *s = x->text + x->at;
     const size_t left = x->n - x->at;
-    size_t       end = 1;
+    size_t end = 1;
     while (end < left && s[end] != s[0])
         end += s[end] == '\\' ? 2 : 1;
     if (end >= left)
@@ -226,7 +228,7 @@ static enum lrc_status read_string(struct lexer *x)
         return lrc_fail_nomem(x->err, "template strings");
     size_t n = 0;
     for (size_t i = 1; i < end;) {
-        char   escaped[4];
+        char escaped[4];
         size_t n_escaped, n_read;
         if (s[i] == '\\' && (n_read = read_escape(s + i + 1, end - i - 1, escaped, &n_escaped)) > 0) {
             memcpy(out + n, escaped, n_escaped);
@@ -267,13 +269,13 @@ static size_t float_tail(const char *s, size_t n)
 static enum lrc_status read_number(struct lexer *x)
 {
     enum { DIGITS_MAX = 400 };
-    const char  *s = x->text + x->at;
+    const char *s = x->text + x->at;
     const size_t left = x->n - x->at;
-    const int    behind_dot = x->at > 0 && s[-1] == '.';
-    char         digits[DIGITS_MAX + 1];
-    size_t       n = count_digits(s, left), n_digits = 0;
+    const int behind_dot = x->at > 0 && s[-1] == '.';
+    char digits[DIGITS_MAX + 1];
+    size_t n = count_digits(s, left), n_digits = 0;
     const size_t tail = behind_dot ? 0 : float_tail(s + n, left - n);
-    int          base = 10;
+    int base = 10;
     if (tail == 0 && left > 2 && s[0] == '0' && strchr("xXoObB", s[1]) && s[1]) {
         base = s[1] == 'x' || s[1] == 'X' ? 16 : s[1] == 'o' || s[1] == 'O' ? 8 : 2;
         for (n = 2; n < left && (s[n] == '_' || (hex_value(s[n]) >= 0 && hex_value(s[n]) < base));)
@@ -303,9 +305,9 @@ static enum lrc_status read_number(struct lexer *x)
 
 static enum lrc_status read_operator(struct lexer *x, char brackets[BRACKETS_MAX], int *n_brackets)
 {
-    static const char *const pairs[] = { "//", "**", "==", "!=", ">=", "<=" };
-    const char               c = x->text[x->at];
-    size_t                   n = 1;
+    static const char *const pairs[] = {"//", "**", "==", "!=", ">=", "<="};
+    const char c = x->text[x->at];
+    size_t n = 1;
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (peek(x, pairs[i]))
             n = 2;
@@ -325,7 +327,8 @@ static enum lrc_status read_operator(struct lexer *x, char brackets[BRACKETS_MAX
         if (*n_brackets == 0 || brackets[*n_brackets - 1] != c) {
             char got[] = "'?'";
             got[1] = c;
-            return fail(x, *n_brackets ? "the bracket that was opened to be closed" : "no closing bracket", got);
+            return fail(x, *n_brackets ? "the bracket that was opened to be closed" : "no closing bracket",
+                        got);
         }
         (*n_brackets)--;
     }
@@ -338,12 +341,12 @@ static enum lrc_status read_operator(struct lexer *x, char brackets[BRACKETS_MAX
 static enum lrc_status read_tag(struct lexer *x, const char *end, enum lrc_token_kind end_kind)
 {
     char brackets[BRACKETS_MAX];
-    int  n_brackets = 0;
+    int n_brackets = 0;
     for (;;) {
         skip_space(x);
         if (x->at == x->n)
             return fail(x, end_kind == LRC_TOKEN_BLOCK_END ? "'%}'" : "'}}'", "the end of the template");
-        const char   c = x->text[x->at];
+        const char c = x->text[x->at];
         const size_t n_sign = c == '-' || (c == '+' && end_kind == LRC_TOKEN_BLOCK_END) ? 1 : 0;
         if (n_brackets == 0 && x->n - x->at >= n_sign + 2 && memcmp(x->text + x->at + n_sign, end, 2) == 0) {
             LRC_TRY(add(x, end_kind, x->text + x->at, n_sign + 2));
@@ -375,11 +378,17 @@ static size_t find_tag(const struct lexer *x)
     return at + 1 < x->n ? at : x->n;
 }
 
-enum lrc_status lrc_tokens__read(struct lrc_tokens *tokens, struct lrc_bump *memory, const char *text, size_t n, const char *name,
-                                 struct lrc_error *err)
+enum lrc_status lrc_tokens__read(struct lrc_tokens *tokens, struct lrc_bump *memory, const char *text,
+                                 size_t n, const char *name, struct lrc_error *err)
 {
-    struct lexer x = { .tokens = tokens, .memory = memory, .text = text, .name = name, .n = n, .line = 1,
-                       .line_starting = 1, .err = err };
+    struct lexer x = {.tokens = tokens,
+                      .memory = memory,
+                      .text = text,
+                      .name = name,
+                      .n = n,
+                      .line = 1,
+                      .line_starting = 1,
+                      .err = err};
     for (;;) {
         const size_t at = find_tag(&x);
         if (at == n) {
@@ -388,8 +397,8 @@ enum lrc_status lrc_tokens__read(struct lrc_tokens *tokens, struct lrc_bump *mem
             advance(&x, n - x.at);
             return add(&x, LRC_TOKEN_END, text + n, 0);
         }
-        const char   kind = text[at + 1], sign = sign_at(&x, at + 2);
-        char         raw_sign = '\0';
+        const char kind = text[at + 1], sign = sign_at(&x, at + 2);
+        char raw_sign = '\0';
         const size_t n_raw = word_tag(&x, at, "raw", &raw_sign);
         LRC_TRY(add_data(&x, x.at, at, kind == '{' && sign == '+' ? '\0' : sign, kind != '{'));
         if (n_raw > 0 && raw_sign != '+') {
@@ -400,7 +409,8 @@ enum lrc_status lrc_tokens__read(struct lrc_tokens *tokens, struct lrc_bump *mem
             const enum lrc_token_kind begin = kind == '%' ? LRC_TOKEN_BLOCK_BEGIN : LRC_TOKEN_VARIABLE_BEGIN;
             LRC_TRY(add(&x, begin, text + at, 2));
             advance(&x, sign == '-' || (sign == '+' && kind == '%') ? 3 : 2);
-            LRC_TRY(kind == '%' ? read_tag(&x, "%}", LRC_TOKEN_BLOCK_END) : read_tag(&x, "}}", LRC_TOKEN_VARIABLE_END));
+            LRC_TRY(kind == '%' ? read_tag(&x, "%}", LRC_TOKEN_BLOCK_END)
+                                : read_tag(&x, "}}", LRC_TOKEN_VARIABLE_END));
         }
     }
 }

@@ -9,16 +9,24 @@ static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, c
 
 static void show_token(char out[64], const struct lrc_token *token)
 {
-    static const char *const names[] = { [LRC_TOKEN_DATA] = "text", [LRC_TOKEN_VARIABLE_BEGIN] = "'{{'",
-                                         [LRC_TOKEN_BLOCK_BEGIN] = "'{%'", [LRC_TOKEN_END] = "the end of the template" };
+    static const char *const names[] = {[LRC_TOKEN_DATA] = "text",
+                                        [LRC_TOKEN_VARIABLE_BEGIN] = "'{{'",
+                                        [LRC_TOKEN_BLOCK_BEGIN] = "'{%'",
+                                        [LRC_TOKEN_END] = "the end of the template"};
     const int n = (int)(token->n < 40 ? token->n : 40);
     switch (token->kind) {
     case LRC_TOKEN_DATA:
     case LRC_TOKEN_VARIABLE_BEGIN:
     case LRC_TOKEN_BLOCK_BEGIN:
-    case LRC_TOKEN_END: (void)snprintf(out, 64, "%s", names[token->kind]); break;
-    case LRC_TOKEN_STRING: (void)snprintf(out, 64, "the string '%.*s'", n, token->bytes); break;
-    default: (void)snprintf(out, 64, "'%.*s'", n, token->bytes); break;
+    case LRC_TOKEN_END:
+        (void)snprintf(out, 64, "%s", names[token->kind]);
+        break;
+    case LRC_TOKEN_STRING:
+        (void)snprintf(out, 64, "the string '%.*s'", n, token->bytes);
+        break;
+    default:
+        (void)snprintf(out, 64, "'%.*s'", n, token->bytes);
+        break;
     }
 }
 
@@ -26,13 +34,15 @@ enum lrc_status lrc_parser__fail(struct lrc_parser *p, const char *want)
 {
     char got[64];
     show_token(got, p->token);
-    return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want %s, got %s", p->template->name, p->token->line, want, got);
+    return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want %s, got %s", p->template->name, p->token->line,
+                    want, got);
 }
 
 enum lrc_status lrc_parser__enter(struct lrc_parser *p)
 {
     if (++p->depth > LRC_PARSER_DEPTH_MAX)
-        return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want at most %d nested expressions and blocks, got more", p->template->name,
+        return lrc_fail(p->err, LRC_STATUS_FORMAT,
+                        "%s:%d: want at most %d nested expressions and blocks, got more", p->template->name,
                         p->token->line, LRC_PARSER_DEPTH_MAX);
     return LRC_STATUS_OK;
 }
@@ -42,7 +52,7 @@ enum lrc_status lrc_parser__node(struct lrc_parser *p, struct lrc_ast **out, enu
     *out = lrc_bump__take(&p->template->memory, sizeof **out);
     if (!*out)
         return lrc_fail_nomem(p->err, "template");
-    **out = (struct lrc_ast){ .kind = kind, .line = p->token->line };
+    **out = (struct lrc_ast){.kind = kind, .line = p->token->line};
     return LRC_STATUS_OK;
 }
 
@@ -50,7 +60,8 @@ enum lrc_status lrc_parser__add_item(struct lrc_parser *p, struct lrc_ast *node,
 {
     const int64_t n = node->n_items;
     if (n == 0 || (n >= 4 && (n & (n - 1)) == 0)) { /* full at 4, 8, 16 ... */
-        struct lrc_ast **items = lrc_bump__take(&p->template->memory, (size_t)(n ? n * 2 : 4) * sizeof(void *));
+        struct lrc_ast **items =
+            lrc_bump__take(&p->template->memory, (size_t)(n ? n * 2 : 4) * sizeof(void *));
         if (!items)
             return lrc_fail_nomem(p->err, "template");
         if (n > 0)
@@ -71,10 +82,10 @@ enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const ch
             return LRC_STATUS_OK;
         }
     if (t->n_names == NAMES_MAX)
-        return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want at most %d different names, got more", t->name, p->token->line,
-                        NAMES_MAX);
+        return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want at most %d different names, got more",
+                        t->name, p->token->line, NAMES_MAX);
     if (t->n_names == t->n_names_cap) {
-        const int64_t      cap = t->n_names_cap ? t->n_names_cap * 2 : 64;
+        const int64_t cap = t->n_names_cap ? t->n_names_cap * 2 : 64;
         struct lrc_string *names = lrc_realloc(t->names, cap, sizeof *names);
         if (!names)
             return lrc_fail_nomem(p->err, "template names");
@@ -82,13 +93,14 @@ enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const ch
         t->n_names_cap = cap;
     }
     *name = (int32_t)t->n_names;
-    t->names[t->n_names++] = (struct lrc_string){ bytes, n, lrc_text__count(bytes, n) };
+    t->names[t->n_names++] = (struct lrc_string){bytes, n, lrc_text__count(bytes, n)};
     return LRC_STATUS_OK;
 }
 
 int lrc_parser__is(const struct lrc_parser *p, enum lrc_token_kind kind, const char *text)
 {
-    return p->token->kind == kind && (!text || (p->token->n == strlen(text) && memcmp(p->token->bytes, text, p->token->n) == 0));
+    return p->token->kind == kind &&
+           (!text || (p->token->n == strlen(text) && memcmp(p->token->bytes, text, p->token->n) == 0));
 }
 
 int lrc_parser__skip(struct lrc_parser *p, enum lrc_token_kind kind, const char *text)
@@ -99,7 +111,8 @@ int lrc_parser__skip(struct lrc_parser *p, enum lrc_token_kind kind, const char 
     return 1;
 }
 
-enum lrc_status lrc_parser__expect(struct lrc_parser *p, enum lrc_token_kind kind, const char *text, const char *want)
+enum lrc_status lrc_parser__expect(struct lrc_parser *p, enum lrc_token_kind kind, const char *text,
+                                   const char *want)
 {
     return lrc_parser__skip(p, kind, text) ? LRC_STATUS_OK : lrc_parser__fail(p, want);
 }
@@ -153,7 +166,8 @@ static enum lrc_status parse_target(struct lrc_parser *p, struct lrc_ast **out)
         return LRC_STATUS_OK;
     LRC_TRY(lrc_parser__node(p, &tuple, LRC_AST_TUPLE));
     LRC_TRY(lrc_parser__add_item(p, tuple, *out));
-    while (lrc_parser__skip(p, LRC_TOKEN_OPERATOR, ",") && (p->token->kind == LRC_TOKEN_NAME || lrc_parser__is(p, LRC_TOKEN_OPERATOR, "("))) {
+    while (lrc_parser__skip(p, LRC_TOKEN_OPERATOR, ",") &&
+           (p->token->kind == LRC_TOKEN_NAME || lrc_parser__is(p, LRC_TOKEN_OPERATOR, "("))) {
         if (lrc_parser__is(p, LRC_TOKEN_NAME, "in"))
             break;
         LRC_TRY(parse_target_item(p, &item));
@@ -166,7 +180,7 @@ static enum lrc_status parse_target(struct lrc_parser *p, struct lrc_ast **out)
 /* A block and the tag that ends it. */
 static enum lrc_status parse_body(struct lrc_parser *p, struct lrc_ast **out, const char *end)
 {
-    const char *const ends[] = { end, NULL };
+    const char *const ends[] = {end, NULL};
     LRC_TRY(parse_block(p, out, ends));
     p->token++;
     return end_tag(p);
@@ -174,7 +188,7 @@ static enum lrc_status parse_body(struct lrc_parser *p, struct lrc_ast **out, co
 
 static enum lrc_status parse_for(struct lrc_parser *p, struct lrc_ast *node)
 {
-    static const char *const ends[] = { "endfor", "else", NULL };
+    static const char *const ends[] = {"endfor", "else", NULL};
     node->kind = LRC_AST_FOR;
     LRC_TRY(parse_target(p, &node->a));
     LRC_TRY(lrc_parser__expect(p, LRC_TOKEN_NAME, "in", "'in'"));
@@ -182,7 +196,8 @@ static enum lrc_status parse_for(struct lrc_parser *p, struct lrc_ast *node)
     if (skip_word(p, "if"))
         LRC_TRY(lrc_parser__expression(p, &node->c));
     if (lrc_parser__is(p, LRC_TOKEN_NAME, "recursive"))
-        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a loop that is not recursive, got 'recursive'", p->template->name,
+        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED,
+                        "%s:%d: want a loop that is not recursive, got 'recursive'", p->template->name,
                         p->token->line);
     LRC_TRY(end_tag(p));
     p->loop_depth++;
@@ -198,8 +213,8 @@ static enum lrc_status parse_for(struct lrc_parser *p, struct lrc_ast *node)
 
 static enum lrc_status parse_if(struct lrc_parser *p, struct lrc_ast *node)
 {
-    static const char *const ends[] = { "elif", "else", "endif", NULL }, *const last[] = { "endif", NULL };
-    struct lrc_ast          *branch;
+    static const char *const ends[] = {"elif", "else", "endif", NULL}, *const last[] = {"endif", NULL};
+    struct lrc_ast *branch;
     node->kind = LRC_AST_IF;
     for (int is_else = 0;;) {
         LRC_TRY(lrc_parser__node(p, &branch, LRC_AST_BRANCH));
@@ -269,7 +284,7 @@ static enum lrc_status parse_with(struct lrc_parser *p, struct lrc_ast *node)
 static enum lrc_status parse_parameters(struct lrc_parser *p, struct lrc_ast *node)
 {
     struct lrc_ast *parameter;
-    int             has_default = 0;
+    int has_default = 0;
     LRC_TRY(lrc_parser__expect(p, LRC_TOKEN_OPERATOR, "(", "'('"));
     while (!lrc_parser__skip(p, LRC_TOKEN_OPERATOR, ")")) {
         if (node->n_items > 0)
@@ -338,8 +353,8 @@ static enum lrc_status parse_jump(struct lrc_parser *p, struct lrc_ast *node)
 {
     node->kind = p->token[-1].n == strlen("break") ? LRC_AST_BREAK : LRC_AST_CONTINUE;
     if (p->loop_depth == 0)
-        return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want '%s' inside a loop, got it outside", p->template->name, node->line,
-                        node->kind == LRC_AST_BREAK ? "break" : "continue");
+        return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want '%s' inside a loop, got it outside",
+                        p->template->name, node->line, node->kind == LRC_AST_BREAK ? "break" : "continue");
     return end_tag(p);
 }
 
@@ -353,17 +368,18 @@ static enum lrc_status parse_print(struct lrc_parser *p, struct lrc_ast *node)
 static const struct {
     const char *word;
     enum lrc_status (*parse)(struct lrc_parser *p, struct lrc_ast *node);
-} statements[] = { { "for", parse_for },         { "if", parse_if },
-                   { "set", parse_set },         { "macro", parse_macro },
-                   { "call", parse_call_block }, { "filter", parse_filter_block },
-                   { "with", parse_with },       { "generation", parse_generation },
-                   { "break", parse_jump },      { "continue", parse_jump },
-                   { "print", parse_print } };
+} statements[] = {{"for", parse_for},         {"if", parse_if},
+                  {"set", parse_set},         {"macro", parse_macro},
+                  {"call", parse_call_block}, {"filter", parse_filter_block},
+                  {"with", parse_with},       {"generation", parse_generation},
+                  {"break", parse_jump},      {"continue", parse_jump},
+                  {"print", parse_print}};
 
 /* Words of jinja2 that mean something there, and endings: the sentence differs. */
 static int is_known_word(const struct lrc_token *token)
 {
-    static const char *const words[] = { "block", "extends", "include", "import", "from", "autoescape", "do", "trans", "debug" };
+    static const char *const words[] = {"block",      "extends", "include", "import", "from",
+                                        "autoescape", "do",      "trans",   "debug"};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (token->n == strlen(words[i]) && memcmp(token->bytes, words[i], token->n) == 0)
             return 1;
@@ -379,8 +395,8 @@ static enum lrc_status parse_statement(struct lrc_parser *p, struct lrc_ast **ou
             return statements[i].parse(p, *out);
         }
     if (p->token->kind == LRC_TOKEN_NAME && is_known_word(p->token))
-        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a statement we have, got '%.*s'", p->template->name, p->token->line,
-                        (int)p->token->n, p->token->bytes);
+        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a statement we have, got '%.*s'",
+                        p->template->name, p->token->line, (int)p->token->n, p->token->bytes);
     return lrc_parser__fail(p, "a statement (for, if, set, macro ...)");
 }
 
@@ -398,28 +414,33 @@ static enum lrc_status parse_data(struct lrc_parser *p, struct lrc_ast **out)
     if (!string)
         return lrc_fail_nomem(p->err, "template");
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_DATA));
-    *string = (struct lrc_string){ p->token->bytes, p->token->n, 0 };
-    (*out)->constant = (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = string };
+    *string = (struct lrc_string){p->token->bytes, p->token->n, 0};
+    (*out)->constant = (struct lrc_value){.kind = LRC_VALUE_STRING, .string = string};
     p->token++;
     return LRC_STATUS_OK;
 }
 
 static enum lrc_status missing_end(struct lrc_parser *p, const char *const *ends, int line)
 {
-    return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want {%% %s %%} for the block of line %d, got the end of the template",
-                    p->template->name, p->token->line, ends[0], line);
+    while (strncmp(*ends, "end", 3) != 0)
+        ends++;
+    return lrc_fail(p->err, LRC_STATUS_FORMAT,
+                    "%s:%d: want {%% %s %%} for the block of line %d, got the end of the template",
+                    p->template->name, p->token->line, *ends, line);
 }
 
 /* Up to {% and one of ends (then the current token), or to the end of the template when ends is NULL. */
 static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, const char *const *ends)
 {
     struct lrc_ast *item = NULL;
-    const int       line = p->token->line;
+    const int line = ends ? p->token[-1].line : 1; /* of the tag before */
     LRC_TRY(lrc_parser__enter(p));
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_BLOCK));
     for (;;) {
         switch (p->token->kind) {
-        case LRC_TOKEN_DATA: LRC_TRY(parse_data(p, &item)); break;
+        case LRC_TOKEN_DATA:
+            LRC_TRY(parse_data(p, &item));
+            break;
         case LRC_TOKEN_VARIABLE_BEGIN:
             p->token++;
             LRC_TRY(lrc_parser__node(p, &item, LRC_AST_OUTPUT));
@@ -446,11 +467,13 @@ static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, c
 
 enum lrc_status lrc_template__build(struct lrc_template *t, size_t n, struct lrc_error *err)
 {
-    static const char *const fixed[LRC_NAME_FIXED_COUNT] = { [LRC_NAME_LOOP] = "loop", [LRC_NAME_CALLER] = "caller",
-                                                             [LRC_NAME_VARARGS] = "varargs", [LRC_NAME_KWARGS] = "kwargs" };
-    struct lrc_tokens tokens = { 0 };
-    struct lrc_parser parser = { .template = t, .err = err };
-    int32_t           name;
+    static const char *const fixed[LRC_NAME_FIXED_COUNT] = {[LRC_NAME_LOOP] = "loop",
+                                                            [LRC_NAME_CALLER] = "caller",
+                                                            [LRC_NAME_VARARGS] = "varargs",
+                                                            [LRC_NAME_KWARGS] = "kwargs"};
+    struct lrc_tokens tokens = {0};
+    struct lrc_parser parser = {.template = t, .err = err};
+    int32_t name;
 
     enum lrc_status status = lrc_tokens__read(&tokens, &t->memory, t->source, n, t->name, err);
     if (status != LRC_STATUS_OK)

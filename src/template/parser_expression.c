@@ -1,6 +1,7 @@
 /* Expressions by recursive descent, one function per level of precedence, loosest first:
  *
- *   tuple  a if b else c  or  and  not  == in < ...  + -  ~  * / // %  **  unary - +  | filter, is test, .name [item] (call) */
+ *   tuple  a if b else c  or  and  not  == in < ...  + -  ~  * / // %  **  unary - +  | filter, is test,
+ * .name [item] (call) */
 #include "template/ast.h"
 
 #include "base/alloc.h"
@@ -57,8 +58,9 @@ enum lrc_status lrc_parser__expression(struct lrc_parser *p, struct lrc_ast **ou
 
 static int ends_tuple(const struct lrc_parser *p)
 {
-    return p->token->kind == LRC_TOKEN_VARIABLE_END || p->token->kind == LRC_TOKEN_BLOCK_END || is_op(p, ")") || is_op(p, "]") ||
-           is_op(p, "=") || is_op(p, "}") || is_op(p, ":") || is_word(p, "in");
+    return p->token->kind == LRC_TOKEN_VARIABLE_END || p->token->kind == LRC_TOKEN_BLOCK_END ||
+           is_op(p, ")") || is_op(p, "]") || is_op(p, "=") || is_op(p, "}") || is_op(p, ":") ||
+           is_word(p, "in");
 }
 
 enum lrc_status lrc_parser__tuple(struct lrc_parser *p, struct lrc_ast **out, enum lrc_condition condition)
@@ -80,7 +82,8 @@ enum lrc_status lrc_parser__tuple(struct lrc_parser *p, struct lrc_ast **out, en
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status parse_pair(struct lrc_parser *p, struct lrc_ast **out, enum lrc_ast_kind kind, struct lrc_ast *a,
+static enum lrc_status parse_pair(struct lrc_parser *p, struct lrc_ast **out, enum lrc_ast_kind kind,
+                                  struct lrc_ast *a,
                                   enum lrc_status (*parse)(struct lrc_parser *, struct lrc_ast **))
 {
     LRC_TRY(lrc_parser__node(p, out, kind));
@@ -95,9 +98,9 @@ static enum lrc_status parse_compare(struct lrc_parser *p, struct lrc_ast **out)
 {
     static const struct {
         const char *text;
-        int         op;
-    } operators[] = { { "==", LRC_OPERATOR_EQ }, { "!=", LRC_OPERATOR_NE }, { "<", LRC_OPERATOR_LT },
-                      { "<=", LRC_OPERATOR_LE }, { ">", LRC_OPERATOR_GT },  { ">=", LRC_OPERATOR_GE } };
+        int op;
+    } operators[] = {{"==", LRC_OPERATOR_EQ}, {"!=", LRC_OPERATOR_NE}, {"<", LRC_OPERATOR_LT},
+                     {"<=", LRC_OPERATOR_LE}, {">", LRC_OPERATOR_GT},  {">=", LRC_OPERATOR_GE}};
     LRC_TRY(parse_math1(p, out));
     struct lrc_ast *compare = NULL, *operand;
     for (;;) {
@@ -107,7 +110,8 @@ static enum lrc_status parse_compare(struct lrc_parser *p, struct lrc_ast **out)
                 op = operators[i].op;
         if (is_word(p, "in"))
             op = LRC_OPERATOR_IN;
-        if (is_word(p, "not") && p->token[1].kind == LRC_TOKEN_NAME && p->token[1].n == 2 && !memcmp(p->token[1].bytes, "in", 2)) {
+        if (is_word(p, "not") && p->token[1].kind == LRC_TOKEN_NAME && p->token[1].n == 2 &&
+            !memcmp(p->token[1].bytes, "in", 2)) {
             op = LRC_OPERATOR_NOT_IN;
             p->token++;
         }
@@ -155,7 +159,8 @@ static enum lrc_status parse_or(struct lrc_parser *p, struct lrc_ast **out)
 }
 
 /* A left-associative level: operand (op operand)*. ops: texts and their operators, in step. */
-static enum lrc_status parse_level(struct lrc_parser *p, struct lrc_ast **out, const char *const *texts, const int *ops,
+static enum lrc_status parse_level(struct lrc_parser *p, struct lrc_ast **out, const char *const *texts,
+                                   const int *ops,
                                    enum lrc_status (*parse)(struct lrc_parser *, struct lrc_ast **))
 {
     LRC_TRY(parse(p, out));
@@ -172,15 +177,16 @@ static enum lrc_status parse_level(struct lrc_parser *p, struct lrc_ast **out, c
 
 static enum lrc_status parse_power(struct lrc_parser *p, struct lrc_ast **out)
 {
-    static const char *const texts[] = { "**", NULL };
-    static const int         ops[] = { LRC_OPERATOR_POWER };
+    static const char *const texts[] = {"**", NULL};
+    static const int ops[] = {LRC_OPERATOR_POWER};
     return parse_level(p, out, texts, ops, lrc_parser__unary);
 }
 
 static enum lrc_status parse_math2(struct lrc_parser *p, struct lrc_ast **out)
 {
-    static const char *const texts[] = { "*", "/", "//", "%", NULL };
-    static const int ops[] = { LRC_OPERATOR_MULTIPLY, LRC_OPERATOR_DIVIDE, LRC_OPERATOR_FLOOR_DIVIDE, LRC_OPERATOR_MODULO };
+    static const char *const texts[] = {"*", "/", "//", "%", NULL};
+    static const int ops[] = {LRC_OPERATOR_MULTIPLY, LRC_OPERATOR_DIVIDE, LRC_OPERATOR_FLOOR_DIVIDE,
+                              LRC_OPERATOR_MODULO};
     return parse_level(p, out, texts, ops, parse_power);
 }
 
@@ -202,8 +208,8 @@ static enum lrc_status parse_concat(struct lrc_parser *p, struct lrc_ast **out)
 
 static enum lrc_status parse_math1(struct lrc_parser *p, struct lrc_ast **out)
 {
-    static const char *const texts[] = { "+", "-", NULL };
-    static const int         ops[] = { LRC_OPERATOR_ADD, LRC_OPERATOR_SUBTRACT };
+    static const char *const texts[] = {"+", "-", NULL};
+    static const int ops[] = {LRC_OPERATOR_ADD, LRC_OPERATOR_SUBTRACT};
     return parse_level(p, out, texts, ops, parse_concat);
 }
 
@@ -224,8 +230,8 @@ static enum lrc_status parse_arguments(struct lrc_parser *p, struct lrc_ast **ou
             argument->op = LRC_ARGUMENT_DICT;
         } else if (skip_op(p, "*")) {
             argument->op = LRC_ARGUMENT_LIST;
-        } else if (p->token->kind == LRC_TOKEN_NAME && p->token[1].kind == LRC_TOKEN_OPERATOR && p->token[1].n == 1 &&
-                   p->token[1].bytes[0] == '=') {
+        } else if (p->token->kind == LRC_TOKEN_NAME && p->token[1].kind == LRC_TOKEN_OPERATOR &&
+                   p->token[1].n == 1 && p->token[1].bytes[0] == '=') {
             argument->op = LRC_ARGUMENT_KEYWORD;
             LRC_TRY(lrc_parser__name(p, &argument->name, "a name"));
             p->token++;
@@ -242,8 +248,8 @@ static enum lrc_status parse_arguments(struct lrc_parser *p, struct lrc_ast **ou
 /* Behind "[": an item, a slice, or a tuple of items. */
 static enum lrc_status parse_item(struct lrc_parser *p, struct lrc_ast **out, struct lrc_ast *object)
 {
-    struct lrc_ast *bounds[3] = { NULL, NULL, NULL };
-    int             n_colons = 0;
+    struct lrc_ast *bounds[3] = {NULL, NULL, NULL};
+    int n_colons = 0;
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_ITEM));
     (*out)->a = object;
     while (!is_op(p, "]") && n_colons < 3) {
@@ -253,7 +259,8 @@ static enum lrc_status parse_item(struct lrc_parser *p, struct lrc_ast **out, st
         }
         if (bounds[n_colons])
             break;
-        LRC_TRY(n_colons ? lrc_parser__expression(p, &bounds[n_colons]) : lrc_parser__tuple(p, &bounds[0], LRC_CONDITION_YES));
+        LRC_TRY(n_colons ? lrc_parser__expression(p, &bounds[n_colons])
+                         : lrc_parser__tuple(p, &bounds[0], LRC_CONDITION_YES));
     }
     if (n_colons > 2 || (n_colons == 0 && !bounds[0]))
         return lrc_parser__fail(p, "an index or a slice");
@@ -314,8 +321,8 @@ enum lrc_status lrc_parser__filter(struct lrc_parser *p, struct lrc_ast **out, s
     (*out)->a = input;
     (*out)->filter = lrc_filter__find(token->bytes, token->n);
     if (!(*out)->filter)
-        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a filter we have, got '%.*s'", p->template->name, token->line,
-                        (int)(token->n < 100 ? token->n : 100), token->bytes);
+        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a filter we have, got '%.*s'",
+                        p->template->name, token->line, (int)(token->n < 100 ? token->n : 100), token->bytes);
     p->token++;
     return is_op(p, "(") ? parse_arguments(p, &(*out)->b) : LRC_STATUS_OK;
 }
@@ -324,12 +331,17 @@ enum lrc_status lrc_parser__filter(struct lrc_parser *p, struct lrc_ast **out, s
 static int starts_argument(const struct lrc_parser *p)
 {
     switch (p->token->kind) {
-    case LRC_TOKEN_NAME: return !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and") && !is_word(p, "is") && !is_word(p, "if");
+    case LRC_TOKEN_NAME:
+        return !is_word(p, "else") && !is_word(p, "or") && !is_word(p, "and") && !is_word(p, "is") &&
+               !is_word(p, "if");
     case LRC_TOKEN_STRING:
     case LRC_TOKEN_INT:
-    case LRC_TOKEN_FLOAT: return 1;
-    case LRC_TOKEN_OPERATOR: return is_op(p, "[") || is_op(p, "{");
-    default: return 0;
+    case LRC_TOKEN_FLOAT:
+        return 1;
+    case LRC_TOKEN_OPERATOR:
+        return is_op(p, "[") || is_op(p, "{");
+    default:
+        return 0;
     }
 }
 
@@ -345,8 +357,8 @@ static enum lrc_status parse_test(struct lrc_parser *p, struct lrc_ast **node)
         return lrc_parser__fail(p, "a test's name");
     test->test = lrc_test__find(token->bytes, token->n);
     if (!test->test)
-        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a test we have, got '%.*s'", p->template->name, token->line,
-                        (int)(token->n < 100 ? token->n : 100), token->bytes);
+        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED, "%s:%d: want a test we have, got '%.*s'",
+                        p->template->name, token->line, (int)(token->n < 100 ? token->n : 100), token->bytes);
     p->token++;
     if (is_op(p, "(")) {
         LRC_TRY(parse_arguments(p, &test->b));
@@ -400,8 +412,8 @@ enum lrc_status lrc_parser__unary(struct lrc_parser *p, struct lrc_ast **out)
 static enum lrc_status string_constant(struct lrc_parser *p, struct lrc_value *value)
 {
     struct lrc_string *string = lrc_bump__take(&p->template->memory, sizeof *string);
-    size_t             n = 0;
-    int                count = 0;
+    size_t n = 0;
+    int count = 0;
     while (p->token[count].kind == LRC_TOKEN_STRING)
         n += p->token[count++].n;
     char *bytes = lrc_bump__take(&p->template->memory, n);
@@ -412,8 +424,8 @@ static enum lrc_status string_constant(struct lrc_parser *p, struct lrc_value *v
         memcpy(bytes + n, p->token->bytes, p->token->n);
         n += p->token->n;
     }
-    *string = (struct lrc_string){ bytes, n, lrc_text__count(bytes, n) };
-    *value = (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = string };
+    *string = (struct lrc_string){bytes, n, lrc_text__count(bytes, n)};
+    *value = (struct lrc_value){.kind = LRC_VALUE_STRING, .string = string};
     return LRC_STATUS_OK;
 }
 
@@ -427,9 +439,9 @@ static enum lrc_status parse_word(struct lrc_parser *p, struct lrc_ast **out)
         return constant(p, out, lrc_value__none());
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_NAME));
     LRC_TRY(lrc_parser__name(p, &(*out)->name, "a name"));
-    static const int uses[LRC_NAME_FIXED_COUNT] = { [LRC_NAME_CALLER] = LRC_MACRO_USES_CALLER,
-                                                    [LRC_NAME_VARARGS] = LRC_MACRO_USES_VARARGS,
-                                                    [LRC_NAME_KWARGS] = LRC_MACRO_USES_KWARGS };
+    static const int uses[LRC_NAME_FIXED_COUNT] = {[LRC_NAME_CALLER] = LRC_MACRO_USES_CALLER,
+                                                   [LRC_NAME_VARARGS] = LRC_MACRO_USES_VARARGS,
+                                                   [LRC_NAME_KWARGS] = LRC_MACRO_USES_KWARGS};
     if ((*out)->name < LRC_NAME_FIXED_COUNT)
         p->macro_uses |= uses[(*out)->name];
     return LRC_STATUS_OK;
@@ -486,13 +498,17 @@ enum lrc_status lrc_parser__primary(struct lrc_parser *p, struct lrc_ast **out)
 {
     struct lrc_value value;
     switch (p->token->kind) {
-    case LRC_TOKEN_NAME: return parse_word(p, out);
-    case LRC_TOKEN_INT: return constant(p, out, lrc_value__int((p->token++)->integer));
-    case LRC_TOKEN_FLOAT: return constant(p, out, lrc_value__float((p->token++)->real));
+    case LRC_TOKEN_NAME:
+        return parse_word(p, out);
+    case LRC_TOKEN_INT:
+        return constant(p, out, lrc_value__int((p->token++)->integer));
+    case LRC_TOKEN_FLOAT:
+        return constant(p, out, lrc_value__float((p->token++)->real));
     case LRC_TOKEN_STRING:
         LRC_TRY(string_constant(p, &value));
         return constant(p, out, value);
-    default: break;
+    default:
+        break;
     }
     LRC_TRY(lrc_parser__enter(p));
     LRC_TRY(parse_bracketed(p, out));

@@ -25,20 +25,27 @@ void lrc_value__float_text(char text[LRC_FLOAT_TEXT_MAX], double value)
 
 static void repr_string(struct lrc_builder *b, const struct lrc_string *s)
 {
-    const int  single = memchr(s->bytes, '\'', s->n) != NULL, twice = memchr(s->bytes, '"', s->n) != NULL;
+    const int single = memchr(s->bytes, '\'', s->n) != NULL, twice = memchr(s->bytes, '"', s->n) != NULL;
     const char quote = single && !twice ? '"' : '\'';
     lrc_builder__append(b, &quote, 1);
     for (size_t i = 0; i < s->n && !b->failed;) {
-        char         escape[16];
-        int32_t      point;
+        char escape[16];
+        int32_t point;
         const size_t n = lrc_text__next(s->bytes + i, s->n - i, &point);
-        int          n_escape = 0;
+        int n_escape = 0;
         if (point == '\n' || point == '\r' || point == '\t')
-            n_escape = snprintf(escape, sizeof escape, "\\%c", point == '\n' ? 'n' : point == '\r' ? 'r' : 't');
+            n_escape = snprintf(escape, sizeof escape, "\\%c",
+                                point == '\n'   ? 'n'
+                                : point == '\r' ? 'r'
+                                                : 't');
         else if (point == quote || point == '\\')
             n_escape = snprintf(escape, sizeof escape, "\\%c", (char)point);
         else if (!lrc_text__is_printable(point))
-            n_escape = snprintf(escape, sizeof escape, point < 0x100 ? "\\x%02x" : point < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)point);
+            n_escape = snprintf(escape, sizeof escape,
+                                point < 0x100     ? "\\x%02x"
+                                : point < 0x10000 ? "\\u%04x"
+                                                  : "\\U%08x",
+                                (unsigned)point);
         if (n_escape > 0)
             lrc_builder__append(b, escape, (size_t)n_escape);
         else
@@ -81,9 +88,15 @@ static enum lrc_status repr_object(struct lrc_builder *b, struct lrc_value v)
     enum lrc_status status = LRC_STATUS_OK;
     LRC_TRY(lrc_render__enter(b->r));
     switch (v.kind) {
-    case LRC_VALUE_LIST: status = repr_list(b, v.list, "[]"); break;
-    case LRC_VALUE_TUPLE: status = repr_list(b, v.list, "()"); break;
-    case LRC_VALUE_DICT: status = repr_dict(b, v.dict); break;
+    case LRC_VALUE_LIST:
+        status = repr_list(b, v.list, "[]");
+        break;
+    case LRC_VALUE_TUPLE:
+        status = repr_list(b, v.list, "()");
+        break;
+    case LRC_VALUE_DICT:
+        status = repr_dict(b, v.dict);
+        break;
     case LRC_VALUE_NAMESPACE:
         lrc_builder__puts(b, "<Namespace ");
         status = repr_dict(b, v.dict);
@@ -105,9 +118,15 @@ enum lrc_status lrc_value__repr(struct lrc_builder *b, struct lrc_value v)
     LRC_TRY(lrc_render__charge(b->r, 1));
     switch (v.kind) {
     case LRC_VALUE_ABSENT:
-    case LRC_VALUE_UNDEFINED: lrc_builder__puts(b, "Undefined"); break;
-    case LRC_VALUE_NONE: lrc_builder__puts(b, "None"); break;
-    case LRC_VALUE_BOOL: lrc_builder__puts(b, v.truth ? "True" : "False"); break;
+    case LRC_VALUE_UNDEFINED:
+        lrc_builder__puts(b, "Undefined");
+        break;
+    case LRC_VALUE_NONE:
+        lrc_builder__puts(b, "None");
+        break;
+    case LRC_VALUE_BOOL:
+        lrc_builder__puts(b, v.truth ? "True" : "False");
+        break;
     case LRC_VALUE_INT:
         (void)snprintf(text, sizeof text, "%lld", (long long)v.integer);
         lrc_builder__puts(b, text);
@@ -116,8 +135,12 @@ enum lrc_status lrc_value__repr(struct lrc_builder *b, struct lrc_value v)
         lrc_value__float_text(text, v.real);
         lrc_builder__puts(b, text);
         break;
-    case LRC_VALUE_STRING: repr_string(b, v.string); break;
-    default: LRC_TRY(repr_object(b, v)); break;
+    case LRC_VALUE_STRING:
+        repr_string(b, v.string);
+        break;
+    default:
+        LRC_TRY(repr_object(b, v));
+        break;
     }
     return b->failed ? lrc_render__fail_memory(b->r) : LRC_STATUS_OK;
 }
@@ -134,7 +157,7 @@ enum lrc_status lrc_value__print(struct lrc_builder *b, struct lrc_value v)
 
 enum lrc_status lrc_value__to_string(struct lrc_render *r, const struct lrc_string **out, struct lrc_value v)
 {
-    struct lrc_builder builder = { .r = r };
+    struct lrc_builder builder = {.r = r};
     if (v.kind != LRC_VALUE_STRING) {
         LRC_TRY(lrc_value__print(&builder, v));
         LRC_TRY(lrc_builder__finish(&builder, &v));

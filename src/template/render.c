@@ -8,7 +8,7 @@
 
 enum lrc_status lrc_render__fail(struct lrc_render *r, enum lrc_status status, const char *format, ...)
 {
-    char    sentence[LRC_ERROR_MESSAGE_MAX];
+    char sentence[LRC_ERROR_MESSAGE_MAX];
     va_list args;
     va_start(args, format);
     (void)vsnprintf(sentence, sizeof sentence, format, args);
@@ -18,7 +18,10 @@ enum lrc_status lrc_render__fail(struct lrc_render *r, enum lrc_status status, c
 
 enum lrc_status lrc_render__fail_memory(struct lrc_render *r)
 {
-    return lrc_render__fail(r, LRC_STATUS_NUMERIC, "want a rendering that needs at most %zu MiB of memory, got one that needs more",
+    if (!r->memory.over_bound)
+        return lrc_fail_nomem(r->err, "template rendering");
+    return lrc_render__fail(r, LRC_STATUS_NUMERIC,
+                            "want a rendering that needs at most %zu MiB of memory, got one that needs more",
                             LRC_RENDER_MEMORY_MAX_BYTES >> 20);
 }
 
@@ -26,14 +29,16 @@ enum lrc_status lrc_render__charge(struct lrc_render *r, int64_t n_steps)
 {
     r->n_steps_left -= n_steps;
     if (r->n_steps_left < 0)
-        return lrc_render__fail(r, LRC_STATUS_NUMERIC, "want a rendering of at most %d steps, got more", (int)LRC_RENDER_STEPS_MAX);
+        return lrc_render__fail(r, LRC_STATUS_NUMERIC, "want a rendering of at most %d steps, got more",
+                                (int)LRC_RENDER_STEPS_MAX);
     return LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_render__enter(struct lrc_render *r)
 {
     if (++r->depth > LRC_RENDER_DEPTH_MAX)
-        return lrc_render__fail(r, LRC_STATUS_NUMERIC, "want expressions, calls and values nested at most %d deep, got deeper",
+        return lrc_render__fail(r, LRC_STATUS_NUMERIC,
+                                "want expressions, calls and values nested at most %d deep, got deeper",
                                 (int)LRC_RENDER_DEPTH_MAX);
     return LRC_STATUS_OK;
 }
@@ -42,10 +47,10 @@ enum lrc_status lrc_render__take(struct lrc_render *r, void *slot, int64_t n_ele
 {
     size_t n;
     if (n_elems < 0 || __builtin_mul_overflow((size_t)n_elems, elem_bytes, &n))
-        return lrc_render__fail_memory(r);
+        n = SIZE_MAX;
     void *memory = lrc_bump__take(&r->memory, n);
     if (!memory)
-        return r->memory.over_bound ? lrc_render__fail_memory(r) : lrc_fail_nomem(r->err, "template rendering");
+        return lrc_render__fail_memory(r);
     memcpy(slot, &memory, sizeof memory);
     return LRC_STATUS_OK;
 }
@@ -57,7 +62,8 @@ enum lrc_status lrc_render__write(struct lrc_render *r, const char *bytes, size_
         return r->capture->failed ? lrc_render__fail_memory(r) : LRC_STATUS_OK;
     }
     if (n > LRC_RENDER_OUTPUT_MAX_BYTES - (r->text->len - r->text_begin))
-        return lrc_render__fail(r, LRC_STATUS_NUMERIC, "want a rendering of at most %zu MiB, got a longer one",
+        return lrc_render__fail(r, LRC_STATUS_NUMERIC,
+                                "want a rendering of at most %zu MiB, got a longer one",
                                 LRC_RENDER_OUTPUT_MAX_BYTES >> 20);
     lrc_buf_append(r->text, bytes, n);
     return lrc_buf_check(r->text, r->err);
@@ -96,7 +102,7 @@ void lrc_builder__puts(struct lrc_builder *b, const char *string)
 enum lrc_status lrc_builder__finish(struct lrc_builder *b, struct lrc_value *out)
 {
     if (b->failed)
-        return b->r->memory.over_bound ? lrc_render__fail_memory(b->r) : lrc_fail_nomem(b->r->err, "template rendering");
+        return lrc_render__fail_memory(b->r);
     return lrc_string__borrow(b->r, out, b->data ? b->data : "", b->n);
 }
 
@@ -104,7 +110,7 @@ enum lrc_status lrc_scope__push(struct lrc_render *r, struct lrc_scope *parent)
 {
     struct lrc_scope *scope = NULL;
     LRC_TRY(lrc_render__take(r, &scope, 1, sizeof *scope));
-    *scope = (struct lrc_scope){ .parent = parent };
+    *scope = (struct lrc_scope){.parent = parent};
     r->scope = scope;
     return LRC_STATUS_OK;
 }
@@ -112,14 +118,14 @@ enum lrc_status lrc_scope__push(struct lrc_render *r, struct lrc_scope *parent)
 enum lrc_status lrc_scope__set(struct lrc_render *r, int32_t name, struct lrc_value value)
 {
     struct lrc_scope *scope = r->scope;
-    int64_t           i = 0;
+    int64_t i = 0;
     while (i < scope->n && scope->names[i] != name)
         i++;
     LRC_TRY(lrc_render__charge(r, i / 16));
     if (i == scope->cap) {
-        const int64_t     cap = scope->cap ? scope->cap * 2 : 4;
-        int32_t          *names;
-        struct lrc_value *values;
+        const int64_t cap = scope->cap ? scope->cap * 2 : 4;
+        int32_t *names = NULL;
+        struct lrc_value *values = NULL;
         LRC_TRY(lrc_render__take(r, &names, cap, sizeof *names));
         LRC_TRY(lrc_render__take(r, &values, cap, sizeof *values));
         if (i > 0) {
@@ -147,14 +153,16 @@ enum lrc_status lrc_scope__get(struct lrc_render *r, struct lrc_value *out, int3
             }
     }
     const struct lrc_string *string = &r->template->names[name];
-    struct lrc_dict_entry   *entry;
-    LRC_TRY(lrc_dict__find(r, &entry, r->variables, (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = string }));
+    struct lrc_dict_entry *entry;
+    LRC_TRY(lrc_dict__find(r, &entry, r->variables,
+                           (struct lrc_value){.kind = LRC_VALUE_STRING, .string = string}));
     if (entry) {
         *out = entry->value;
         return LRC_STATUS_OK;
     }
     const struct lrc_global *global = lrc_global__find(string->bytes, string->n);
-    *out = global ? (struct lrc_value){ .kind = LRC_VALUE_GLOBAL, .global = global } : lrc_value__undefined(string);
+    *out = global ? (struct lrc_value){.kind = LRC_VALUE_GLOBAL, .global = global}
+                  : lrc_value__undefined(string);
     return LRC_STATUS_OK;
 }
 
@@ -174,7 +182,8 @@ static enum lrc_status dict_from_json(struct lrc_render *r, struct lrc_value *ou
     struct lrc_value key, value;
     LRC_TRY(lrc_dict__new(r, out));
     /* jansson iterates over a const object only by casting; it is not changed */
-    for (void *at = json_object_iter((json_t *)(uintptr_t)json); at; at = json_object_iter_next((json_t *)(uintptr_t)json, at)) {
+    for (void *at = json_object_iter((json_t *)(uintptr_t)json); at;
+         at = json_object_iter_next((json_t *)(uintptr_t)json, at)) {
         LRC_TRY(lrc_string__borrow(r, &key, json_object_iter_key(at), strlen(json_object_iter_key(at))));
         LRC_TRY(lrc_value__from_json(r, &value, json_object_iter_value(at)));
         LRC_TRY(lrc_dict__set(r, out->dict, key, value));
@@ -189,13 +198,22 @@ enum lrc_status lrc_value__from_json(struct lrc_render *r, struct lrc_value *out
         return LRC_STATUS_OK;
     LRC_TRY(lrc_render__charge(r, 1));
     switch (json_typeof(json)) {
-    case JSON_STRING: return lrc_string__borrow(r, out, json_string_value(json), json_string_length(json));
-    case JSON_INTEGER: *out = lrc_value__int(json_integer_value(json)); return LRC_STATUS_OK;
-    case JSON_REAL: *out = lrc_value__float(json_real_value(json)); return LRC_STATUS_OK;
+    case JSON_STRING:
+        return lrc_string__borrow(r, out, json_string_value(json), json_string_length(json));
+    case JSON_INTEGER:
+        *out = lrc_value__int(json_integer_value(json));
+        return LRC_STATUS_OK;
+    case JSON_REAL:
+        *out = lrc_value__float(json_real_value(json));
+        return LRC_STATUS_OK;
     case JSON_TRUE:
-    case JSON_FALSE: *out = lrc_value__bool(json_is_true(json)); return LRC_STATUS_OK;
-    case JSON_NULL: return LRC_STATUS_OK;
-    default: break;
+    case JSON_FALSE:
+        *out = lrc_value__bool(json_is_true(json));
+        return LRC_STATUS_OK;
+    case JSON_NULL:
+        return LRC_STATUS_OK;
+    default:
+        break;
     }
     LRC_TRY(lrc_render__enter(r));
     LRC_TRY(json_is_array(json) ? list_from_json(r, out, json) : dict_from_json(r, out, json));

@@ -7,13 +7,14 @@
 static int is_cased(int32_t point)
 {
     const utf8proc_category_t category = utf8proc_category(point);
-    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL || category == UTF8PROC_CATEGORY_LT;
+    return category == UTF8PROC_CATEGORY_LU || category == UTF8PROC_CATEGORY_LL ||
+           category == UTF8PROC_CATEGORY_LT;
 }
 
 /* One code point in its case; the letters that become several, the common ones. */
 static void put_cased(struct lrc_builder *b, int32_t point, enum lrc_case to, int starts)
 {
-    char      bytes[4];
+    char bytes[4];
     const int up = to == LRC_CASE_UPPER || (to != LRC_CASE_LOWER && starts);
     if (point == 0xdf && up) { /* sharp s */
         lrc_builder__puts(b, to == LRC_CASE_UPPER ? "SS" : "Ss");
@@ -25,10 +26,11 @@ static void put_cased(struct lrc_builder *b, int32_t point, enum lrc_case to, in
     lrc_builder__append(b, bytes, lrc_text__encode(bytes, cased));
 }
 
-enum lrc_status lrc_string__to_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s, enum lrc_case to)
+enum lrc_status lrc_string__to_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
+                                    enum lrc_case to)
 {
-    struct lrc_builder builder = { .r = r };
-    int                starts = 1;
+    struct lrc_builder builder = {.r = r};
+    int starts = 1;
     LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16)));
     for (size_t i = 0; i < s->n && !builder.failed;) {
         int32_t point;
@@ -50,7 +52,8 @@ int lrc_string__is_case(const struct lrc_string *s, enum lrc_case which)
         i += lrc_text__next(s->bytes + i, s->n - i, &point);
         if (!is_cased(point))
             continue;
-        const int right = utf8proc_category(point) == (which == LRC_CASE_UPPER ? UTF8PROC_CATEGORY_LU : UTF8PROC_CATEGORY_LL);
+        const int right = utf8proc_category(point) ==
+                          (which == LRC_CASE_UPPER ? UTF8PROC_CATEGORY_LU : UTF8PROC_CATEGORY_LL);
         if (!right)
             return 0;
         n_right = 1;
@@ -62,13 +65,14 @@ static int in_set(const struct lrc_string *characters, const char *bytes, size_t
 {
     if (!characters)
         return lrc_text__is_space(point);
-    return memmem(characters->bytes, characters->n, bytes, n) != NULL; /* whole UTF-8 characters cannot match across others */
+    return memmem(characters->bytes, characters->n, bytes, n) !=
+           NULL; /* whole UTF-8 characters cannot match across others */
 }
 
 enum lrc_status lrc_string__strip(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                   const struct lrc_string *characters, enum lrc_side side)
 {
-    size_t  begin = 0, end = s->n;
+    size_t begin = 0, end = s->n;
     int32_t point;
     const int64_t n_set = characters ? (int64_t)characters->n : 0;
     while ((side & LRC_SIDE_LEFT) && begin < end) {
@@ -92,13 +96,13 @@ enum lrc_status lrc_string__strip(struct lrc_render *r, struct lrc_value *out, c
 }
 
 /* An empty `from` stands before every character and at the end. */
-static enum lrc_status interleave(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s, const struct lrc_string *to,
-                                  int64_t count)
+static enum lrc_status interleave(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
+                                  const struct lrc_string *to, int64_t count)
 {
-    struct lrc_builder builder = { .r = r };
-    size_t             i = 0;
+    struct lrc_builder builder = {.r = r};
+    size_t i = 0;
     for (; count != 0 && !builder.failed; count--) {
-        int32_t      point;
+        int32_t point;
         const size_t n = i < s->n ? lrc_text__next(s->bytes + i, s->n - i, &point) : 0;
         LRC_TRY(lrc_render__charge(r, 1));
         lrc_builder__append(&builder, to->bytes, to->n);
@@ -111,11 +115,11 @@ static enum lrc_status interleave(struct lrc_render *r, struct lrc_value *out, c
     return lrc_builder__finish(&builder, out);
 }
 
-enum lrc_status lrc_string__replace(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s, const struct lrc_string *from,
-                                    const struct lrc_string *to, int64_t count)
+enum lrc_status lrc_string__replace(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
+                                    const struct lrc_string *from, const struct lrc_string *to, int64_t count)
 {
-    struct lrc_builder builder = { .r = r };
-    const char        *at = s->bytes, *const end = s->bytes + s->n;
+    struct lrc_builder builder = {.r = r};
+    const char *at = s->bytes, *const end = s->bytes + s->n;
     if (from->n == 0)
         return interleave(r, out, s, to, count);
     LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16)));
@@ -131,22 +135,26 @@ enum lrc_status lrc_string__replace(struct lrc_render *r, struct lrc_value *out,
     return lrc_builder__finish(&builder, out);
 }
 
-enum lrc_status lrc_argument__string(struct lrc_render *r, const struct lrc_string **value, struct lrc_value argument, const char *what)
+enum lrc_status lrc_argument__string(struct lrc_render *r, const struct lrc_string **value,
+                                     struct lrc_value argument, const char *what)
 {
     if (argument.kind == LRC_VALUE_ABSENT || argument.kind == LRC_VALUE_NONE)
         return LRC_STATUS_OK;
     if (argument.kind != LRC_VALUE_STRING)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "%s: want a str, got %s", what, lrc_value__type_name(argument));
+        return lrc_render__fail(r, LRC_STATUS_DATA, "%s: want a str, got %s", what,
+                                lrc_value__type_name(argument));
     *value = argument.string;
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_argument__int(struct lrc_render *r, int64_t *value, struct lrc_value argument, const char *what)
+enum lrc_status lrc_argument__int(struct lrc_render *r, int64_t *value, struct lrc_value argument,
+                                  const char *what)
 {
     if (argument.kind == LRC_VALUE_ABSENT || argument.kind == LRC_VALUE_NONE)
         return LRC_STATUS_OK;
     if (argument.kind != LRC_VALUE_INT && argument.kind != LRC_VALUE_BOOL)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "%s: want an int, got %s", what, lrc_value__type_name(argument));
+        return lrc_render__fail(r, LRC_STATUS_DATA, "%s: want an int, got %s", what,
+                                lrc_value__type_name(argument));
     *value = argument.kind == LRC_VALUE_BOOL ? argument.truth : argument.integer;
     return LRC_STATUS_OK;
 }

@@ -28,8 +28,9 @@ static size_t normalize_lines(char *out, const char *text, size_t n)
 static int is_utf8(const char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        utf8proc_int32_t       point;
-        const utf8proc_ssize_t step = utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &point);
+        utf8proc_int32_t point;
+        const utf8proc_ssize_t step =
+            utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &point);
         if (step < 1)
             return 0;
         i += (size_t)step;
@@ -37,11 +38,13 @@ static int is_utf8(const char *text, size_t n)
     return 1;
 }
 
-enum lrc_status lrc_template_parse(struct lrc_template **out, const char *text, size_t n, const char *name, struct lrc_error *err)
+enum lrc_status lrc_template_parse(struct lrc_template **out, const char *text, size_t n, const char *name,
+                                   struct lrc_error *err)
 {
     *out = NULL;
     if (n > TEXT_MAX_BYTES)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a template of at most 4 MiB, got %zu bytes", name, n);
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a template of at most 4 MiB, got %zu bytes", name,
+                        n);
     if (!is_utf8(text, n))
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want UTF-8, got other bytes", name);
     struct lrc_template *t = lrc_calloc(1, sizeof *t);
@@ -85,7 +88,7 @@ const char *lrc_template_text(const struct lrc_template *t)
 
 static enum lrc_status load_file(struct lrc_template **out, const char *path, struct lrc_error *err)
 {
-    struct lrc_buf  text = { 0 };
+    struct lrc_buf text = {0};
     enum lrc_status status = lrc_file_read(&text, path, err);
     if (status == LRC_STATUS_OK)
         status = lrc_template_parse(out, lrc_buf_text(&text), text.len, lrc_path_base(path), err);
@@ -100,27 +103,31 @@ static const json_t *find_text(const json_t *config)
     if (!json_is_array(entry))
         return json_is_string(entry) ? entry : NULL;
     for (size_t i = 0; i < json_array_size(entry); i++) {
-        const json_t *one = json_array_get(entry, i), *name = json_object_get(one, "name"), *text = json_object_get(one, "template");
+        const json_t *one = json_array_get(entry, i), *name = json_object_get(one, "name"),
+                     *text = json_object_get(one, "template");
         if (json_is_string(name) && json_is_string(text) && strcmp(json_string_value(name), "default") == 0)
             return text;
     }
     return NULL;
 }
 
-static enum lrc_status load_config(struct lrc_template **out, const char *path, const char *model_dir, struct lrc_error *err)
+static enum lrc_status load_config(struct lrc_template **out, const char *path, const char *model_dir,
+                                   struct lrc_error *err)
 {
-    json_t         *config = NULL;
-    const json_t   *text = NULL;
+    json_t *config = NULL;
+    const json_t *text = NULL;
     enum lrc_status status = LRC_STATUS_OK;
     if (lrc_path_exists(path))
         status = lrc_json_load(&config, path, err);
     if (status == LRC_STATUS_OK)
         text = find_text(config);
     if (text)
-        status = lrc_template_parse(out, json_string_value(text), json_string_length(text), "chat_template", err);
+        status =
+            lrc_template_parse(out, json_string_value(text), json_string_length(text), "chat_template", err);
     else if (status == LRC_STATUS_OK)
         status = lrc_fail(err, LRC_STATUS_CONFIG,
-                          "chat_template: want chat_template.jinja, or 'chat_template' in tokenizer_config.json, in '%s', got neither; "
+                          "chat_template: want chat_template.jinja, or 'chat_template' in "
+                          "tokenizer_config.json, in '%s', got neither; "
                           "name a built-in one or a file",
                           model_dir);
     json_decref(config);
@@ -129,8 +136,8 @@ static enum lrc_status load_config(struct lrc_template **out, const char *path, 
 
 static enum lrc_status load_default(struct lrc_template **out, const char *model_dir, struct lrc_error *err)
 {
-    char           *file = lrc_path_join(model_dir, "chat_template.jinja");
-    char           *config = lrc_path_join(model_dir, "tokenizer_config.json");
+    char *file = lrc_path_join(model_dir, "chat_template.jinja");
+    char *config = lrc_path_join(model_dir, "tokenizer_config.json");
     enum lrc_status status;
     if (!file || !config)
         status = lrc_fail_nomem(err, "path");
@@ -143,16 +150,18 @@ static enum lrc_status load_default(struct lrc_template **out, const char *model
 
 static enum lrc_status fail_choice(const char *choice, struct lrc_error *err)
 {
-    struct lrc_buf names = { 0 };
+    struct lrc_buf names = {0};
     for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
         lrc_buf_printf(&names, "%s%s", builtin == lrc_builtin_all ? "" : ", ", builtin->name);
-    const enum lrc_status status =
-        lrc_fail(err, LRC_STATUS_CONFIG, "chat_template: want tokenizer_default, a file or one of %s, got '%s'", lrc_buf_text(&names), choice);
+    const enum lrc_status status = lrc_fail(
+        err, LRC_STATUS_CONFIG, "chat_template: want tokenizer_default, a file or one of %s, got '%s'",
+        lrc_buf_text(&names), choice);
     lrc_buf_release(&names);
     return status;
 }
 
-enum lrc_status lrc_template_load(struct lrc_template **out, const char *choice, const char *model_dir, struct lrc_error *err)
+enum lrc_status lrc_template_load(struct lrc_template **out, const char *choice, const char *model_dir,
+                                  struct lrc_error *err)
 {
     *out = NULL;
     if (!choice || strcmp(choice, "tokenizer_default") == 0)
@@ -191,15 +200,17 @@ static enum lrc_status set_token(struct lrc_render *r, const char *name, const c
 /* "YYYY-MM-DD", then perhaps "THH:MM:SS". */
 static enum lrc_status set_date(struct lrc_render *r, const json_t *json)
 {
-    static const int low[6] = { 1, 1, 1, 0, 0, 0 }, high[6] = { 9999, 12, 31, 23, 59, 59 };
-    const char      *text = json_string_value(json);
-    int              d[6] = { 0 };
-    const int        n = text ? sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &d[0], &d[1], &d[2], &d[3], &d[4], &d[5]) : 0;
-    int              good = n >= 3;
+    static const int low[6] = {1, 1, 1, 0, 0, 0}, high[6] = {9999, 12, 31, 23, 59, 59};
+    const char *text = json_string_value(json);
+    int d[6] = {0};
+    const int n =
+        text ? sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &d[0], &d[1], &d[2], &d[3], &d[4], &d[5]) : 0;
+    int good = n >= 3;
     for (int i = 0; i < 6; i++)
         good = good && d[i] >= low[i] && d[i] <= high[i];
     if (!good)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "strftime_now: want a date 'YYYY-MM-DD' or 'YYYY-MM-DDTHH:MM:SS', got %s",
+        return lrc_render__fail(r, LRC_STATUS_DATA,
+                                "strftime_now: want a date 'YYYY-MM-DD' or 'YYYY-MM-DDTHH:MM:SS', got %s",
                                 text ? text : lrc_json_type_name(json));
     memcpy(r->date, d, sizeof d);
     return LRC_STATUS_OK;
@@ -217,17 +228,20 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     LRC_TRY(set_json(r, "messages", input->messages));
     LRC_TRY(set_json(r, "tools", input->tools)); /* None when there are none, as transformers passes them */
     LRC_TRY(set_json(r, "documents", NULL));
-    LRC_TRY(set_variable(r, "add_generation_prompt", lrc_value__bool(input->prompt == LRC_PROMPT_GENERATION)));
+    LRC_TRY(
+        set_variable(r, "add_generation_prompt", lrc_value__bool(input->prompt == LRC_PROMPT_GENERATION)));
     json_t *object = (json_t *)(uintptr_t)input->variables; /* iterated, not changed */
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at);
-        LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at)) : set_json(r, name, json_object_iter_value(at)));
+        LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at))
+                                                  : set_json(r, name, json_object_iter_value(at)));
     }
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text, struct lrc_buf *generation,
-                                    const struct lrc_template_input *input, struct lrc_error *err)
+enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text,
+                                    struct lrc_buf *generation, const struct lrc_template_input *input,
+                                    struct lrc_error *err)
 {
     struct lrc_render r = {
         .template = t,
@@ -238,9 +252,9 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
         .text = text,
         .text_begin = text->len,
         .generation = generation,
-        .date = { 2024, 7, 26, 0, 0, 0 },
+        .date = {2024, 7, 26, 0, 0, 0},
     };
-    const size_t    generation_begin = generation ? generation->len : 0;
+    const size_t generation_begin = generation ? generation->len : 0;
     enum lrc_status status = set_variables(&r, input);
     if (status == LRC_STATUS_OK)
         status = lrc_scope__push(&r, NULL);

@@ -10,12 +10,13 @@ static enum lrc_status answer(struct lrc_value *out, int truth)
 }
 
 /* Tests of the value's kind alone. */
-#define KIND_TEST(name, condition)                                                                             \
-    static enum lrc_status test_##name(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call) \
-    {                                                                                                          \
-        const struct lrc_value v = call->self;                                                                 \
-        (void)r;                                                                                               \
-        return answer(out, condition);                                                                         \
+#define KIND_TEST(name, condition)                                                                           \
+    static enum lrc_status test_##name(struct lrc_render *r, struct lrc_value *out,                          \
+                                       const struct lrc_call *call)                                          \
+    {                                                                                                        \
+        const struct lrc_value v = call->self;                                                               \
+        (void)r;                                                                                             \
+        return answer(out, condition);                                                                       \
     }
 KIND_TEST(defined, v.kind != LRC_VALUE_UNDEFINED)
 KIND_TEST(undefined, v.kind == LRC_VALUE_UNDEFINED)
@@ -29,14 +30,16 @@ KIND_TEST(number, lrc_value__is_number(v))
 KIND_TEST(string, v.kind == LRC_VALUE_STRING)
 KIND_TEST(mapping, v.kind == LRC_VALUE_DICT)
 /* What has a length and items: in jinja2 a dict and undefined, too. */
-KIND_TEST(sequence, v.kind == LRC_VALUE_STRING || v.kind == LRC_VALUE_LIST || v.kind == LRC_VALUE_TUPLE || v.kind == LRC_VALUE_DICT ||
+KIND_TEST(sequence, v.kind == LRC_VALUE_STRING || v.kind == LRC_VALUE_LIST || v.kind == LRC_VALUE_TUPLE ||
+                        v.kind == LRC_VALUE_DICT || v.kind == LRC_VALUE_UNDEFINED)
+KIND_TEST(iterable, v.kind == LRC_VALUE_STRING || v.kind == LRC_VALUE_LIST || v.kind == LRC_VALUE_TUPLE ||
+                        v.kind == LRC_VALUE_DICT || v.kind == LRC_VALUE_UNDEFINED)
+KIND_TEST(callable, v.kind == LRC_VALUE_MACRO || v.kind == LRC_VALUE_METHOD || v.kind == LRC_VALUE_GLOBAL ||
                         v.kind == LRC_VALUE_UNDEFINED)
-KIND_TEST(iterable, v.kind == LRC_VALUE_STRING || v.kind == LRC_VALUE_LIST || v.kind == LRC_VALUE_TUPLE || v.kind == LRC_VALUE_DICT ||
-                        v.kind == LRC_VALUE_UNDEFINED)
-KIND_TEST(callable, v.kind == LRC_VALUE_MACRO || v.kind == LRC_VALUE_METHOD || v.kind == LRC_VALUE_GLOBAL || v.kind == LRC_VALUE_UNDEFINED)
 #undef KIND_TEST
 
-static enum lrc_status test_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call, enum lrc_case which)
+static enum lrc_status test_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
+                                 enum lrc_case which)
 {
     const struct lrc_string *string;
     LRC_TRY(lrc_value__to_string(r, &string, call->self));
@@ -54,10 +57,11 @@ static enum lrc_status test_upper(struct lrc_render *r, struct lrc_value *out, c
     return test_case(r, out, call, LRC_CASE_UPPER);
 }
 
-static enum lrc_status divides(struct lrc_render *r, struct lrc_value *out, struct lrc_value v, struct lrc_value by, int64_t remainder)
+static enum lrc_status divides(struct lrc_render *r, struct lrc_value *out, struct lrc_value v,
+                               struct lrc_value by, int64_t remainder)
 {
     struct lrc_value rest;
-    int              equal;
+    int equal;
     LRC_TRY(lrc_eval__binary(r, &rest, LRC_OPERATOR_MODULO, v, by));
     LRC_TRY(lrc_value__equal(r, &equal, rest, lrc_value__int(remainder)));
     return answer(out, equal);
@@ -73,7 +77,8 @@ static enum lrc_status test_even(struct lrc_render *r, struct lrc_value *out, co
     return divides(r, out, call->self, lrc_value__int(2), 0);
 }
 
-static enum lrc_status test_divisibleby(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+static enum lrc_status test_divisibleby(struct lrc_render *r, struct lrc_value *out,
+                                        const struct lrc_call *call)
 {
     return divides(r, out, call->self, call->arg[0], 0);
 }
@@ -130,7 +135,7 @@ static enum lrc_status test_in(struct lrc_render *r, struct lrc_value *out, cons
 /* The same object; numbers, strings and constants are the same when they are equal and of one type. */
 static enum lrc_status test_sameas(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    int                    same = 0;
+    int same = 0;
     const struct lrc_value a = call->self, b = call->arg[0];
     if (a.kind != b.kind)
         return answer(out, 0);
@@ -141,42 +146,42 @@ static enum lrc_status test_sameas(struct lrc_render *r, struct lrc_value *out, 
 }
 
 static const struct lrc_test tests[] = {
-    { { "defined", "", 0, test_defined } },
-    { { "undefined", "", 0, test_undefined } },
-    { { "none", "", 0, test_none } },
-    { { "boolean", "", 0, test_boolean } },
-    { { "true", "", 0, test_true } },
-    { { "false", "", 0, test_false } },
-    { { "integer", "", 0, test_integer } },
-    { { "float", "", 0, test_float } },
-    { { "number", "", 0, test_number } },
-    { { "string", "", 0, test_string } },
-    { { "mapping", "", 0, test_mapping } },
-    { { "sequence", "", 0, test_sequence } },
-    { { "iterable", "", 0, test_iterable } },
-    { { "callable", "", 0, test_callable } },
-    { { "lower", "", 0, test_lower } },
-    { { "upper", "", 0, test_upper } },
-    { { "odd", "", 0, test_odd } },
-    { { "even", "", 0, test_even } },
-    { { "divisibleby", "num", 1, test_divisibleby } },
-    { { "eq", "other", 1, test_eq } },
-    { { "equalto", "other", 1, test_eq } },
-    { { "==", "other", 1, test_eq } },
-    { { "ne", "other", 1, test_ne } },
-    { { "!=", "other", 1, test_ne } },
-    { { "lt", "other", 1, test_lt } },
-    { { "lessthan", "other", 1, test_lt } },
-    { { "<", "other", 1, test_lt } },
-    { { "le", "other", 1, test_le } },
-    { { "<=", "other", 1, test_le } },
-    { { "gt", "other", 1, test_gt } },
-    { { "greaterthan", "other", 1, test_gt } },
-    { { ">", "other", 1, test_gt } },
-    { { "ge", "other", 1, test_ge } },
-    { { ">=", "other", 1, test_ge } },
-    { { "in", "seq", 1, test_in } },
-    { { "sameas", "other", 1, test_sameas } },
+    {{"defined", "", 0, test_defined}},
+    {{"undefined", "", 0, test_undefined}},
+    {{"none", "", 0, test_none}},
+    {{"boolean", "", 0, test_boolean}},
+    {{"true", "", 0, test_true}},
+    {{"false", "", 0, test_false}},
+    {{"integer", "", 0, test_integer}},
+    {{"float", "", 0, test_float}},
+    {{"number", "", 0, test_number}},
+    {{"string", "", 0, test_string}},
+    {{"mapping", "", 0, test_mapping}},
+    {{"sequence", "", 0, test_sequence}},
+    {{"iterable", "", 0, test_iterable}},
+    {{"callable", "", 0, test_callable}},
+    {{"lower", "", 0, test_lower}},
+    {{"upper", "", 0, test_upper}},
+    {{"odd", "", 0, test_odd}},
+    {{"even", "", 0, test_even}},
+    {{"divisibleby", "num", 1, test_divisibleby}},
+    {{"eq", "other", 1, test_eq}},
+    {{"equalto", "other", 1, test_eq}},
+    {{"==", "other", 1, test_eq}},
+    {{"ne", "other", 1, test_ne}},
+    {{"!=", "other", 1, test_ne}},
+    {{"lt", "other", 1, test_lt}},
+    {{"lessthan", "other", 1, test_lt}},
+    {{"<", "other", 1, test_lt}},
+    {{"le", "other", 1, test_le}},
+    {{"<=", "other", 1, test_le}},
+    {{"gt", "other", 1, test_gt}},
+    {{"greaterthan", "other", 1, test_gt}},
+    {{">", "other", 1, test_gt}},
+    {{"ge", "other", 1, test_ge}},
+    {{">=", "other", 1, test_ge}},
+    {{"in", "seq", 1, test_in}},
+    {{"sameas", "other", 1, test_sameas}},
 };
 
 const struct lrc_test *lrc_test__find(const char *name, size_t n)

@@ -32,7 +32,7 @@ int64_t lrc_text__count(const char *bytes, size_t n)
 
 size_t lrc_text__offset(const char *bytes, size_t n, int64_t index)
 {
-    size_t  i = 0;
+    size_t i = 0;
     int32_t point;
     for (; index > 0 && i < n; index--)
         i += lrc_text__next(bytes + i, n - i, &point);
@@ -43,8 +43,8 @@ int lrc_text__is_space(int32_t point)
 {
     if (point < 0x80)
         return (point >= 9 && point <= 13) || (point >= 28 && point <= 32);
-    return point == 0x85 || point == 0xa0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200a) || point == 0x2028 ||
-           point == 0x2029 || point == 0x202f || point == 0x205f || point == 0x3000;
+    return point == 0x85 || point == 0xa0 || point == 0x1680 || (point >= 0x2000 && point <= 0x200a) ||
+           point == 0x2028 || point == 0x2029 || point == 0x202f || point == 0x205f || point == 0x3000;
 }
 
 int lrc_text__is_printable(int32_t point)
@@ -59,8 +59,10 @@ int lrc_text__is_printable(int32_t point)
     case UTF8PROC_CATEGORY_CN:
     case UTF8PROC_CATEGORY_ZL:
     case UTF8PROC_CATEGORY_ZP:
-    case UTF8PROC_CATEGORY_ZS: return 0;
-    default: return 1;
+    case UTF8PROC_CATEGORY_ZS:
+        return 0;
+    default:
+        return 1;
     }
 }
 
@@ -68,7 +70,7 @@ size_t lrc_text__space_before(const char *bytes, size_t n)
 {
     size_t i = 0;
     while (i < n) {
-        int32_t      point;
+        int32_t point;
         const size_t step = lrc_text__next(bytes + i, n - i, &point);
         if (!lrc_text__is_space(point))
             break;
@@ -116,13 +118,16 @@ int lrc_text__is_letter(int32_t point)
     case UTF8PROC_CATEGORY_LL:
     case UTF8PROC_CATEGORY_LT:
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: return 1;
-    default: return 0;
+    case UTF8PROC_CATEGORY_LO:
+        return 1;
+    default:
+        return 0;
     }
 }
 
 int lrc_text__is_letter_or_number(int32_t point)
 {
     const utf8proc_category_t category = utf8proc_category(point);
-    return lrc_text__is_letter(point) || category == UTF8PROC_CATEGORY_ND || category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
+    return lrc_text__is_letter(point) || category == UTF8PROC_CATEGORY_ND ||
+           category == UTF8PROC_CATEGORY_NL || category == UTF8PROC_CATEGORY_NO;
 }

@@ -9,35 +9,36 @@ enum { SMALL_DICT_MAX = 8 };
 
 struct lrc_value lrc_value__bool(int truth)
 {
-    return (struct lrc_value){ .kind = LRC_VALUE_BOOL, .truth = truth != 0 };
+    return (struct lrc_value){.kind = LRC_VALUE_BOOL, .truth = truth != 0};
 }
 
 struct lrc_value lrc_value__int(int64_t integer)
 {
-    return (struct lrc_value){ .kind = LRC_VALUE_INT, .integer = integer };
+    return (struct lrc_value){.kind = LRC_VALUE_INT, .integer = integer};
 }
 
 struct lrc_value lrc_value__float(double real)
 {
-    return (struct lrc_value){ .kind = LRC_VALUE_FLOAT, .real = real };
+    return (struct lrc_value){.kind = LRC_VALUE_FLOAT, .real = real};
 }
 
 struct lrc_value lrc_value__none(void)
 {
-    return (struct lrc_value){ .kind = LRC_VALUE_NONE };
+    return (struct lrc_value){.kind = LRC_VALUE_NONE};
 }
 
 struct lrc_value lrc_value__undefined(const struct lrc_string *name)
 {
-    return (struct lrc_value){ .kind = LRC_VALUE_UNDEFINED, .string = name };
+    return (struct lrc_value){.kind = LRC_VALUE_UNDEFINED, .string = name};
 }
 
-static enum lrc_status string_value(struct lrc_render *r, struct lrc_value *out, const char *bytes, size_t n, int64_t n_points)
+static enum lrc_status string_value(struct lrc_render *r, struct lrc_value *out, const char *bytes, size_t n,
+                                    int64_t n_points)
 {
     struct lrc_string *string;
     LRC_TRY(lrc_render__take(r, &string, 1, sizeof *string));
-    *string = (struct lrc_string){ bytes, n, n_points };
-    *out = (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = string };
+    *string = (struct lrc_string){bytes, n, n_points};
+    *out = (struct lrc_value){.kind = LRC_VALUE_STRING, .string = string};
     return LRC_STATUS_OK;
 }
 
@@ -56,10 +57,11 @@ enum lrc_status lrc_string__new(struct lrc_render *r, struct lrc_value *out, con
     return lrc_string__borrow(r, out, copy, n);
 }
 
-enum lrc_status lrc_string__concat(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *a, const struct lrc_string *b)
+enum lrc_status lrc_string__concat(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *a,
+                                   const struct lrc_string *b)
 {
     struct lrc_string *string;
-    char              *bytes;
+    char *bytes;
     LRC_TRY(lrc_render__charge(r, (int64_t)((a->n + b->n) / 64)));
     LRC_TRY(lrc_render__take(r, &string, 1, sizeof *string));
     LRC_TRY(lrc_render__take(r, &bytes, (int64_t)(a->n + b->n), 1));
@@ -67,8 +69,8 @@ enum lrc_status lrc_string__concat(struct lrc_render *r, struct lrc_value *out, 
         memcpy(bytes, a->bytes, a->n);
     if (b->n > 0)
         memcpy(bytes + a->n, b->bytes, b->n);
-    *string = (struct lrc_string){ bytes, a->n + b->n, a->n_points + b->n_points };
-    *out = (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = string };
+    *string = (struct lrc_string){bytes, a->n + b->n, a->n_points + b->n_points};
+    *out = (struct lrc_value){.kind = LRC_VALUE_STRING, .string = string};
     return LRC_STATUS_OK;
 }
 
@@ -81,15 +83,15 @@ enum lrc_status lrc_list__new(struct lrc_render *r, struct lrc_value *out, enum 
 {
     struct lrc_list *list;
     LRC_TRY(lrc_render__take(r, &list, 1, sizeof *list));
-    *list = (struct lrc_list){ 0 };
-    *out = (struct lrc_value){ .kind = kind, .list = list };
+    *list = (struct lrc_list){0};
+    *out = (struct lrc_value){.kind = kind, .list = list};
     return LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_list__append(struct lrc_render *r, struct lrc_list *list, struct lrc_value value)
 {
     if (list->n == list->cap) {
-        const int64_t     cap = list->cap ? list->cap * 2 : 4;
+        const int64_t cap = list->cap ? list->cap * 2 : 4;
         struct lrc_value *items;
         LRC_TRY(lrc_render__take(r, &items, cap, sizeof *items));
         if (list->n > 0)
@@ -114,7 +116,9 @@ static enum lrc_status hash_value(struct lrc_render *r, uint64_t *hash, struct l
     double number = 0;
     switch (v.kind) {
     case LRC_VALUE_NONE:
-    case LRC_VALUE_UNDEFINED: *hash = hash_bytes(*hash, "none", 4); return LRC_STATUS_OK;
+    case LRC_VALUE_UNDEFINED:
+        *hash = hash_bytes(*hash, "none", 4);
+        return LRC_STATUS_OK;
     case LRC_VALUE_BOOL:
     case LRC_VALUE_INT:
     case LRC_VALUE_FLOAT: /* 1, 1.0 and True are one key; + 0.0 makes -0.0 and 0.0 one */
@@ -132,7 +136,9 @@ static enum lrc_status hash_value(struct lrc_render *r, uint64_t *hash, struct l
         }
         r->depth--;
         return LRC_STATUS_OK;
-    default: return lrc_render__fail(r, LRC_STATUS_DATA, "want a key of a hashable type, got %s", lrc_value__type_name(v));
+    default:
+        return lrc_render__fail(r, LRC_STATUS_DATA, "want a key of a hashable type, got %s",
+                                lrc_value__type_name(v));
     }
 }
 
@@ -140,8 +146,8 @@ enum lrc_status lrc_dict__new(struct lrc_render *r, struct lrc_value *out)
 {
     struct lrc_dict *dict;
     LRC_TRY(lrc_render__take(r, &dict, 1, sizeof *dict));
-    *dict = (struct lrc_dict){ 0 };
-    *out = (struct lrc_value){ .kind = LRC_VALUE_DICT, .dict = dict };
+    *dict = (struct lrc_dict){0};
+    *out = (struct lrc_value){.kind = LRC_VALUE_DICT, .dict = dict};
     return LRC_STATUS_OK;
 }
 
@@ -170,8 +176,8 @@ static enum lrc_status rebuild_index(struct lrc_render *r, struct lrc_dict *dict
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status find_hashed(struct lrc_render *r, struct lrc_dict_entry **out, const struct lrc_dict *dict,
-                                   struct lrc_value key, uint64_t hash)
+static enum lrc_status find_hashed(struct lrc_render *r, struct lrc_dict_entry **out,
+                                   const struct lrc_dict *dict, struct lrc_value key, uint64_t hash)
 {
     int64_t at = 0;
     *out = NULL;
@@ -185,7 +191,7 @@ static enum lrc_status find_hashed(struct lrc_render *r, struct lrc_dict_entry *
         if (at < 0)
             return LRC_STATUS_OK;
         struct lrc_dict_entry *entry = &dict->entries[at];
-        int                    equal = 0;
+        int equal = 0;
         LRC_TRY(lrc_render__charge(r, i > 0));
         if (entry->hash == hash)
             LRC_TRY(lrc_value__equal(r, &equal, entry->key, key));
@@ -197,17 +203,19 @@ static enum lrc_status find_hashed(struct lrc_render *r, struct lrc_dict_entry *
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_dict__find(struct lrc_render *r, struct lrc_dict_entry **out, const struct lrc_dict *dict, struct lrc_value key)
+enum lrc_status lrc_dict__find(struct lrc_render *r, struct lrc_dict_entry **out, const struct lrc_dict *dict,
+                               struct lrc_value key)
 {
     uint64_t hash = 0xcbf29ce484222325u;
     LRC_TRY(hash_value(r, &hash, key));
     return find_hashed(r, out, dict, key, hash);
 }
 
-enum lrc_status lrc_dict__set(struct lrc_render *r, struct lrc_dict *dict, struct lrc_value key, struct lrc_value value)
+enum lrc_status lrc_dict__set(struct lrc_render *r, struct lrc_dict *dict, struct lrc_value key,
+                              struct lrc_value value)
 {
     struct lrc_dict_entry *entry;
-    uint64_t               hash = 0xcbf29ce484222325u;
+    uint64_t hash = 0xcbf29ce484222325u;
     LRC_TRY(hash_value(r, &hash, key));
     LRC_TRY(find_hashed(r, &entry, dict, key, hash));
     if (entry) {
@@ -223,7 +231,7 @@ enum lrc_status lrc_dict__set(struct lrc_render *r, struct lrc_dict *dict, struc
         dict->entries = entry;
         dict->cap = cap;
     }
-    dict->entries[dict->n++] = (struct lrc_dict_entry){ key, value, hash };
+    dict->entries[dict->n++] = (struct lrc_dict_entry){key, value, hash};
     if (grows)
         return rebuild_index(r, dict);
     if (dict->n_slots)
@@ -249,15 +257,23 @@ int lrc_value__is_true(struct lrc_value v)
     switch (v.kind) {
     case LRC_VALUE_ABSENT:
     case LRC_VALUE_UNDEFINED:
-    case LRC_VALUE_NONE: return 0;
-    case LRC_VALUE_BOOL: return v.truth;
-    case LRC_VALUE_INT: return v.integer != 0;
-    case LRC_VALUE_FLOAT: return v.real != 0;
-    case LRC_VALUE_STRING: return v.string->n > 0;
+    case LRC_VALUE_NONE:
+        return 0;
+    case LRC_VALUE_BOOL:
+        return v.truth;
+    case LRC_VALUE_INT:
+        return v.integer != 0;
+    case LRC_VALUE_FLOAT:
+        return v.real != 0;
+    case LRC_VALUE_STRING:
+        return v.string->n > 0;
     case LRC_VALUE_LIST:
-    case LRC_VALUE_TUPLE: return v.list->n > 0;
-    case LRC_VALUE_DICT: return v.dict->n > 0;
-    default: return 1;
+    case LRC_VALUE_TUPLE:
+        return v.list->n > 0;
+    case LRC_VALUE_DICT:
+        return v.dict->n > 0;
+    default:
+        return 1;
     }
 }
 
@@ -269,20 +285,33 @@ int lrc_value__is_number(struct lrc_value v)
 double lrc_value__to_double(struct lrc_value v)
 {
     switch (v.kind) {
-    case LRC_VALUE_BOOL: return v.truth;
-    case LRC_VALUE_INT: return (double)v.integer;
-    default: return v.real;
+    case LRC_VALUE_BOOL:
+        return v.truth;
+    case LRC_VALUE_INT:
+        return (double)v.integer;
+    default:
+        return v.real;
     }
 }
 
 const char *lrc_value__type_name(struct lrc_value v)
 {
     static const char *const names[] = {
-        [LRC_VALUE_ABSENT] = "nothing",     [LRC_VALUE_UNDEFINED] = "undefined", [LRC_VALUE_NONE] = "None",
-        [LRC_VALUE_BOOL] = "bool",          [LRC_VALUE_INT] = "int",             [LRC_VALUE_FLOAT] = "float",
-        [LRC_VALUE_STRING] = "str",         [LRC_VALUE_LIST] = "list",           [LRC_VALUE_TUPLE] = "tuple",
-        [LRC_VALUE_DICT] = "dict",          [LRC_VALUE_NAMESPACE] = "namespace", [LRC_VALUE_LOOP] = "loop",
-        [LRC_VALUE_MACRO] = "macro",        [LRC_VALUE_METHOD] = "method",       [LRC_VALUE_GLOBAL] = "function",
+        [LRC_VALUE_ABSENT] = "nothing",
+        [LRC_VALUE_UNDEFINED] = "undefined",
+        [LRC_VALUE_NONE] = "None",
+        [LRC_VALUE_BOOL] = "bool",
+        [LRC_VALUE_INT] = "int",
+        [LRC_VALUE_FLOAT] = "float",
+        [LRC_VALUE_STRING] = "str",
+        [LRC_VALUE_LIST] = "list",
+        [LRC_VALUE_TUPLE] = "tuple",
+        [LRC_VALUE_DICT] = "dict",
+        [LRC_VALUE_NAMESPACE] = "namespace",
+        [LRC_VALUE_LOOP] = "loop",
+        [LRC_VALUE_MACRO] = "macro",
+        [LRC_VALUE_METHOD] = "method",
+        [LRC_VALUE_GLOBAL] = "function",
     };
     return names[v.kind];
 }
@@ -290,7 +319,7 @@ const char *lrc_value__type_name(struct lrc_value v)
 static int compare_strings(const struct lrc_string *a, const struct lrc_string *b)
 {
     const size_t n = a->n < b->n ? a->n : b->n;
-    const int    order = n > 0 ? memcmp(a->bytes, b->bytes, n) : 0; /* byte order of UTF-8 is code point order */
+    const int order = n > 0 ? memcmp(a->bytes, b->bytes, n) : 0; /* byte order of UTF-8 is code point order */
     return order != 0 ? order : (a->n > b->n) - (a->n < b->n);
 }
 
@@ -302,7 +331,8 @@ static int compare_numbers(struct lrc_value a, struct lrc_value b)
     return (x > y) - (x < y);
 }
 
-static enum lrc_status equal_lists(struct lrc_render *r, int *equal, const struct lrc_list *a, const struct lrc_list *b)
+static enum lrc_status equal_lists(struct lrc_render *r, int *equal, const struct lrc_list *a,
+                                   const struct lrc_list *b)
 {
     *equal = a->n == b->n;
     for (int64_t i = 0; i < a->n && *equal; i++)
@@ -310,7 +340,8 @@ static enum lrc_status equal_lists(struct lrc_render *r, int *equal, const struc
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status equal_dicts(struct lrc_render *r, int *equal, const struct lrc_dict *a, const struct lrc_dict *b)
+static enum lrc_status equal_dicts(struct lrc_render *r, int *equal, const struct lrc_dict *a,
+                                   const struct lrc_dict *b)
 {
     *equal = a->n == b->n;
     for (int64_t i = 0; i < a->n && *equal; i++) {
@@ -329,14 +360,17 @@ enum lrc_status lrc_value__equal(struct lrc_render *r, int *equal, struct lrc_va
     LRC_TRY(lrc_render__charge(r, 1));
     *equal = 0;
     if (lrc_value__is_number(a) && lrc_value__is_number(b)) {
-        *equal = compare_numbers(a, b) == 0 && lrc_value__to_double(a) == lrc_value__to_double(b); /* NaN is not itself */
+        *equal = compare_numbers(a, b) == 0 &&
+                 lrc_value__to_double(a) == lrc_value__to_double(b); /* NaN is not itself */
         return LRC_STATUS_OK;
     }
     if (a.kind != b.kind)
         return LRC_STATUS_OK;
     switch (a.kind) {
     case LRC_VALUE_UNDEFINED:
-    case LRC_VALUE_NONE: *equal = 1; return LRC_STATUS_OK;
+    case LRC_VALUE_NONE:
+        *equal = 1;
+        return LRC_STATUS_OK;
     case LRC_VALUE_STRING:
         *equal = a.string->n == b.string->n && compare_strings(a.string, b.string) == 0;
         return lrc_render__charge(r, *equal ? (int64_t)(a.string->n / 64) : 0);
@@ -349,13 +383,16 @@ enum lrc_status lrc_value__equal(struct lrc_render *r, int *equal, struct lrc_va
         LRC_TRY(lrc_render__enter(r));
         status = equal_dicts(r, equal, a.dict, b.dict);
         break;
-    default: *equal = a.dict == b.dict; return LRC_STATUS_OK; /* the same object */
+    default:
+        *equal = a.dict == b.dict;
+        return LRC_STATUS_OK; /* the same object */
     }
     r->depth--;
     return status;
 }
 
-static enum lrc_status compare_lists(struct lrc_render *r, int *order, const struct lrc_list *a, const struct lrc_list *b)
+static enum lrc_status compare_lists(struct lrc_render *r, int *order, const struct lrc_list *a,
+                                     const struct lrc_list *b)
 {
     for (int64_t i = 0; i < a->n && i < b->n; i++) {
         int equal;
@@ -384,17 +421,19 @@ enum lrc_status lrc_value__compare(struct lrc_render *r, int *order, struct lrc_
         r->depth--;
         return status;
     }
-    return lrc_render__fail(r, LRC_STATUS_DATA, "want two values that have an order, got %s and %s", lrc_value__type_name(a),
-                            lrc_value__type_name(b));
+    return lrc_render__fail(r, LRC_STATUS_DATA, "want two values that have an order, got %s and %s",
+                            lrc_value__type_name(a), lrc_value__type_name(b));
 }
 
-enum lrc_status lrc_value__contains(struct lrc_render *r, int *found, struct lrc_value hay, struct lrc_value needle)
+enum lrc_status lrc_value__contains(struct lrc_render *r, int *found, struct lrc_value hay,
+                                    struct lrc_value needle)
 {
     struct lrc_dict_entry *entry;
     *found = 0;
     if (hay.kind == LRC_VALUE_STRING) {
         if (needle.kind != LRC_VALUE_STRING)
-            return lrc_render__fail(r, LRC_STATUS_DATA, "want a str left of 'in' a str, got %s", lrc_value__type_name(needle));
+            return lrc_render__fail(r, LRC_STATUS_DATA, "want a str left of 'in' a str, got %s",
+                                    lrc_value__type_name(needle));
         LRC_TRY(lrc_render__charge(r, (int64_t)(hay.string->n / 16)));
         *found = memmem(hay.string->bytes, hay.string->n, needle.string->bytes, needle.string->n) != NULL;
         return LRC_STATUS_OK;
@@ -413,7 +452,7 @@ enum lrc_status lrc_value__contains(struct lrc_render *r, int *found, struct lrc
 
 static enum lrc_status iterate_string(struct lrc_render *r, struct lrc_list *out, const struct lrc_string *s)
 {
-    int32_t          point;
+    int32_t point;
     struct lrc_value one;
     for (size_t i = 0; i < s->n;) {
         const size_t n = lrc_text__next(s->bytes + i, s->n - i, &point);
@@ -427,12 +466,16 @@ static enum lrc_status iterate_string(struct lrc_render *r, struct lrc_list *out
 
 enum lrc_status lrc_value__iterate(struct lrc_render *r, struct lrc_list *out, struct lrc_value v)
 {
-    *out = (struct lrc_list){ 0 };
+    *out = (struct lrc_list){0};
     switch (v.kind) {
-    case LRC_VALUE_UNDEFINED: return LRC_STATUS_OK;
+    case LRC_VALUE_UNDEFINED:
+        return LRC_STATUS_OK;
     case LRC_VALUE_LIST:
-    case LRC_VALUE_TUPLE: *out = *v.list; return LRC_STATUS_OK;
-    case LRC_VALUE_STRING: return iterate_string(r, out, v.string);
+    case LRC_VALUE_TUPLE:
+        *out = *v.list;
+        return LRC_STATUS_OK;
+    case LRC_VALUE_STRING:
+        return iterate_string(r, out, v.string);
     case LRC_VALUE_DICT:
         LRC_TRY(lrc_render__take(r, &out->items, v.dict->n, sizeof *out->items));
         LRC_TRY(lrc_render__charge(r, v.dict->n));
@@ -440,6 +483,8 @@ enum lrc_status lrc_value__iterate(struct lrc_render *r, struct lrc_list *out, s
         for (int64_t i = 0; i < v.dict->n; i++)
             out->items[i] = v.dict->entries[i].key;
         return LRC_STATUS_OK;
-    default: return lrc_render__fail(r, LRC_STATUS_DATA, "want something to iterate over, got %s", lrc_value__type_name(v));
+    default:
+        return lrc_render__fail(r, LRC_STATUS_DATA, "want something to iterate over, got %s",
+                                lrc_value__type_name(v));
     }
 }

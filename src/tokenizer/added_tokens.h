@@ -27,7 +27,7 @@ struct lrc_added_tokens {
     struct lrc_added_token *tokens;
     int64_t                 n, cap;
     struct lrc_vocab        vocab; /* their contents and ids */
-    struct lrc_buf          texts; /* what the decoder gets: normalized content where that is what is sought */
+    struct lrc_buf          texts; /* what the decoder gets of them */
     struct lrc_trie         raw;   /* values: index into tokens */
     struct lrc_trie         normalized;
 };

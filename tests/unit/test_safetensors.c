@@ -46,10 +46,13 @@ Test(safetensors, valid_headers_are_read)
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4]}}", 4, LRC_STATUS_OK, "");
     expect("{\"a\":{\"dtype\":\"F32\",\"shape\":[0,3],\"data_offsets\":[0,0]}}", 0, LRC_STATUS_OK, "");
     expect("{\"a\":{\"dtype\":\"F4\",\"shape\":[3,2],\"data_offsets\":[0,3]}}", 3, LRC_STATUS_OK, "");
-    expect("{\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[2,4]},\"a\":{\"dtype\":\"BF16\",\"shape\":[1],\"data_offsets\":[0,2]}}", 4,
-           LRC_STATUS_OK, "");
-    expect("{\"a\":{\"dtype\":\"C64\",\"shape\":[1],\"data_offsets\":[0,8]},\"z\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[8,8]},"
-           "\"e\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}", 8, LRC_STATUS_OK, "");
+    expect("{\"b\":{\"dtype\":\"F8_E4M3\",\"shape\":[2],\"data_offsets\":[2,4]},\"a\":{\"dtype\":\"BF16\","
+           "\"shape\":[1],\"data_offsets\":[0,2]}}",
+           4, LRC_STATUS_OK, "");
+    expect("{\"a\":{\"dtype\":\"C64\",\"shape\":[1],\"data_offsets\":[0,8]},\"z\":{\"dtype\":\"U8\","
+           "\"shape\":[0],\"data_offsets\":[8,8]},"
+           "\"e\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]}}",
+           8, LRC_STATUS_OK, "");
 }
 
 Test(safetensors, wrong_headers_are_refused)
@@ -74,25 +77,33 @@ Test(safetensors, wrong_headers_are_refused)
         { "{\"a\":{\"dtype\":\"F32\",\"data_offsets\":[0,4]}}", 4, "'shape'" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[-1],\"data_offsets\":[0,4]}}", 4, "non-negative" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1.0],\"data_offsets\":[0,4]}}", 4, "non-negative" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", 4, "overflows" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,4]}}", 4, "want 4611686018427387904 elements" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296],\"data_offsets\":[0,4]}}", 4,
+          "overflows" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[4611686018427387904],\"data_offsets\":[0,4]}}", 4,
+          "want 4611686018427387904 elements" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1]}}", 4, "'data_offsets'" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0]}}", 4, "'data_offsets'" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,0]}}", 4, "want offsets" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[-4,0]}}", 4, "want offsets" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}", 4, "want offsets" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,18446744073709551615]}}", 4, "want JSON" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,18446744073709551615]}}", 4,
+          "want JSON" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,3]}}", 3, "got 3 bytes" },
         { "{\"a\":{\"dtype\":\"F4\",\"shape\":[3],\"data_offsets\":[0,2]}}", 2, "elements of 4 bits" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "a gap" },
         { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 5, "want 4 bytes of data" },
         { "{}", 1, "want 0 bytes of data" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4, "an overlap" },
-        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[5,9]}}", 9, "a gap" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\","
+          "\"shape\":[1],\"data_offsets\":[0,4]}}",
+          4, "an overlap" },
+        { "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"b\":{\"dtype\":\"F32\","
+          "\"shape\":[1],\"data_offsets\":[5,9]}}",
+          9, "a gap" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect(cases[i].header, cases[i].n_data, LRC_STATUS_FORMAT, cases[i].message);
-    expect("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1, LRC_STATUS_UNSUPPORTED, "at most 8");
+    expect("{\"a\":{\"dtype\":\"U8\",\"shape\":[1,1,1,1,1,1,1,1,1],\"data_offsets\":[0,1]}}", 1,
+           LRC_STATUS_UNSUPPORTED, "at most 8");
 }
 
 Test(safetensors, wrong_header_lengths_are_refused)
@@ -105,7 +116,8 @@ Test(safetensors, wrong_header_lengths_are_refused)
         cr_expect_eq(read_exact(file, k, &err), LRC_STATUS_FORMAT, "%zu bytes", k);
     for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
         (void)make_file(file, lengths[i], "{}", 0);
-        cr_expect_eq(read_exact(file, n, &err), LRC_STATUS_FORMAT, "length %llu", (unsigned long long)lengths[i]);
+        cr_expect_eq(read_exact(file, n, &err), LRC_STATUS_FORMAT, "length %llu",
+                     (unsigned long long)lengths[i]);
     }
 }
 
@@ -139,7 +151,7 @@ Test(safetensors, written_file_is_laid_out_as_by_the_reference_writer)
     const struct lrc_safetensors_spec *specs = example(&n);
     struct lrc_error                   err;
     struct lrc_map                     map;
-    char                              *path = lrc_path_join(test_folder("safetensors-layout"), "a.safetensors");
+    char *path = lrc_path_join(test_folder("safetensors-layout"), "a.safetensors");
     cr_assert_eq(lrc_safetensors_write(path, specs, n, metadata, &err), LRC_STATUS_OK, "%s", err.message);
     cr_assert_eq(lrc_map_open(&map, path, &err), LRC_STATUS_OK);
     const size_t n_header = sizeof header - 1, padded = (n_header + 7) / 8 * 8;
@@ -178,8 +190,9 @@ Test(safetensors, written_file_reads_back)
 
 Test(safetensors, the_same_name_twice_is_not_written)
 {
-    static const struct lrc_safetensors_spec specs[] = { { "a", LRC_DTYPE_U8, 1, { 0 }, "" }, { "a", LRC_DTYPE_F32, 1, { 0 }, "" } };
-    char                                    *path = lrc_path_join(test_folder("safetensors-twice"), "a.safetensors");
+    static const struct lrc_safetensors_spec specs[] = { { "a", LRC_DTYPE_U8, 1, { 0 }, "" },
+                                                         { "a", LRC_DTYPE_F32, 1, { 0 }, "" } };
+    char *path = lrc_path_join(test_folder("safetensors-twice"), "a.safetensors");
     struct lrc_error                         err;
     cr_expect_eq(lrc_safetensors_write(path, specs, 2, NULL, &err), LRC_STATUS_FORMAT);
     cr_expect_not(lrc_path_exists(path));
@@ -190,7 +203,7 @@ Test(safetensors, every_failing_allocation_is_reported_fault)
 {
     int64_t                            n;
     const struct lrc_safetensors_spec *specs = example(&n);
-    char                              *path = lrc_path_join(test_folder("safetensors-fault"), "a.safetensors");
+    char *path = lrc_path_join(test_folder("safetensors-fault"), "a.safetensors");
     struct lrc_error                   err;
     struct lrc_safetensors             file;
     enum lrc_status                    status = LRC_STATUS_NOMEM;

@@ -85,7 +85,8 @@ static int has(const char *dir, const char *name)
 }
 
 /* A file of the folder as JSON under `key`; it is shown whatever it says. */
-static enum lrc_status put_json(json_t *report, const char *key, const char *dir, const char *name, struct lrc_error *err)
+static enum lrc_status put_json(json_t *report, const char *key, const char *dir, const char *name,
+                                struct lrc_error *err)
 {
     json_t *json = NULL;
     char   *path = lrc_path_join(dir, name);
@@ -148,7 +149,8 @@ static void put_summary(json_t *report, const struct lrc_model_dir *dir)
         (void)json_object_set_new(model, "vocab", json_integer(config.vocab_size));
         (void)json_object_set_new(model, "positions", json_integer(config.max_positions));
         (void)json_object_set_new(model, "window", json_integer(config.window));
-        (void)json_object_set_new(model, "tied", json_boolean(config.tied || !lrc_model_dir_find(dir, config.family->name_output)));
+        (void)json_object_set_new(
+            model, "tied", json_boolean(config.tied || !lrc_model_dir_find(dir, config.family->name_output)));
         (void)json_object_set_new(model, "dtype", json_string(lrc_dtype_info[config.dtype].name));
         (void)json_object_set_new(report, "model", model);
         lrc_model_config_release(&config);
@@ -166,7 +168,8 @@ static void put_summary(json_t *report, const struct lrc_model_dir *dir)
     lrc_problems_release(&problems);
 }
 
-static enum lrc_status put_model(json_t *report, const char *path, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status put_model(json_t *report, const char *path, struct lrc_problems *problems,
+                                 struct lrc_error *err)
 {
     struct lrc_model_dir dir;
     struct tally         tally = { 0 };
@@ -184,12 +187,18 @@ static enum lrc_status put_model(json_t *report, const char *path, struct lrc_pr
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status inspect_dir(json_t *report, const char *path, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status inspect_dir(json_t *report, const char *path, struct lrc_problems *problems,
+                                   struct lrc_error *err)
 {
-    const int is_adapter = has(path, "adapter_config.json"), is_checkpoint = has(path, "state.h5"), is_model = has(path, "config.json");
+    const int is_adapter = has(path, "adapter_config.json"), is_checkpoint = has(path, "state.h5"),
+              is_model = has(path, "config.json");
     if (!is_adapter && !is_model)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want a folder with config.json or adapter_config.json, found neither", path);
-    (void)json_object_set_new(report, "kind", json_string(is_checkpoint ? "checkpoint" : is_adapter ? "adapter" : "model"));
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: want a folder with config.json or adapter_config.json, found neither", path);
+    (void)json_object_set_new(report, "kind",
+                              json_string(is_checkpoint ? "checkpoint"
+                                          : is_adapter  ? "adapter"
+                                                        : "model"));
     if (is_checkpoint)
         put_state(report, path);
     return is_adapter ? put_adapter(report, path, err) : put_model(report, path, problems, err);
@@ -219,9 +228,14 @@ static void append_members(struct lrc_buf *text, const json_t *object)
     const char *key;
     json_t     *value;
     json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
-        char *dump = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
+        char *dump = json_is_string(value)
+                         ? NULL
+                         : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
         if (!json_is_null(value))
-            lrc_buf_printf(text, "  %-24s %s\n", key, dump ? dump : json_string_value(value) ? json_string_value(value) : "");
+            lrc_buf_printf(text, "  %-24s %s\n", key,
+                           dump                       ? dump
+                           : json_string_value(value) ? json_string_value(value)
+                                                      : "");
         free_dump(dump);
     }
 }
@@ -237,15 +251,18 @@ static void append_tensors(struct lrc_buf *text, const json_t *report)
     lrc_buf_printf(text, "tensors: %lld, ", (long long)json_integer_value(json_object_get(total, "tensors")));
     append_bytes(text, json_integer_value(json_object_get(total, "bytes")));
     json_object_foreach (json_object_get(report, "dtypes"), dtype, value)
-        lrc_buf_printf(text, ", %s in %lld", dtype, (long long)json_integer_value(json_object_get(value, "tensors")));
+        lrc_buf_printf(text, ", %s in %lld", dtype,
+                       (long long)json_integer_value(json_object_get(value, "tensors")));
     lrc_buf_putc(text, '\n');
     json_array_foreach (json_object_get(report, "tensors"), i, value) {
         const json_t *shape = json_object_get(value, "shape");
         lrc_buf_printf(text, "  %-8s ", json_string_value(json_object_get(value, "dtype")));
         struct lrc_buf dims = { 0 };
         for (size_t d = 0; d < json_array_size(shape); d++)
-            lrc_buf_printf(&dims, "%s%lld", d > 0 ? " x " : "", (long long)json_integer_value(json_array_get(shape, d)));
-        lrc_buf_printf(text, "%-16s %s\n", lrc_buf_text(&dims), json_string_value(json_object_get(value, "name")));
+            lrc_buf_printf(&dims, "%s%lld", d > 0 ? " x " : "",
+                           (long long)json_integer_value(json_array_get(shape, d)));
+        lrc_buf_printf(text, "%-16s %s\n", lrc_buf_text(&dims),
+                       json_string_value(json_object_get(value, "name")));
         lrc_buf_release(&dims);
     }
 }
@@ -255,7 +272,8 @@ static void append_report(struct lrc_buf *text, const json_t *report)
     static const char *const sections[] = { "model", "config", "quantization", "metadata" };
     const char              *unsupported = json_string_value(json_object_get(report, "unsupported"));
     const json_t            *state = json_object_get(report, "state_bytes");
-    lrc_buf_printf(text, "%s: %s\n", json_string_value(json_object_get(report, "path")), json_string_value(json_object_get(report, "kind")));
+    lrc_buf_printf(text, "%s: %s\n", json_string_value(json_object_get(report, "path")),
+                   json_string_value(json_object_get(report, "kind")));
     if (unsupported)
         lrc_buf_printf(text, "not for training here: %s\n", unsupported);
     if (state) {
