@@ -37,7 +37,8 @@ static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_
     t->view[i].stride[0] = width;
     for (int64_t r = 0; r < shape[0] && !is_output; r++)
         for (int64_t c = 0; c < shape[1] * shape[2]; c++)
-            lrc_cases_set(&t->owner[i], r * width + c, (double)lrc_cases_value((uint64_t)i + 50, r * width + c));
+            lrc_cases_set(&t->owner[i], r * width + c,
+                          (double)lrc_cases_value((uint64_t)i + 50, r * width + c));
 }
 
 static struct arrays arrays_new(const struct problem *p)
@@ -52,7 +53,8 @@ static struct arrays arrays_new(const struct problem *p)
     t.lse = lrc_cases_tensor_2d(LRC_DTYPE_F32, n_rows, p->n_heads, LRC_CASES_POISON);
     t.shape = (struct lrc_attention_shape){ p->doc_offsets, p->n_docs, p->n_past, p->window,
                                             p->scale > 0 ? p->scale : 1.0f / sqrtf((float)p->head_dim) };
-    t.workspace_bytes = lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
+    t.workspace_bytes =
+        lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
@@ -68,7 +70,8 @@ static void arrays_free(struct arrays *t)
         const int64_t width = t->view[i].stride[0];
         for (int64_t at = 0; at < lrc_tensor_elems(&t->owner[i]); at++)
             if (at % width >= width - GAP)
-                cr_expect(isnan(lrc_cases_get(&t->owner[i], at)), "attention: array %d was written between its rows", i);
+                cr_expect(isnan(lrc_cases_get(&t->owner[i], at)),
+                          "attention: array %d was written between its rows", i);
         lrc_cases_free(&t->owner[i]);
     }
     lrc_cases_free(&t->lse);
@@ -84,7 +87,8 @@ static struct lrc_tensor gather(const struct arrays *t, int i)
     const size_t             bytes = lrc_dtype_bytes(view->dtype);
     for (int64_t r = 0; r < view->shape[0]; r++)
         memcpy((unsigned char *)copy.data + (size_t)(r * row) * bytes,
-               (const unsigned char *)view->data + (size_t)(r * view->stride[0]) * bytes, (size_t)row * bytes);
+               (const unsigned char *)view->data + (size_t)(r * view->stride[0]) * bytes,
+               (size_t)row * bytes);
     return copy;
 }
 
@@ -98,17 +102,30 @@ static double *gather_doubles(const struct arrays *t, int i)
 
 static struct lrc_attention_forward_args forward_args(const struct arrays *t)
 {
-    return (struct lrc_attention_forward_args){ .q = t->view[Q], .k = t->view[K], .v = t->view[V], .out = t->view[OUT],
-                                                .lse = t->lse.data, .shape = t->shape, .workspace = t->workspace,
+    return (struct lrc_attention_forward_args){ .q = t->view[Q],
+                                                .k = t->view[K],
+                                                .v = t->view[V],
+                                                .out = t->view[OUT],
+                                                .lse = t->lse.data,
+                                                .shape = t->shape,
+                                                .workspace = t->workspace,
                                                 .workspace_bytes = t->workspace_bytes };
 }
 
 static struct lrc_attention_backward_args backward_args(const struct arrays *t)
 {
-    return (struct lrc_attention_backward_args){ .d_out = t->view[D_OUT], .q = t->view[Q], .k = t->view[K], .v = t->view[V],
-                                                 .out = t->view[OUT], .lse = t->lse.data, .d_q = t->view[D_Q],
-                                                 .d_k = t->view[D_K], .d_v = t->view[D_V], .shape = t->shape,
-                                                 .workspace = t->workspace, .workspace_bytes = t->workspace_bytes };
+    return (struct lrc_attention_backward_args){ .d_out = t->view[D_OUT],
+                                                 .q = t->view[Q],
+                                                 .k = t->view[K],
+                                                 .v = t->view[V],
+                                                 .out = t->view[OUT],
+                                                 .lse = t->lse.data,
+                                                 .d_q = t->view[D_Q],
+                                                 .d_k = t->view[D_K],
+                                                 .d_v = t->view[D_V],
+                                                 .shape = t->shape,
+                                                 .workspace = t->workspace,
+                                                 .workspace_bytes = t->workspace_bytes };
 }
 
 /* ---- the oracle: the header's formulas in double ---- */
@@ -127,7 +144,8 @@ static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
     struct oracle o = { .p = p, .scale = (double)t->shape.scale };
     const int64_t n_keys = t->view[K].shape[0];
     for (int i = 0; i < N_ARRAYS; i++)
-        o.array[i] = i == OUT || i >= D_Q ? lrc_cases_doubles(lrc_tensor_elems(&t->view[i])) : gather_doubles(t, i);
+        o.array[i] =
+            i == OUT || i >= D_Q ? lrc_cases_doubles(lrc_tensor_elems(&t->view[i])) : gather_doubles(t, i);
     o.lse = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
     o.p_row = lrc_cases_doubles(n_keys);
     o.d_p_row = lrc_cases_doubles(n_keys);
@@ -193,7 +211,8 @@ static void query_backward(const struct oracle *o, const struct query *q)
     const double  delta = dot(d_out, row_of(o, OUT, q->at, q->head), n_cols);
     double       *d_q = row_of(o, D_Q, q->at, q->head);
     for (int64_t j = q->from; j <= q->to; j++) {
-        const double  p = o->p_row[j], d_s = o->scale * p * (dot(d_out, row_of(o, V, j, q->kv_head), n_cols) - delta);
+        const double p = o->p_row[j],
+                     d_s = o->scale * p * (dot(d_out, row_of(o, V, j, q->kv_head), n_cols) - delta);
         const double *k = row_of(o, K, j, q->kv_head);
         double       *d_k = row_of(o, D_K, j, q->kv_head), *d_v = row_of(o, D_V, j, q->kv_head);
         for (int64_t c = 0; c < n_cols; c++) {
@@ -232,7 +251,8 @@ static double largest(const double *values, int64_t n)
     return most;
 }
 
-/* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees out's rounding. */
+/* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
+ * out's rounding. */
 struct bounds {
     double lse, out, d_q, d_k, d_v;
 };
@@ -244,15 +264,18 @@ static struct bounds bounds_of(const struct oracle *o)
     const double c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
     const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
     const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;
-    const double s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps, columns = largest(o->p_column, n_k);
+    const double s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
+                 columns = largest(o->p_column, n_k);
     struct bounds b;
     b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
     b.out = p_relative + (n + 8) * eps + narrow * largest(o->array[OUT], n_q);
     const double delta = (c + 2) * eps * c + c * b.out;
     const double d_s = 2 * c * (p_relative + b.lse) + (c + 2) * eps * c + delta; /* times p */
     b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) + narrow * (largest(o->array[D_Q], n_q) + 1e-3);
-    b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) + narrow * (largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
-    b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) + narrow * (largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
+    b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) +
+            narrow * (largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
+    b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) +
+            narrow * (largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
     return b;
 }
 
@@ -261,13 +284,15 @@ static void run(const struct lrc_backend *backend, const struct arrays *t)
     struct lrc_error                         err = { 0 };
     const struct lrc_attention_forward_args  forward = forward_args(t);
     const struct lrc_attention_backward_args backward = backward_args(t);
-    lrc_cases_expect_status(backend, "attention_forward", lrc_attention_forward(backend, NULL, &forward, &err), LRC_STATUS_OK, &err);
+    lrc_cases_expect_status(backend, "attention_forward",
+                            lrc_attention_forward(backend, NULL, &forward, &err), LRC_STATUS_OK, &err);
     if (t->shape.n_past == 0)
-        lrc_cases_expect_status(backend, "attention_backward", lrc_attention_backward(backend, NULL, &backward, &err), LRC_STATUS_OK,
-                                &err);
+        lrc_cases_expect_status(backend, "attention_backward",
+                                lrc_attention_backward(backend, NULL, &backward, &err), LRC_STATUS_OK, &err);
 }
 
-static void expect_array(const struct lrc_backend *backend, const struct arrays *t, const struct oracle *o, int i, double bound)
+static void expect_array(const struct lrc_backend *backend, const struct arrays *t, const struct oracle *o,
+                         int i, double bound)
 {
     static const char *const names[N_ARRAYS] = { [OUT] = "out", [D_Q] = "d_q", [D_K] = "d_k", [D_V] = "d_v" };
     char                     what[160];
@@ -278,7 +303,8 @@ static void expect_array(const struct lrc_backend *backend, const struct arrays 
 }
 
 /* Every sum has an order of its own: the number of threads does not change a bit. */
-static void expect_same_bits(const struct lrc_backend *backend, const struct arrays *first, const struct problem *p, int n_threads)
+static void expect_same_bits(const struct lrc_backend *backend, const struct arrays *first,
+                             const struct problem *p, int n_threads)
 {
     static const int outputs[] = { OUT, D_Q, D_K, D_V };
     struct arrays    again = arrays_new(p);
@@ -325,7 +351,8 @@ static double loss(void *context)
 {
     const struct oracle *o = context;
     oracle_run(o, FORWARD);
-    return dot(o->array[OUT], o->array[D_OUT], o->p->doc_offsets[o->p->n_docs] * o->p->n_heads * o->p->head_dim);
+    return dot(o->array[OUT], o->array[D_OUT],
+               o->p->doc_offsets[o->p->n_docs] * o->p->n_heads * o->p->head_dim);
 }
 
 static void expect_finite_differences(const struct lrc_backend *backend)
@@ -335,7 +362,8 @@ static void expect_finite_differences(const struct lrc_backend *backend)
     struct arrays               t = arrays_new(&p);
     struct oracle               o = oracle_new(&t, &p);
     run(backend, &t);
-    /* third derivatives below 100: truncation 2e-7; gradients below 4 in float32 sums of 16 terms: 64 * 4 eps */
+    /* third derivatives below 100: truncation 2e-7; gradients below 4 in float32 sums of 16 terms: 64 * 4 eps
+     */
     const struct lrc_cases_scalar scalar = { loss, &o, 1e-4, 2e-7 + 64 * 4 * LRC_CASES_EPS_F32 };
     for (int i = 0; i < 3; i++) {
         struct lrc_tensor got = gather(&t, gradients[i]);
@@ -350,7 +378,7 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 
 static void expect_refusals(const struct lrc_backend *backend)
 {
-    static const struct problem              p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
+    static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
     static const int32_t                     decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
     struct arrays                            t = arrays_new(&p);
     const struct lrc_attention_forward_args  good = forward_args(&t);
@@ -375,13 +403,13 @@ static void expect_refusals(const struct lrc_backend *backend)
     b[3].workspace = NULL;
     for (int i = 0; i < 8; i++) {
         struct lrc_error err = { 0 };
-        lrc_cases_expect_status(backend, "attention_forward: bad", lrc_attention_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE,
-                                &err);
+        lrc_cases_expect_status(backend, "attention_forward: bad",
+                                lrc_attention_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE, &err);
     }
     for (int i = 0; i < 4; i++) {
         struct lrc_error err = { 0 };
-        lrc_cases_expect_status(backend, "attention_backward: bad", lrc_attention_backward(backend, NULL, &b[i], &err),
-                                LRC_STATUS_SHAPE, &err);
+        lrc_cases_expect_status(backend, "attention_backward: bad",
+                                lrc_attention_backward(backend, NULL, &b[i], &err), LRC_STATUS_SHAPE, &err);
     }
     arrays_free(&t);
 }

@@ -1,148 +1,7 @@
-#include "attention/attention_tile.h"
+#include "attention/attention_work.h"
 #include "backend.h"
 
 #include <float.h>
-#include <omp.h>
-
-/* Work is cut into items that share no output: a block of queries of one head, or a block of keys of one key/value head.
- * Tiles start at multiples of BLOCK of their document and are summed in ascending order, so that neither the number of
- * threads nor the order of the items changes a bit. */
-
-enum { FEW = 16 }; /* queries in one vector of the widest instruction set: the one of generation among them */
-
-struct call {
-    const struct lrc_tensor           *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
-    float                             *lse;   /* (T, H) */
-    float                             *delta; /* (T, H) */
-    float                             *d_q_sums; /* (H, T, padded C) */
-    const struct lrc_attention_shape  *shape;
-    float                             *threads; /* scratch: thread_floats each */
-    size_t                             thread_floats;
-    int                                n_threads;
-};
-
-struct scratch {
-    float *tile[LRC_ATTENTION_TILES]; /* (BLOCK, padded C) or (padded C, BLOCK) */
-    float *scores[LRC_ATTENTION_SCORES];
-    float *rows[4]; /* (BLOCK) */
-};
-
-/* A block of rows of a document. */
-struct block {
-    int64_t doc_first; /* row of the document's first query and, n_past being 0, key */
-    int64_t first, n;  /* rows, counted in the document (of its keys: n_past comes first) */
-    int64_t n_keys;
-};
-
-static struct scratch scratch_of_thread(const struct call *call)
-{
-    const size_t   tile = (size_t)BLOCK * (size_t)lrc_attention__padded(call->q->shape[2]);
-    float         *at = call->threads + (size_t)omp_get_thread_num() * call->thread_floats;
-    struct scratch scratch;
-    for (int i = 0; i < LRC_ATTENTION_TILES; i++, at += tile)
-        scratch.tile[i] = at;
-    for (int i = 0; i < LRC_ATTENTION_SCORES; i++, at += BLOCK * BLOCK)
-        scratch.scores[i] = at;
-    for (int i = 0; i < 4; i++, at += BLOCK)
-        scratch.rows[i] = at;
-    return scratch;
-}
-
-static void call_place(struct call *call, void *workspace, size_t workspace_bytes)
-{
-    const struct lrc_attention_layout layout = lrc_attention__layout(call->q->shape[0], call->q->shape[1], call->q->shape[2]);
-    const uintptr_t start = (uintptr_t)workspace, aligned = (start + LRC_ATTENTION_ALIGN - 1) / LRC_ATTENTION_ALIGN * LRC_ATTENTION_ALIGN;
-    const size_t    n_floats = (workspace_bytes - (size_t)(aligned - start)) / sizeof(float);
-    const size_t    fit = (n_floats - layout.delta_floats - layout.d_q_floats) / layout.thread_floats;
-    const int       n_wanted = omp_get_max_threads() < LRC_ATTENTION_THREADS_MAX ? omp_get_max_threads() : LRC_ATTENTION_THREADS_MAX;
-    call->delta = (float *)workspace + (aligned - start) / sizeof(float);
-    call->d_q_sums = call->delta + layout.delta_floats;
-    call->threads = call->d_q_sums + layout.d_q_floats;
-    call->thread_floats = layout.thread_floats;
-    call->n_threads = fit < (size_t)n_wanted ? (int)fit : n_wanted;
-}
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
-static int64_t max64(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-static int64_t doc_length(const struct lrc_attention_shape *shape, int64_t doc)
-{
-    return shape->doc_offsets[doc + 1] - shape->doc_offsets[doc];
-}
-
-static int64_t n_blocks(const struct lrc_attention_shape *shape)
-{
-    int64_t n = 0;
-    for (int64_t d = 0; d < shape->n_docs; d++)
-        n += (doc_length(shape, d) + BLOCK - 1) / BLOCK;
-    return n;
-}
-
-/* Block number `index` over all documents. */
-static struct block block_find(const struct lrc_attention_shape *shape, int64_t index)
-{
-    int64_t doc = 0, n = (doc_length(shape, 0) + BLOCK - 1) / BLOCK;
-    while (index >= n) {
-        index -= n;
-        doc++;
-        n = (doc_length(shape, doc) + BLOCK - 1) / BLOCK;
-    }
-    const int64_t length = doc_length(shape, doc), first = index * BLOCK;
-    return (struct block){ shape->doc_offsets[doc], first, min64(BLOCK, length - first), shape->n_past + length };
-}
-
-/* Keys [from, to) that the query at position `at` of the keys sees. */
-static int64_t keys_from(const struct lrc_attention_shape *shape, int64_t at)
-{
-    return shape->window > 0 ? max64(0, at - shape->window + 1) : 0;
-}
-
-/* scores (n_rows, BLOCK) = rows (n_rows, width) times columns (width, BLOCK) */
-static void scores_multiply(float *scores, const float *rows, const float *columns, int64_t n_rows, int64_t width)
-{
-    tile_multiply(&(struct tile_product){ .c = scores, .a = rows, .b = columns, .n_rows = n_rows, .n_cols = BLOCK,
-                                          .n_depth = width, .a_row = width, .a_depth = 1, .stride = BLOCK });
-}
-
-static int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int64_t query)
-{
-    return key + BLOCK - 1 > query || key < keys_from(shape, query + BLOCK - 1);
-}
-
-/* row[from .. to) is seen, the rest becomes -inf. */
-static void mask_row(float *row, int64_t from, int64_t to)
-{
-    const int64_t begin = min64(max64(from, 0), BLOCK), end = max64(min64(to, BLOCK), begin);
-    for (int64_t i = 0; i < begin; i++)
-        row[i] = -INFINITY;
-    for (int64_t i = end; i < BLOCK; i++)
-        row[i] = -INFINITY;
-}
-
-/* Rows are keys from position `key`, columns queries from position `query`. */
-static void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query, int64_t n_keys)
-{
-    if (!needs_mask(shape, key, query))
-        return;
-    for (int64_t j = 0; j < n_keys; j++)
-        mask_row(scores + j * BLOCK, key + j - query, shape->window > 0 ? key + j - query + shape->window : BLOCK);
-}
-
-/* Rows are queries, columns keys. */
-static void mask_by_query(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query, int64_t n_queries)
-{
-    if (!needs_mask(shape, key, query))
-        return;
-    for (int64_t i = 0; i < n_queries; i++)
-        mask_row(scores + i * BLOCK, keys_from(shape, query + i) - key, query + i - key + 1);
-}
 
 /* Rows of BLOCK: a column is a query. */
 struct softmax {
@@ -150,9 +9,10 @@ struct softmax {
     float *max, *sum, *rescale; /* (BLOCK) */
 };
 
-/* One key tile of the running softmax: scores become exp(s - max); max and sum move on; what has been summed so far is
- * to be multiplied by rescale. */
-static inline __attribute__((always_inline)) void softmax_vectors(const struct softmax *s, int64_t n_keys, const int n_vectors)
+/* One key tile of the running softmax: scores become exp(s - max); max and sum move on; what has been summed
+ * so far is to be multiplied by rescale. */
+static inline __attribute__((always_inline)) void softmax_vectors(const struct softmax *s, int64_t n_keys,
+                                                                  const int n_vectors)
 {
     float *scores = s->scores, *max = s->max, *sum = s->sum, *rescale = s->rescale;
     vector most[BLOCK_VECTORS], add[BLOCK_VECTORS];
@@ -204,13 +64,20 @@ static void forward_item(const struct call *call, const struct block *block, int
     const struct scratch              scratch = scratch_of_thread(call);
     const int64_t width = lrc_attention__padded(call->q->shape[2]), n_heads = call->q->shape[1];
     const int64_t kv_head = head / (n_heads / call->k->shape[1]), query = shape->n_past + block->first;
-    float        *qt = scratch.tile[0], *kv = scratch.tile[1], *out = scratch.tile[2], *scores = scratch.scores[0];
+    float *qt = scratch.tile[0], *kv = scratch.tile[1], *out = scratch.tile[2], *scores = scratch.scores[0];
     float        *max = scratch.rows[0], *sum = scratch.rows[1], *rescale = scratch.rows[2];
 
-    tile_load_transposed(qt, kv, &(struct tile_place){ call->q, block->doc_first + block->first, block->n, head }, shape->scale);
+    tile_load_transposed(qt, kv,
+                         &(struct tile_place){ call->q, block->doc_first + block->first, block->n, head },
+                         shape->scale);
     const struct softmax softmax = { scores, max, sum, rescale };
-    struct tile_product  product = { .c = scores, .b = qt, .n_cols = block->n <= FEW ? FEW : BLOCK, .n_depth = width,
-                                          .a_row = width, .a_depth = 1, .stride = BLOCK };
+    struct tile_product product = { .c = scores,
+                                    .b = qt,
+                                    .n_cols = block->n <= FEW ? FEW : BLOCK,
+                                    .n_depth = width,
+                                    .a_row = width,
+                                    .a_depth = 1,
+                                    .stride = BLOCK };
     memset(out, 0, (size_t)(block->n * width) * sizeof *out);
     for (int64_t i = 0; i < BLOCK; i++) {
         max[i] = -INFINITY;
@@ -228,8 +95,16 @@ static void forward_item(const struct call *call, const struct block *block, int
         rows_scale(out, rescale, block->n, width);
         place.tensor = call->v;
         tile_load(kv, &place, 1.0f);
-        tile_multiply(&(struct tile_product){ .c = out, .a = scores, .b = kv, .n_rows = block->n, .n_cols = width,
-                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 });
+        tile_multiply(&(struct tile_product){ .c = out,
+                                              .a = scores,
+                                              .b = kv,
+                                              .n_rows = block->n,
+                                              .n_cols = width,
+                                              .n_depth = n_keys,
+                                              .a_row = 1,
+                                              .a_depth = BLOCK,
+                                              .stride = width,
+                                              .adds = 1 });
     }
     for (int64_t i = 0; i < block->n; i++) {
         if (call->lse)
@@ -240,10 +115,16 @@ static void forward_item(const struct call *call, const struct block *block, int
     tile_store(&(struct tile_place){ call->out, block->doc_first + block->first, block->n, head }, out, 1.0f);
 }
 
-enum lrc_status LRC_CPU(attention_forward)(struct lrc_stream *stream, const struct lrc_attention_forward_args *args,
+enum lrc_status LRC_CPU(attention_forward)(struct lrc_stream *stream,
+                                           const struct lrc_attention_forward_args *args,
                                            struct lrc_error *err)
 {
-    struct call call = { .q = &args->q, .k = &args->k, .v = &args->v, .out = &args->out, .lse = args->lse, .shape = &args->shape };
+    struct call call = { .q = &args->q,
+                         .k = &args->k,
+                         .v = &args->v,
+                         .out = &args->out,
+                         .lse = args->lse,
+                         .shape = &args->shape };
     const int64_t n_heads = args->q.shape[1], n_items = n_blocks(&args->shape) * n_heads;
     (void)stream;
     (void)err;
@@ -258,7 +139,8 @@ enum lrc_status LRC_CPU(attention_forward)(struct lrc_stream *stream, const stru
 }
 
 /* lse and delta of the block's queries; padding rows get lse = +inf, so that their p is 0. */
-static void row_values(const struct call *call, const struct block *block, int64_t head, float *lse, float *delta)
+static void row_values(const struct call *call, const struct block *block, int64_t head, float *lse,
+                       float *delta)
 {
     const int64_t n_heads = call->q->shape[1];
     for (int64_t i = 0; i < BLOCK; i++) {
@@ -274,7 +156,7 @@ static void delta_rows(const struct call *call)
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < n_rows; r++)
         for (int64_t h = 0; h < n_heads; h++) {
-            float                   out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
+            float out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
             const struct tile_place out_at = { call->out, r, 1, h }, d_out_at = { call->d_out, r, 1, h };
             if (call->out->dtype == LRC_DTYPE_F32)
                 memcpy(out, tile_row(&out_at, 0), (size_t)n_cols * sizeof *out);
@@ -296,8 +178,10 @@ static void query_item(const struct call *call, const struct block *block, int64
 {
     const struct lrc_attention_shape *shape = call->shape;
     const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = lrc_attention__padded(call->q->shape[2]), kv_head = head / (call->q->shape[1] / call->k->shape[1]);
-    float *qt = scratch.tile[0], *d_out_t = scratch.tile[1], *d_q = scratch.tile[2], *k = scratch.tile[3], *v = scratch.tile[4];
+    const int64_t width = lrc_attention__padded(call->q->shape[2]),
+                  kv_head = head / (call->q->shape[1] / call->k->shape[1]);
+    float *qt = scratch.tile[0], *d_out_t = scratch.tile[1], *d_q = scratch.tile[2], *k = scratch.tile[3],
+          *v = scratch.tile[4];
     float *p = scratch.scores[0], *d_s = scratch.scores[1], *lse = scratch.rows[0], *delta = scratch.rows[1];
 
     struct tile_place rows = { call->q, block->doc_first + block->first, block->n, head };
@@ -306,7 +190,8 @@ static void query_item(const struct call *call, const struct block *block, int64
     tile_load_transposed(d_out_t, k, &rows, 1.0f);
     row_values(call, block, head, lse, delta);
     memset(d_q, 0, (size_t)(BLOCK * width) * sizeof *d_q);
-    for (int64_t key = keys_from(shape, block->first) / BLOCK * BLOCK; key < block->first + block->n; key += BLOCK) {
+    for (int64_t key = keys_from(shape, block->first) / BLOCK * BLOCK; key < block->first + block->n;
+         key += BLOCK) {
         const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
         struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         tile_load(k, &place, 1.0f);
@@ -320,35 +205,53 @@ static void query_item(const struct call *call, const struct block *block, int64
                 const vector seen = vector_exp(vector_load(p + i) - vector_load(lse + i % BLOCK));
                 vector_store(d_s + i, seen * (vector_load(d_s + i) - vector_load(delta + i % BLOCK)));
             }
-        tile_multiply(&(struct tile_product){ .c = d_q, .a = d_s, .b = k, .n_rows = block->n, .n_cols = width,
-                                              .n_depth = n_keys, .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 });
+        tile_multiply(&(struct tile_product){ .c = d_q,
+                                              .a = d_s,
+                                              .b = k,
+                                              .n_rows = block->n,
+                                              .n_cols = width,
+                                              .n_depth = n_keys,
+                                              .a_row = 1,
+                                              .a_depth = BLOCK,
+                                              .stride = width,
+                                              .adds = 1 });
     }
-    tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q, shape->scale);
+    tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q,
+               shape->scale);
 }
 
-/* What a tile of d_s, rows are queries, gives to d_q; stored when its last key tile, the one on the diagonal, is in. */
-static void add_to_queries(const struct call *call, const struct scratch *scratch, const struct block *queries,
-                           const struct block *keys, int64_t head)
+/* What a tile of d_s, rows are queries, gives to d_q; stored when its last key tile, the one on the diagonal,
+ * is in. */
+static void add_to_queries(const struct call *call, const struct scratch *scratch,
+                           const struct block *queries, const struct block *keys, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const int64_t width = lrc_attention__padded(call->q->shape[2]), row = queries->doc_first + queries->first;
     float        *sums = call->d_q_sums + (head * call->q->shape[0] + row) * width;
     const int     is_first = keys->first == keys_from(shape, queries->first) / BLOCK * BLOCK;
-    tile_multiply(&(struct tile_product){ .c = sums, .a = scratch->scores[1], .b = scratch->tile[6], .n_rows = queries->n,
-                                          .n_cols = width, .n_depth = keys->n, .a_row = BLOCK, .a_depth = 1,
-                                          .stride = width, .adds = !is_first });
+    tile_multiply(&(struct tile_product){ .c = sums,
+                                          .a = scratch->scores[1],
+                                          .b = scratch->tile[6],
+                                          .n_rows = queries->n,
+                                          .n_cols = width,
+                                          .n_depth = keys->n,
+                                          .a_row = BLOCK,
+                                          .a_depth = 1,
+                                          .stride = width,
+                                          .adds = !is_first });
     if (keys->first == queries->first)
         tile_store(&(struct tile_place){ call->d_q, row, queries->n, head }, sums, shape->scale);
 }
 
 /* One query tile of key_item(). */
-static void key_step(const struct call *call, const struct scratch *scratch, const struct block *queries, int64_t key,
-                     int64_t head)
+static void key_step(const struct call *call, const struct scratch *scratch, const struct block *queries,
+                     int64_t key, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const int64_t width = lrc_attention__padded(call->q->shape[2]);
     float *kt = scratch->tile[0], *vt = scratch->tile[1], *d_k = scratch->tile[2], *d_v = scratch->tile[3];
-    float *q = scratch->tile[4], *d_out = scratch->tile[5], *p = scratch->scores[0], *d_s = scratch->scores[1];
+    float *q = scratch->tile[4], *d_out = scratch->tile[5], *p = scratch->scores[0],
+          *d_s = scratch->scores[1];
     float *lse = scratch->rows[0], *delta = scratch->rows[1];
 
     struct tile_place rows = { call->q, queries->doc_first + queries->first, queries->n, head };
@@ -365,8 +268,16 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
             vector_store(p + j, seen);
             vector_store(d_s + j, seen * (vector_load(d_s + j) - vector_set(delta[i])));
         }
-    struct tile_product product = { .c = d_v, .a = p, .b = d_out, .n_rows = BLOCK, .n_cols = width, .n_depth = queries->n,
-                                    .a_row = 1, .a_depth = BLOCK, .stride = width, .adds = 1 };
+    struct tile_product product = { .c = d_v,
+                                    .a = p,
+                                    .b = d_out,
+                                    .n_rows = BLOCK,
+                                    .n_cols = width,
+                                    .n_depth = queries->n,
+                                    .a_row = 1,
+                                    .a_depth = BLOCK,
+                                    .stride = width,
+                                    .adds = 1 };
     tile_multiply(&product);
     product.c = d_k;
     product.a = d_s;
@@ -376,13 +287,14 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
 
 enum d_q_way { D_Q_APART, D_Q_HERE };
 
-/* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. D_Q_HERE: d_q as well,
- * where one thread takes all key blocks of a document in ascending order. */
+/* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. D_Q_HERE: d_q as
+ * well, where one thread takes all key blocks of a document in ascending order. */
 static void key_item(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = lrc_attention__padded(call->q->shape[2]), group = call->q->shape[1] / call->k->shape[1];
+    const int64_t width = lrc_attention__padded(call->q->shape[2]),
+                  group = call->q->shape[1] / call->k->shape[1];
     const int64_t last = block->first + block->n - 1;
     const int64_t end = shape->window > 0 ? min64(block->n_keys, last + shape->window) : block->n_keys;
     float        *d_k = scratch.tile[2], *d_v = scratch.tile[3];
@@ -397,7 +309,8 @@ static void key_item(const struct call *call, const struct block *block, int64_t
     memset(d_v, 0, (size_t)(BLOCK * width) * sizeof *d_v);
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++)
         for (int64_t query = block->first; query < end; query += BLOCK) {
-            const struct block queries = { block->doc_first, query, min64(BLOCK, block->n_keys - query), block->n_keys };
+            const struct block queries = { block->doc_first, query, min64(BLOCK, block->n_keys - query),
+                                           block->n_keys };
             key_step(call, &scratch, &queries, block->first, head);
             if (way == D_Q_HERE)
                 add_to_queries(call, &scratch, &queries, block, head);
@@ -408,7 +321,8 @@ static void key_item(const struct call *call, const struct block *block, int64_t
     tile_store(&rows, d_v, 1.0f);
 }
 
-/* d_k, d_v and d_q by blocks of keys, then by blocks of queries: 7 products of tiles where one pass needs 5, but many items. */
+/* d_k, d_v and d_q by blocks of keys, then by blocks of queries: 7 products of tiles where one pass needs 5,
+ * but many items. */
 static void backward_by_blocks(const struct call *call)
 {
     const int64_t n_heads = call->q->shape[1], n_kv_heads = call->k->shape[1], blocks = n_blocks(call->shape);
@@ -434,14 +348,15 @@ static void backward_by_documents(const struct call *call)
     for (int64_t item = 0; item < shape->n_docs * n_kv_heads; item++) {
         const int64_t doc = item / n_kv_heads, length = doc_length(shape, doc);
         for (int64_t first = 0; first < length; first += BLOCK) {
-            const struct block block = { shape->doc_offsets[doc], first, min64(BLOCK, length - first), length };
+            const struct block block = { shape->doc_offsets[doc], first, min64(BLOCK, length - first),
+                                         length };
             key_item(call, &block, item % n_kv_heads, D_Q_HERE);
         }
     }
 }
 
-/* Whether one pass over documents would end first: its items, given in turn to the thread that is free, at 5/7 of the work.
- * Both ways give the same bits. */
+/* Whether one pass over documents would end first: its items, given in turn to the thread that is free, at
+ * 5/7 of the work. Both ways give the same bits. */
 static int documents_are_faster(const struct call *call)
 {
     const struct lrc_attention_shape *shape = call->shape;
@@ -458,15 +373,24 @@ static int documents_are_faster(const struct call *call)
     return 5 * longest <= 7 * total / call->n_threads;
 }
 
-enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream, const struct lrc_attention_backward_args *args,
+enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream,
+                                            const struct lrc_attention_backward_args *args,
                                             struct lrc_error *err)
 {
     union {
         const float *read_only;
         float       *any;
     } lse = { .read_only = args->lse };
-    struct call call = { .q = &args->q, .k = &args->k, .v = &args->v, .out = &args->out, .d_out = &args->d_out,
-                         .d_q = &args->d_q, .d_k = &args->d_k, .d_v = &args->d_v, .lse = lse.any, .shape = &args->shape };
+    struct call call = { .q = &args->q,
+                         .k = &args->k,
+                         .v = &args->v,
+                         .out = &args->out,
+                         .d_out = &args->d_out,
+                         .d_q = &args->d_q,
+                         .d_k = &args->d_k,
+                         .d_v = &args->d_v,
+                         .lse = lse.any,
+                         .shape = &args->shape };
     (void)stream;
     (void)err;
     call_place(&call, args->workspace, args->workspace_bytes);

@@ -1,4 +1,5 @@
-/* How attention divides its workspace: delta of every query row and head, float32 sums of d_q, one piece per thread. */
+/* How attention divides its workspace: delta of every query row and head, float32 sums of d_q, one piece per
+ * thread. */
 #ifndef LRC_ATTENTION_LAYOUT_H
 #define LRC_ATTENTION_LAYOUT_H
 

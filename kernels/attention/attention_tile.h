@@ -18,10 +18,11 @@ struct tile_product {
     int          adds; /* 1: += */
 };
 
-/* Rows [i, i + n_rows) and columns [j, j + n_vectors * VECTOR_FLOATS), the sums in registers. Both n are constants where it
- * is called, so that the loops over them disappear. */
-static inline __attribute__((always_inline)) void tile_corner(const struct tile_product *t, int64_t i, int64_t j,
-                                                              const int n_rows, const int n_vectors)
+/* Rows [i, i + n_rows) and columns [j, j + n_vectors * VECTOR_FLOATS), the sums in registers. Both n are
+ * constants where it is called, so that the loops over them disappear. */
+static inline __attribute__((always_inline)) void tile_corner(const struct tile_product *t, int64_t i,
+                                                              int64_t j, const int n_rows,
+                                                              const int n_vectors)
 {
     const float *a = t->a + i * t->a_row, *b = t->b + j;
     float       *c = t->c + i * t->stride + j;
@@ -45,7 +46,8 @@ static inline __attribute__((always_inline)) void tile_corner(const struct tile_
 }
 
 /* Columns [j, j + n_vectors * VECTOR_FLOATS) of all rows. */
-static inline __attribute__((always_inline)) void tile_columns(const struct tile_product *t, int64_t j, const int n_vectors)
+static inline __attribute__((always_inline)) void tile_columns(const struct tile_product *t, int64_t j,
+                                                               const int n_vectors)
 {
     int64_t i = 0;
     for (; i + VECTOR_ROWS <= t->n_rows; i += VECTOR_ROWS)
@@ -56,7 +58,7 @@ static inline __attribute__((always_inline)) void tile_columns(const struct tile
         tile_corner(t, i, j, 1, n_vectors);
 }
 
-static void tile_multiply(const struct tile_product *t)
+static inline void tile_multiply(const struct tile_product *t)
 {
     int64_t j = 0;
     for (; j + 2 * VECTOR_FLOATS <= t->n_cols; j += 2 * VECTOR_FLOATS)
@@ -74,12 +76,12 @@ struct tile_place {
 static inline void *tile_row(const struct tile_place *place, int64_t r)
 {
     const struct lrc_tensor *tensor = place->tensor;
-    const int64_t            offset = (place->first + r) * tensor->stride[0] + place->head * tensor->stride[1];
+    const int64_t offset = (place->first + r) * tensor->stride[0] + place->head * tensor->stride[1];
     return (unsigned char *)tensor->data + (size_t)offset * lrc_dtype_bytes(tensor->dtype);
 }
 
 /* tile (n, padded C) = factor * rows, float32; zero in the padding. */
-static void tile_load(float *tile, const struct tile_place *place, float factor)
+static inline void tile_load(float *tile, const struct tile_place *place, float factor)
 {
     const int64_t n_cols = place->tensor->shape[2], width = lrc_attention__padded(n_cols);
     for (int64_t r = 0; r < place->n; r++) {
@@ -99,7 +101,7 @@ static void tile_load(float *tile, const struct tile_place *place, float factor)
 }
 
 /* tile (padded C, BLOCK) = factor * rowsᵀ, zero in the padding; room for one tile. */
-static void tile_load_transposed(float *tile, float *room, const struct tile_place *place, float factor)
+static inline void tile_load_transposed(float *tile, float *room, const struct tile_place *place, float factor)
 {
     const int64_t width = lrc_attention__padded(place->tensor->shape[2]);
     tile_load(room, place, factor);
@@ -109,7 +111,7 @@ static void tile_load_transposed(float *tile, float *room, const struct tile_pla
             vector_transpose_4x4(tile + c * BLOCK + r, BLOCK, room + r * width + c, width);
 }
 
-static void tile_store(const struct tile_place *place, const float *tile, float factor)
+static inline void tile_store(const struct tile_place *place, const float *tile, float factor)
 {
     const int64_t n_cols = place->tensor->shape[2], width = lrc_attention__padded(n_cols);
     for (int64_t r = 0; r < place->n; r++) {

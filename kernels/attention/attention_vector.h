@@ -1,5 +1,5 @@
-/* One vector register of floats, for the loops that a compiler does not keep in registers by itself. The width is that of the
- * instruction set. For attention_cpu.c only. */
+/* One vector register of floats, for the loops that a compiler does not keep in registers by itself. The
+ * width is that of the instruction set. For attention_cpu.c only. */
 #ifndef LRC_ATTENTION_VECTOR_H
 #define LRC_ATTENTION_VECTOR_H
 
@@ -75,8 +75,10 @@ static inline vector vector_exp(vector x)
 {
 #if defined(LRC_ISA_avx512)
     const vector clamped = _mm512_max_ps(_mm512_set1_ps(-104.0f), x); /* NaN stays */
-    const vector k = _mm512_roundscale_ps(clamped * _mm512_set1_ps(0x1.715476p0f), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    const vector r = _mm512_fmadd_ps(k, _mm512_set1_ps(-0x1.7f7d1cp-20f), _mm512_fmadd_ps(k, _mm512_set1_ps(-0x1.62e4p-1f), clamped));
+    const vector k = _mm512_roundscale_ps(clamped * _mm512_set1_ps(0x1.715476p0f),
+                                          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    const vector r = _mm512_fmadd_ps(k, _mm512_set1_ps(-0x1.7f7d1cp-20f),
+                                     _mm512_fmadd_ps(k, _mm512_set1_ps(-0x1.62e4p-1f), clamped));
     vector       q = _mm512_set1_ps(0x1.6d110ep-10f);
     q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.120b72p-7f));
     q = _mm512_fmadd_ps(q, r, _mm512_set1_ps(0x1.55551ap-5f));
@@ -102,8 +104,10 @@ static inline void vector_transpose_4x4(float *to, int64_t to_stride, const floa
     memcpy(&b, from + from_stride, sizeof b);
     memcpy(&c, from + 2 * from_stride, sizeof c);
     memcpy(&d, from + 3 * from_stride, sizeof d);
-    const quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
-    const quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const quad ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5),
+               ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const quad cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5),
+               cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
     a = __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5);
     b = __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7);
     c = __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5);

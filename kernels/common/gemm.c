@@ -8,7 +8,8 @@
 #include <omp.h>
 #include <pthread.h>
 
-/* Entries are replaced in turn when the cache is full: training uses a short list of shapes, scoring of texts may not. */
+/* Entries are replaced in turn when the cache is full: training uses a short list of shapes, scoring of texts
+ * may not. */
 enum { CACHE_MAX = 512, WIDE_ROWS = 256, WIDE_DEPTH = 2048 };
 
 struct key {
@@ -24,7 +25,8 @@ struct entry {
 };
 
 static struct {
-    pthread_mutex_t mutex; /* held while a product runs: memory objects and scratch belong to the running one */
+    pthread_mutex_t
+        mutex; /* held while a product runs: memory objects and scratch belong to the running one */
     dnnl_engine_t   engine;
     dnnl_stream_t   stream;
     int             n_entries, next;
@@ -36,9 +38,10 @@ static enum lrc_status fail(const struct lrc_gemm *gemm, dnnl_status_t status, s
 {
     if (status == dnnl_out_of_memory)
         return lrc_fail_nomem(err, "matrix product");
-    return lrc_fail(err, LRC_STATUS_DEVICE, "matrix product (m %lld, n %lld, k %lld, %s): want success of oneDNN, got '%s'",
-                    (long long)gemm->m, (long long)gemm->n, (long long)gemm->k, lrc_dtype_info[gemm->dtype].name,
-                    dnnl_status2str(status));
+    return lrc_fail(err, LRC_STATUS_DEVICE,
+                    "matrix product (m %lld, n %lld, k %lld, %s): want success of oneDNN, got '%s'",
+                    (long long)gemm->m, (long long)gemm->n, (long long)gemm->k,
+                    lrc_dtype_info[gemm->dtype].name, dnnl_status2str(status));
 }
 
 #define TRY_DNNL(expression)                     \
@@ -47,8 +50,8 @@ static enum lrc_status fail(const struct lrc_gemm *gemm, dnnl_status_t status, s
         if (try_ != dnnl_success) return try_;   \
     } while (0)
 
-static dnnl_status_t matrix_describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t stride, int transposed,
-                                     int dtype)
+static dnnl_status_t matrix_describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t stride,
+                                     int transposed, int dtype)
 {
     const dnnl_dims_t      dims = { rows, cols };
     const dnnl_dims_t      strides = { transposed ? 1 : stride, transposed ? stride : 1 };
@@ -187,7 +190,8 @@ static int64_t min64(int64_t a, int64_t b)
 }
 
 /* Stored rows [row, row + n_rows) and columns [col, col + n_cols) of a BF16 matrix as float32, packed. */
-static void widen(float *out, const struct lrc_gemm_operand *from, int64_t row, int64_t n_rows, int64_t col, int64_t n_cols)
+static void widen(float *out, const struct lrc_gemm_operand *from, int64_t row, int64_t n_rows, int64_t col,
+                  int64_t n_cols)
 {
     const uint16_t *data = from->data;
 #pragma omp parallel for schedule(static)
@@ -196,16 +200,18 @@ static void widen(float *out, const struct lrc_gemm_operand *from, int64_t row, 
             out[r * n_cols + c] = lrc_bf16_to_f32(data[(row + r) * from->stride + col + c]);
 }
 
-/* op(from)[row .. row + n_rows, col .. col + n_cols] widened as it is stored; *stride is of the packed copy. */
-static void widen_operand(float *out, int64_t *stride, const struct lrc_gemm_operand *from, const int64_t at[2],
-                          const int64_t size[2])
+/* op(from)[row .. row + n_rows, col .. col + n_cols] widened as it is stored; *stride is of the packed copy.
+ */
+static void widen_operand(float *out, int64_t *stride, const struct lrc_gemm_operand *from,
+                          const int64_t at[2], const int64_t size[2])
 {
     const int t = from->transposed != 0;
     widen(out, from, at[t], size[t], at[!t], size[!t]);
     *stride = size[!t];
 }
 
-static void store_panel(const struct lrc_gemm *gemm, const float *panel, const int64_t at[2], const int64_t size[2])
+static void store_panel(const struct lrc_gemm *gemm, const float *panel, const int64_t at[2],
+                        const int64_t size[2])
 {
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < size[0]; r++) {
@@ -228,8 +234,8 @@ static dnnl_status_t widened_panel(const struct lrc_gemm *gemm, const int64_t at
         widen_operand(a, &a_stride, &gemm->a, (int64_t[2]){ at[0], k }, (int64_t[2]){ size[0], depth });
         widen_operand(b, &b_stride, &gemm->b, (int64_t[2]){ k, at[1] }, (int64_t[2]){ depth, size[1] });
         const float beta = k > 0 || gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
-        TRY_DNNL(dnnl_sgemm(gemm->a.transposed ? 'T' : 'N', gemm->b.transposed ? 'T' : 'N', size[0], size[1], depth, 1.0f, a,
-                            a_stride, b, b_stride, beta, c, c_stride));
+        TRY_DNNL(dnnl_sgemm(gemm->a.transposed ? 'T' : 'N', gemm->b.transposed ? 'T' : 'N', size[0], size[1],
+                            depth, 1.0f, a, a_stride, b, b_stride, beta, c, c_stride));
     }
     if (!is_f32)
         store_panel(gemm, own, at, size);
@@ -260,18 +266,26 @@ static enum lrc_status check(const struct lrc_gemm *gemm, struct lrc_error *err)
 {
     const int is_bf16 = gemm->dtype == LRC_DTYPE_BF16;
     if ((gemm->dtype != LRC_DTYPE_F32 && !is_bf16) ||
-        (gemm->c_dtype != LRC_DTYPE_F32 && (gemm->c_dtype != LRC_DTYPE_BF16 || !is_bf16 || gemm->mode == LRC_GEMM_ADD)))
-        return lrc_fail(err, LRC_STATUS_SHAPE, "matrix product: want F32 x F32 -> F32, BF16 x BF16 -> F32 or BF16 -> = BF16, "
-                        "got %s -> %s", lrc_dtype_info[gemm->dtype].name, lrc_dtype_info[gemm->c_dtype].name);
+        (gemm->c_dtype != LRC_DTYPE_F32 &&
+         (gemm->c_dtype != LRC_DTYPE_BF16 || !is_bf16 || gemm->mode == LRC_GEMM_ADD)))
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "matrix product: want F32 x F32 -> F32, BF16 x BF16 -> F32 or BF16 -> = BF16, "
+                        "got %s -> %s",
+                        lrc_dtype_info[gemm->dtype].name, lrc_dtype_info[gemm->c_dtype].name);
     if (gemm->m < 0 || gemm->n < 0 || gemm->k < 1 || gemm->c_stride < gemm->n)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "matrix product: want m, n >= 0, k >= 1 and rows that do not overlap, got m %lld, "
-                        "n %lld, k %lld", (long long)gemm->m, (long long)gemm->n, (long long)gemm->k);
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "matrix product: want m, n >= 0, k >= 1 and rows that do not overlap, got m %lld, "
+                        "n %lld, k %lld",
+                        (long long)gemm->m, (long long)gemm->n, (long long)gemm->k);
     if (gemm->m == 0 || gemm->n == 0)
         return LRC_STATUS_OK;
-    if (!gemm->c || !operand_is_valid(&gemm->a, gemm->m, gemm->k) || !operand_is_valid(&gemm->b, gemm->k, gemm->n))
-        return lrc_fail(err, LRC_STATUS_SHAPE, "matrix product: want operands with rows that do not overlap, got m %lld, n %lld, "
-                        "k %lld, strides %lld and %lld", (long long)gemm->m, (long long)gemm->n, (long long)gemm->k,
-                        (long long)gemm->a.stride, (long long)gemm->b.stride);
+    if (!gemm->c || !operand_is_valid(&gemm->a, gemm->m, gemm->k) ||
+        !operand_is_valid(&gemm->b, gemm->k, gemm->n))
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "matrix product: want operands with rows that do not overlap, got m %lld, n %lld, "
+                        "k %lld, strides %lld and %lld",
+                        (long long)gemm->m, (long long)gemm->n, (long long)gemm->k, (long long)gemm->a.stride,
+                        (long long)gemm->b.stride);
     return LRC_STATUS_OK;
 }
 
@@ -336,8 +350,16 @@ enum lrc_status lrc_gemm_peak(double *gflops_f32, double *gflops_bf16, struct lr
     }
     for (int64_t i = 0; i < n_elems; i++)
         a[i] = 1.0f; /* also a sound BF16 pattern: 0x3f80, 0x0000 */
-    struct lrc_gemm gemm = { .m = SIZE, .n = SIZE, .k = SIZE, .a = { a, SIZE, 0 }, .b = { a, SIZE, 1 }, .c = c,
-                             .c_stride = SIZE, .dtype = LRC_DTYPE_F32, .c_dtype = LRC_DTYPE_F32, .mode = LRC_GEMM_SET };
+    struct lrc_gemm gemm = { .m = SIZE,
+                             .n = SIZE,
+                             .k = SIZE,
+                             .a = { a, SIZE, 0 },
+                             .b = { a, SIZE, 1 },
+                             .c = c,
+                             .c_stride = SIZE,
+                             .dtype = LRC_DTYPE_F32,
+                             .c_dtype = LRC_DTYPE_F32,
+                             .mode = LRC_GEMM_SET };
     status = measure(gflops_f32, &gemm, err);
     if (status == LRC_STATUS_OK && lrc_backend_cpu_has_bf16()) {
         gemm.dtype = LRC_DTYPE_BF16;

@@ -2,14 +2,16 @@
  *
  *   c (m,n) = a (m,k) b (k,n)      or      c += a b,      sums in float32
  *
- * Primitives are made once per shape and kept in a cache, so that only the first call of a shape allocates. One product
- * runs at a time; it uses all OpenMP threads. For a given number of threads the result has the same bits every time. */
+ * Primitives are made once per shape and kept in a cache, so that only the first call of a shape allocates.
+ * One product runs at a time; it uses all OpenMP threads. For a given number of threads the result has the
+ * same bits every time. */
 #ifndef LRC_KERNELS_COMMON_GEMM_H
 #define LRC_KERNELS_COMMON_GEMM_H
 
 #include "tensor/tensor.h"
 
-/* Row-major with `stride` elements from row to row. transposed: stored as the transpose of what the product uses. */
+/* Row-major with `stride` elements from row to row. transposed: stored as the transpose of what the product
+ * uses. */
 struct lrc_gemm_operand {
     const void *data;
     int64_t     stride;
@@ -35,7 +37,8 @@ enum lrc_status lrc_gemm_run(const struct lrc_gemm *gemm, struct lrc_error *err)
 /* Free all that the cache holds. For the end of the program; a later product starts a new cache. */
 void lrc_gemm_release(void);
 
-/* Measured speed of a large square product, about 0.3 s for each type; *gflops_bf16 is 0 when the CPU has no bf16.
+/* Measured speed of a large square product, about 0.3 s for each type; *gflops_bf16 is 0 when the CPU has no
+ * bf16.
  *
  * errors: NOMEM, DEVICE. */
 enum lrc_status lrc_gemm_peak(double *gflops_f32, double *gflops_bf16, struct lrc_error *err) LRC_MUST_CHECK;

@@ -14,7 +14,9 @@ enum lrc_status lrc_dequantize_check(const struct lrc_dequantize_args *args, str
     LRC_TRY(lrc_check_contiguous(&args->out, "dequantize: out", err));
     const int64_t n = lrc_tensor_elems(&args->out), n_weight = args->weight->rows * args->weight->cols;
     if (args->first_elem < 0 || args->first_elem > n_weight || n > n_weight - args->first_elem)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "dequantize: first_elem: want a range in %" PRId64 " elements, got %" PRId64
-                        " elements from %" PRId64, n_weight, n, args->first_elem);
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "dequantize: first_elem: want a range in %" PRId64 " elements, got %" PRId64
+                        " elements from %" PRId64,
+                        n_weight, n, args->first_elem);
     return LRC_STATUS_OK;
 }

@@ -29,8 +29,13 @@ static struct blocks blocks_new(int64_t rows, int64_t cols, int64_t block_elems,
     b.absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, n_blocks, 4);
     b.nested_map = lrc_cases_tensor_1d(LRC_DTYPE_F32, 256, 5);
     b.nested_absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, n_blocks / nested_elems + 1, 6);
-    b.weight = (struct lrc_weight){ .type = LRC_BLOCK_NF4, .rows = rows, .cols = cols, .dtype = LRC_DTYPE_BF16,
-                                    .data = b.packed, .block_elems = block_elems, .code = b.code.data };
+    b.weight = (struct lrc_weight){ .type = LRC_BLOCK_NF4,
+                                    .rows = rows,
+                                    .cols = cols,
+                                    .dtype = LRC_DTYPE_BF16,
+                                    .data = b.packed,
+                                    .block_elems = block_elems,
+                                    .code = b.code.data };
     if (is_nested) {
         b.weight.absmax_code = b.absmax_code;
         b.weight.nested_absmax = b.nested_absmax.data;
@@ -71,19 +76,21 @@ static float oracle(const struct lrc_weight *weight, int64_t i)
     return value;
 }
 
-static void expect_range(const struct lrc_backend *backend, const struct lrc_weight *weight, const struct lrc_tensor *all,
-                         int64_t first, int64_t n)
+static void expect_range(const struct lrc_backend *backend, const struct lrc_weight *weight,
+                         const struct lrc_tensor *all, int64_t first, int64_t n)
 {
     struct lrc_error  err = { 0 };
     struct lrc_tensor got = lrc_cases_tensor_1d(all->dtype, n, LRC_CASES_POISON);
     struct lrc_tensor want = lrc_tensor_rows(all, first, n);
     const struct lrc_dequantize_args args = { weight, first, got };
-    lrc_cases_expect_status(backend, "dequantize", lrc_dequantize(backend, NULL, &args, &err), LRC_STATUS_OK, &err);
+    lrc_cases_expect_status(backend, "dequantize", lrc_dequantize(backend, NULL, &args, &err), LRC_STATUS_OK,
+                            &err);
     lrc_cases_expect_same(backend, "dequantize: a range", &got, &want);
     lrc_cases_free(&got);
 }
 
-static void expect_ranges(const struct lrc_backend *backend, const struct lrc_weight *weight, const struct lrc_tensor *all)
+static void expect_ranges(const struct lrc_backend *backend, const struct lrc_weight *weight,
+                          const struct lrc_tensor *all)
 {
     const int64_t n = weight->rows * weight->cols;
     expect_range(backend, weight, all, 0, n);
@@ -94,15 +101,18 @@ static void expect_ranges(const struct lrc_backend *backend, const struct lrc_we
             expect_range(backend, weight, all, first, m);
 }
 
-static void expect_blocks(const struct lrc_backend *backend, const int64_t shape[2], int64_t block_elems, int is_nested)
+static void expect_blocks(const struct lrc_backend *backend, const int64_t shape[2], int64_t block_elems,
+                          int is_nested)
 {
     struct blocks b = blocks_new(shape[0], shape[1], block_elems, is_nested);
     const int64_t n = shape[0] * shape[1];
     for (int narrow = 0; narrow < 2; narrow++) {
-        struct lrc_tensor want = lrc_cases_tensor_1d(narrow ? LRC_DTYPE_BF16 : LRC_DTYPE_F32, n, LRC_CASES_ZERO);
+        struct lrc_tensor want =
+            lrc_cases_tensor_1d(narrow ? LRC_DTYPE_BF16 : LRC_DTYPE_F32, n, LRC_CASES_ZERO);
         for (int64_t i = 0; i < n; i++)
             lrc_cases_set(&want, i, (double)oracle(&b.weight, i));
-        b.weight.type = narrow ? LRC_BLOCK_FP4 : LRC_BLOCK_NF4; /* the code tells them apart, not the arithmetic */
+        b.weight.type =
+            narrow ? LRC_BLOCK_FP4 : LRC_BLOCK_NF4; /* the code tells them apart, not the arithmetic */
         if (n < 1000)
             expect_ranges(backend, &b.weight, &want);
         else
@@ -117,7 +127,8 @@ static void expect_blocks(const struct lrc_backend *backend, const int64_t shape
 static void expect_dense(const struct lrc_backend *backend, enum lrc_dtype from, enum lrc_dtype to)
 {
     enum { ROWS = 3, COLS = 401, N = ROWS * COLS };
-    struct lrc_tensor source = lrc_cases_tensor_1d(from, N, 9), want = lrc_cases_tensor_1d(to, N, LRC_CASES_ZERO);
+    struct lrc_tensor source = lrc_cases_tensor_1d(from, N, 9),
+                      want = lrc_cases_tensor_1d(to, N, LRC_CASES_ZERO);
     lrc_cases_set(&source, 3, (double)INFINITY);
     lrc_cases_set(&source, 4, 0x1p-24); /* the least half */
     lrc_cases_set(&source, 5, -0.0);
@@ -127,7 +138,9 @@ static void expect_dense(const struct lrc_backend *backend, enum lrc_dtype from,
     unsigned char *shifted = lrc_calloc((int64_t)size + 1, 1);
     cr_assert(shifted, "no memory for a case");
     memcpy(shifted + 1, source.data, size);
-    const struct lrc_weight weight = { .type = LRC_BLOCK_DENSE, .rows = ROWS, .cols = COLS, .dtype = from, .data = shifted + 1 };
+    const struct lrc_weight weight = {
+        .type = LRC_BLOCK_DENSE, .rows = ROWS, .cols = COLS, .dtype = from, .data = shifted + 1
+    };
     expect_range(backend, &weight, &want, 0, N);
     for (int64_t first = 0; first < 40; first++)
         expect_range(backend, &weight, &want, first, 3 * first + 1);
@@ -142,7 +155,8 @@ static void expect_refusals(const struct lrc_backend *backend)
     struct lrc_tensor out = lrc_cases_tensor_1d(LRC_DTYPE_F32, 64, LRC_CASES_POISON);
     struct lrc_tensor half = out;
     half.dtype = LRC_DTYPE_F16;
-    struct lrc_weight no_code = b.weight, odd_block = b.weight, no_map = b.weight, unknown = b.weight, no_data = b.weight;
+    struct lrc_weight no_code = b.weight, odd_block = b.weight, no_map = b.weight, unknown = b.weight,
+                      no_data = b.weight;
     no_code.code = NULL;
     odd_block.block_elems = 48;
     no_map.nested_map = NULL;
@@ -158,7 +172,8 @@ static void expect_refusals(const struct lrc_backend *backend)
                 { "no data", { &no_data, 0, out } } };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct lrc_error err = { 0 };
-        lrc_cases_expect_status(backend, bad[i].what, lrc_dequantize(backend, NULL, &bad[i].args, &err), LRC_STATUS_SHAPE, &err);
+        lrc_cases_expect_status(backend, bad[i].what, lrc_dequantize(backend, NULL, &bad[i].args, &err),
+                                LRC_STATUS_SHAPE, &err);
     }
     lrc_cases_free(&out);
     blocks_free(&b);

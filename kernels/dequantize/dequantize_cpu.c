@@ -3,11 +3,13 @@
 
 enum { SHARE_ELEMS = 16384 }; /* of one thread at a time; starts on a block while block_elems divides it */
 
-enum lrc_status LRC_CPU(dequantize)(struct lrc_stream *stream, const struct lrc_dequantize_args *args, struct lrc_error *err)
+enum lrc_status LRC_CPU(dequantize)(struct lrc_stream *stream, const struct lrc_dequantize_args *args,
+                                    struct lrc_error *err)
 {
     const struct lrc_weight *weight = args->weight;
     const int64_t            n = lrc_tensor_elems(&args->out), last = args->first_elem + n;
-    const int64_t            first_share = args->first_elem / SHARE_ELEMS, n_shares = (last + SHARE_ELEMS - 1) / SHARE_ELEMS;
+    const int64_t first_share = args->first_elem / SHARE_ELEMS,
+                  n_shares = (last + SHARE_ELEMS - 1) / SHARE_ELEMS;
     const size_t             bytes = lrc_dtype_bytes(args->out.dtype);
     (void)stream;
     (void)err;

@@ -1,5 +1,5 @@
-/* Elements [first, first + n) of a weight handle by one thread: what dequantize does, for other ops' panels too. For
- * <op>_cpu.c only. */
+/* Elements [first, first + n) of a weight handle by one thread: what dequantize does, for other ops' panels
+ * too. For <op>_cpu.c only. */
 #ifndef LRC_DEQUANTIZE_RANGE_H
 #define LRC_DEQUANTIZE_RANGE_H
 
@@ -10,8 +10,8 @@
 #include <immintrin.h>
 #endif
 
-/* Products and sums are rounded one by one, as in bitsandbytes: no fused multiply-add. gcc does not fuse in ISO C mode, which
- * is how we compile; clang does unless told. */
+/* Products and sums are rounded one by one, as in bitsandbytes: no fused multiply-add. gcc does not fuse in
+ * ISO C mode, which is how we compile; clang does unless told. */
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
 #endif
@@ -20,20 +20,14 @@ static inline float dequantize_absmax(const struct lrc_weight *weight, int64_t b
 {
     if (!weight->absmax_code)
         return weight->absmax[block];
-    const float product = weight->nested_map[weight->absmax_code[block]] * weight->nested_absmax[block / weight->nested_block_elems];
+    const float product = weight->nested_map[weight->absmax_code[block]] *
+                          weight->nested_absmax[block / weight->nested_block_elems];
     return product + weight->nested_offset;
 }
 
-/* The 16 values of one block: code[q] * absmax in float32, and the same rounded to BF16. */
-static inline void dequantize_table(float wide[16], uint16_t narrow[16], const float *code, float absmax)
-{
-    for (int q = 0; q < 16; q++)
-        wide[q] = code[q] * absmax;
-    lrc_vec_to_bf16(narrow, wide, 16);
-}
-
 /* n_bytes bytes, two elements each. */
-static inline void dequantize_pairs_f32(float *out, const uint8_t *packed, int64_t n_bytes, const float table[16])
+static inline void dequantize_pairs_f32(float *out, const uint8_t *packed, int64_t n_bytes,
+                                        const float table[16])
 {
     int64_t i = 0;
 #ifdef LRC_ISA_avx512
@@ -52,7 +46,8 @@ static inline void dequantize_pairs_f32(float *out, const uint8_t *packed, int64
     }
 }
 
-static inline void dequantize_pairs_bf16(uint16_t *out, const uint8_t *packed, int64_t n_bytes, const uint16_t table[16])
+static inline void dequantize_pairs_bf16(uint16_t *out, const uint8_t *packed, int64_t n_bytes,
+                                         const uint16_t table[16])
 {
     int64_t i = 0;
 #ifdef LRC_ISA_avx512
@@ -72,16 +67,19 @@ static inline void dequantize_pairs_bf16(uint16_t *out, const uint8_t *packed, i
     }
 }
 
-/* [first, first + n) within one block. */
-static inline void dequantize_block(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight, int64_t first, int64_t n)
+/* [first, first + n) within one block: the 16 values code[q] * absmax, float32 products, rounded to BF16 if
+ * need be, are looked up. */
+static inline void dequantize_block(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight,
+                                    int64_t first, int64_t n)
 {
     const uint8_t *packed = weight->data;
+    const int      shift = __builtin_ctzll((unsigned long long)weight->block_elems);
+    const float    absmax = dequantize_absmax(weight, first >> shift);
+    const int64_t  begin = first & 1, n_bytes = (n - begin) / 2, end = begin + 2 * n_bytes;
+    const int      first_code = packed[first / 2] & 15, last_code = packed[(first + n - 1) / 2] >> 4;
     float          wide[16];
-    uint16_t       narrow[16];
-    dequantize_table(wide, narrow, weight->code, dequantize_absmax(weight, first / weight->block_elems));
-
-    const int64_t begin = first & 1, n_bytes = (n - begin) / 2, end = begin + 2 * n_bytes;
-    const int     first_code = packed[first / 2] & 15, last_code = packed[(first + n - 1) / 2] >> 4;
+    for (int q = 0; q < 16; q++)
+        wide[q] = weight->code[q] * absmax;
     if (dtype == LRC_DTYPE_F32) {
         float *to = out;
         if (begin)
@@ -90,7 +88,8 @@ static inline void dequantize_block(void *out, enum lrc_dtype dtype, const struc
         if (end < n)
             to[end] = wide[last_code];
     } else {
-        uint16_t *to = out;
+        uint16_t *to = out, narrow[16];
+        lrc_vec_to_bf16(narrow, wide, 16);
         if (begin)
             to[0] = narrow[first_code];
         dequantize_pairs_bf16(to + begin, packed + (first + begin) / 2, n_bytes, narrow);
@@ -99,7 +98,8 @@ static inline void dequantize_block(void *out, enum lrc_dtype dtype, const struc
     }
 }
 
-static inline void dequantize_dense(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight, int64_t first, int64_t n)
+static inline void dequantize_dense(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight,
+                                    int64_t first, int64_t n)
 {
     const size_t         from_bytes = lrc_dtype_bytes(weight->dtype), to_bytes = lrc_dtype_bytes(dtype);
     const unsigned char *from = (const unsigned char *)weight->data + (size_t)first * from_bytes;
@@ -112,7 +112,8 @@ static inline void dequantize_dense(void *out, enum lrc_dtype dtype, const struc
     _Alignas(LRC_VEC_ALIGN) uint16_t half[LRC_VEC_BLOCK]; /* a mapped file may start at an odd byte */
     for (int64_t i = 0; i < n; i += LRC_VEC_BLOCK) {
         const int64_t m = lrc_vec_block(i, n);
-        memcpy(weight->dtype == LRC_DTYPE_F32 ? (void *)wide : (void *)half, from + (size_t)i * from_bytes, (size_t)m * from_bytes);
+        memcpy(weight->dtype == LRC_DTYPE_F32 ? (void *)wide : (void *)half, from + (size_t)i * from_bytes,
+               (size_t)m * from_bytes);
         if (weight->dtype == LRC_DTYPE_BF16)
             lrc_vec_from_bf16(wide, half, m);
         else if (weight->dtype == LRC_DTYPE_F16)
@@ -125,7 +126,8 @@ static inline void dequantize_dense(void *out, enum lrc_dtype dtype, const struc
 }
 
 /* out: n elements of dtype F32 or BF16. */
-static inline void dequantize_range(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight, int64_t first, int64_t n)
+static inline void dequantize_range(void *out, enum lrc_dtype dtype, const struct lrc_weight *weight,
+                                    int64_t first, int64_t n)
 {
     if (weight->type == LRC_BLOCK_DENSE) {
         dequantize_dense(out, dtype, weight, first, n);

@@ -14,13 +14,15 @@ static int64_t clamp(int64_t value, int64_t least, int64_t most)
 
 int64_t lrc_linear__panel(int64_t k, enum lrc_dtype compute)
 {
-    const int64_t fits = LRC_LINEAR_PANEL_BYTES / (clamp(k, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
+    const int64_t fits =
+        LRC_LINEAR_PANEL_BYTES / (clamp(k, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
     return clamp(fits / 64 * 64, LRC_LINEAR_PANEL_MIN, LRC_LINEAR_PANEL_MAX);
 }
 
 int64_t lrc_linear__chunk(int64_t n_cols, enum lrc_dtype compute)
 {
-    const int64_t fits = LRC_LINEAR_PANEL_BYTES / (clamp(n_cols, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
+    const int64_t fits =
+        LRC_LINEAR_PANEL_BYTES / (clamp(n_cols, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
     return clamp(fits / 64 * 64, LRC_LINEAR_CHUNK_MIN, LRC_LINEAR_CHUNK_MAX);
 }
 
@@ -31,7 +33,8 @@ static size_t take(size_t *total, int64_t rows, int64_t cols, size_t elem_bytes)
     return at;
 }
 
-struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank, enum lrc_dtype compute)
+struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
+                                            enum lrc_dtype compute)
 {
     const size_t  bytes = lrc_dtype_bytes(compute);
     const int64_t forward = in * clamp(lrc_linear__panel(in, compute), 0, out);
@@ -52,13 +55,14 @@ struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t 
     return layout;
 }
 
-size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank, enum lrc_dtype activation)
+size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
+                                  enum lrc_dtype activation)
 {
     return lrc_linear__layout(n_rows, in, out, rank, activation).total;
 }
 
-static enum lrc_status check_matrix(const struct lrc_tensor *tensor, const char *where, const struct lrc_check_want *want,
-                                    struct lrc_error *err)
+static enum lrc_status check_matrix(const struct lrc_tensor *tensor, const char *where,
+                                    const struct lrc_check_want *want, struct lrc_error *err)
 {
     LRC_TRY(lrc_check_tensor(tensor, where, want, err));
     return lrc_check_contiguous(tensor, where, err);
@@ -68,12 +72,14 @@ static enum lrc_status check_weight(const struct lrc_weight *weight, const char 
 {
     LRC_TRY(lrc_check_weight(weight, where, err));
     if (weight->rows < 1 || weight->cols < 1 || weight->rows > INT32_MAX || weight->cols > INT32_MAX)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "%s: want at least 1 row and column and less than 2^31, got %" PRId64 " x %" PRId64,
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "%s: want at least 1 row and column and less than 2^31, got %" PRId64 " x %" PRId64,
                         where, weight->rows, weight->cols);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status check_dropout(const struct lrc_dropout *dropout, const char *where, int64_t n_rows, struct lrc_error *err)
+static enum lrc_status check_dropout(const struct lrc_dropout *dropout, const char *where, int64_t n_rows,
+                                     struct lrc_error *err)
 {
     if (dropout->p == 0)
         return LRC_STATUS_OK;
@@ -84,23 +90,29 @@ static enum lrc_status check_dropout(const struct lrc_dropout *dropout, const ch
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status check_adapter(const struct lrc_linear_adapter *adapter, const struct lrc_weight *weight,
-                                     const struct lrc_tensor *u, int64_t n_rows, struct lrc_error *err)
+static enum lrc_status check_adapter(const struct lrc_linear_adapter *adapter,
+                                     const struct lrc_weight *weight, const struct lrc_tensor *u,
+                                     int64_t n_rows, struct lrc_error *err)
 {
-    LRC_TRY(check_matrix(&adapter->a, "linear: adapter a", LRC_CHECK_2D(LRC_CHECK_F32, LRC_CHECK_ANY, weight->cols), err));
+    LRC_TRY(check_matrix(&adapter->a, "linear: adapter a",
+                         LRC_CHECK_2D(LRC_CHECK_F32, LRC_CHECK_ANY, weight->cols), err));
     const int64_t rank = adapter->a.shape[0];
     if (rank < 1)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "linear: adapter a: want a rank of at least 1, got %" PRId64, rank);
-    LRC_TRY(check_matrix(&adapter->b, "linear: adapter b", LRC_CHECK_2D(LRC_CHECK_F32, weight->rows, rank), err));
+        return lrc_fail(err, LRC_STATUS_SHAPE, "linear: adapter a: want a rank of at least 1, got %" PRId64,
+                        rank);
+    LRC_TRY(
+        check_matrix(&adapter->b, "linear: adapter b", LRC_CHECK_2D(LRC_CHECK_F32, weight->rows, rank), err));
     return check_matrix(u, "linear: u", LRC_CHECK_2D(LRC_CHECK_F32, n_rows, rank), err);
 }
 
 static enum lrc_status check_workspace(const void *workspace, size_t got, size_t want, struct lrc_error *err)
 {
     if (want > 0 && (!workspace || got < want))
-        return lrc_fail(err, LRC_STATUS_SHAPE, "linear: workspace: want %zu bytes, got %zu", want, workspace ? got : (size_t)0);
+        return lrc_fail(err, LRC_STATUS_SHAPE, "linear: workspace: want %zu bytes, got %zu", want,
+                        workspace ? got : (size_t)0);
     if (((uintptr_t)workspace & (sizeof(float) - 1)) != 0)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "linear: workspace: want an address that floats may have, got %p", workspace);
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "linear: workspace: want an address that floats may have, got %p", workspace);
     return LRC_STATUS_OK;
 }
 
@@ -108,25 +120,31 @@ enum lrc_status lrc_linear_forward_check(const struct lrc_linear_forward_args *a
 {
     const struct lrc_weight *weight = args->weight;
     LRC_TRY(check_weight(weight, "linear_forward: weight", err));
-    LRC_TRY(check_matrix(&args->x, "linear_forward: x", LRC_CHECK_2D(LRC_CHECK_ACTIVATION, LRC_CHECK_ANY, weight->cols), err));
+    LRC_TRY(check_matrix(&args->x, "linear_forward: x",
+                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, LRC_CHECK_ANY, weight->cols), err));
     const int64_t n_rows = args->x.shape[0];
-    LRC_TRY(check_matrix(&args->out, "linear_forward: out", LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->rows), err));
+    LRC_TRY(check_matrix(&args->out, "linear_forward: out",
+                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->rows), err));
     if (args->bias.data)
-        LRC_TRY(check_matrix(&args->bias, "linear_forward: bias", LRC_CHECK_1D(LRC_CHECK_FLOAT, weight->rows), err));
+        LRC_TRY(check_matrix(&args->bias, "linear_forward: bias", LRC_CHECK_1D(LRC_CHECK_FLOAT, weight->rows),
+                             err));
     if (args->adapter) {
         LRC_TRY(check_adapter(args->adapter, weight, &args->u, n_rows, err));
         LRC_TRY(check_dropout(&args->dropout, "linear_forward: dropout", n_rows, err));
     }
     const int64_t rank = args->adapter ? args->adapter->a.shape[0] : 0;
-    return check_workspace(args->workspace, args->workspace_bytes,
-                           lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, args->x.dtype), err);
+    return check_workspace(
+        args->workspace, args->workspace_bytes,
+        lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, args->x.dtype), err);
 }
 
-static enum lrc_status check_gradients(const struct lrc_linear_backward_args *args, int64_t n_rows, struct lrc_error *err)
+static enum lrc_status check_gradients(const struct lrc_linear_backward_args *args, int64_t n_rows,
+                                       struct lrc_error *err)
 {
     const struct lrc_weight *weight = args->weight;
     if (args->d_x.data) {
-        LRC_TRY(check_matrix(&args->d_x, "linear_backward: d_x", LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->cols), err));
+        LRC_TRY(check_matrix(&args->d_x, "linear_backward: d_x",
+                             LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->cols), err));
         if (args->accumulate == LRC_ACCUMULATE_ADD && args->d_x.dtype != LRC_DTYPE_F32)
             return lrc_fail(err, LRC_STATUS_SHAPE, "linear_backward: d_x: want F32 to add into, got BF16");
     }
@@ -134,7 +152,8 @@ static enum lrc_status check_gradients(const struct lrc_linear_backward_args *ar
         LRC_TRY(check_matrix(&args->d_weight, "linear_backward: d_weight",
                              LRC_CHECK_2D(LRC_CHECK_F32, weight->rows, weight->cols), err));
     if (args->d_bias.data)
-        LRC_TRY(check_matrix(&args->d_bias, "linear_backward: d_bias", LRC_CHECK_1D(LRC_CHECK_F32, weight->rows), err));
+        LRC_TRY(check_matrix(&args->d_bias, "linear_backward: d_bias",
+                             LRC_CHECK_1D(LRC_CHECK_F32, weight->rows), err));
     if (!args->adapter)
         return LRC_STATUS_OK;
     const int64_t rank = args->adapter->a.shape[0];
@@ -148,7 +167,8 @@ enum lrc_status lrc_linear_backward_check(const struct lrc_linear_backward_args 
 {
     const struct lrc_weight *weight = args->weight;
     LRC_TRY(check_weight(weight, "linear_backward: weight", err));
-    LRC_TRY(check_matrix(&args->x, "linear_backward: x", LRC_CHECK_2D(LRC_CHECK_ACTIVATION, LRC_CHECK_ANY, weight->cols), err));
+    LRC_TRY(check_matrix(&args->x, "linear_backward: x",
+                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, LRC_CHECK_ANY, weight->cols), err));
     const int64_t n_rows = args->x.shape[0];
     LRC_TRY(check_matrix(&args->d_out, "linear_backward: d_out",
                          LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->rows), err));
@@ -158,6 +178,7 @@ enum lrc_status lrc_linear_backward_check(const struct lrc_linear_backward_args 
     }
     LRC_TRY(check_gradients(args, n_rows, err));
     const int64_t rank = args->adapter ? args->adapter->a.shape[0] : 0;
-    return check_workspace(args->workspace, args->workspace_bytes,
-                           lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, args->x.dtype), err);
+    return check_workspace(
+        args->workspace, args->workspace_bytes,
+        lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, args->x.dtype), err);
 }

@@ -38,7 +38,9 @@ static void weight_new(struct arrays *t, const struct problem *p)
     cr_assert(t->memory, "no memory for a case");
     t->code = lrc_cases_tensor_1d(LRC_DTYPE_F32, 16, 11);
     t->absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, (n + 63) / 64, 12);
-    t->weight = (struct lrc_weight){ .type = LRC_BLOCK_DENSE, .rows = p->out, .cols = p->in, .dtype = LRC_DTYPE_F32, .data = t->memory };
+    t->weight = (struct lrc_weight){
+        .type = LRC_BLOCK_DENSE, .rows = p->out, .cols = p->in, .dtype = LRC_DTYPE_F32, .data = t->memory
+    };
     if (p->kind == WEIGHT_NF4) {
         for (int64_t i = 0; i < n; i++)
             t->memory[i] = (uint8_t)((lrc_cases_value(13, i) + 1.0f) * 128.0f);
@@ -51,7 +53,9 @@ static void weight_new(struct arrays *t, const struct problem *p)
     unsigned char *to = t->memory;
     if (p->kind == WEIGHT_F16_UNALIGNED)
         t->weight.data = ++to;
-    t->weight.dtype = p->kind == WEIGHT_F32 ? LRC_DTYPE_F32 : p->kind == WEIGHT_BF16 ? LRC_DTYPE_BF16 : LRC_DTYPE_F16;
+    t->weight.dtype = p->kind == WEIGHT_F32    ? LRC_DTYPE_F32
+                      : p->kind == WEIGHT_BF16 ? LRC_DTYPE_BF16
+                                               : LRC_DTYPE_F16;
     for (int64_t i = 0; i < n; i++) {
         const float value = lrc_cases_value(14, i);
         lrc_dtype_from_f32(to + (size_t)i * lrc_dtype_bytes(t->weight.dtype), t->weight.dtype, &value, 1);
@@ -86,7 +90,8 @@ static struct arrays arrays_new(const struct problem *p)
     t.u = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->n_rows, t.adapter.a.shape[0], LRC_CASES_POISON);
     t.y = lrc_cases_tensor_2d(p->y, p->n_rows, p->out, LRC_CASES_POISON);
     t.d_y = lrc_cases_tensor_2d(p->y, p->n_rows, p->out, 33);
-    t.d_x = lrc_cases_tensor_2d(p->x, p->n_rows, p->in, p->accumulate == LRC_ACCUMULATE_ADD ? 34 : LRC_CASES_POISON);
+    t.d_x = lrc_cases_tensor_2d(p->x, p->n_rows, p->in,
+                                p->accumulate == LRC_ACCUMULATE_ADD ? 34 : LRC_CASES_POISON);
     t.d_weight = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, p->in, 35);
     t.d_bias = lrc_cases_tensor_1d(LRC_DTYPE_F32, p->out, 36);
     t.workspace_bytes = lrc_linear_workspace_bytes(p->n_rows, p->in, p->out, p->rank, p->x);
@@ -101,8 +106,10 @@ static void arrays_free(struct arrays *t)
     const unsigned char *after = (const unsigned char *)t->workspace + t->workspace_bytes;
     for (int i = 0; i < 64; i++)
         cr_expect(after[i] == 0xff, "linear: the workspace was overrun");
-    struct lrc_tensor *const all[] = { &t->x, &t->bias, &t->u, &t->y, &t->d_y, &t->d_x, &t->d_weight, &t->d_bias, &t->code,
-                                       &t->absmax, &t->adapter.a, &t->adapter.b, &t->adapter.d_a, &t->adapter.d_b };
+    struct lrc_tensor *const all[] = { &t->x,           &t->bias,       &t->u,         &t->y,
+                                       &t->d_y,         &t->d_x,        &t->d_weight,  &t->d_bias,
+                                       &t->code,        &t->absmax,     &t->adapter.a, &t->adapter.b,
+                                       &t->adapter.d_a, &t->adapter.d_b };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         lrc_cases_free(all[i]);
     lrc_free(t->memory);
@@ -113,13 +120,21 @@ static void arrays_free(struct arrays *t)
 
 static struct lrc_dropout dropout_of(const struct arrays *t, const struct problem *p)
 {
-    return (struct lrc_dropout){ .p = p->p, .key = 77, .step = &t->step, .row_ids = t->row_ids, .positions = t->positions };
+    return (struct lrc_dropout){
+        .p = p->p, .key = 77, .step = &t->step, .row_ids = t->row_ids, .positions = t->positions
+    };
 }
 
 static struct lrc_linear_forward_args forward_args(const struct arrays *t, const struct problem *p)
 {
-    struct lrc_linear_forward_args args = { .x = t->x, .weight = &t->weight, .bias = t->bias, .adapter = &t->adapter, .u = t->u,
-                                            .dropout = dropout_of(t, p), .out = t->y, .workspace = t->workspace,
+    struct lrc_linear_forward_args args = { .x = t->x,
+                                            .weight = &t->weight,
+                                            .bias = t->bias,
+                                            .adapter = &t->adapter,
+                                            .u = t->u,
+                                            .dropout = dropout_of(t, p),
+                                            .out = t->y,
+                                            .workspace = t->workspace,
                                             .workspace_bytes = t->workspace_bytes };
     if (!p->with_bias)
         args.bias.data = NULL;
@@ -130,19 +145,28 @@ static struct lrc_linear_forward_args forward_args(const struct arrays *t, const
 
 static struct lrc_linear_backward_args backward_args(const struct arrays *t, const struct problem *p)
 {
-    return (struct lrc_linear_backward_args){ .d_out = t->d_y, .x = t->x, .weight = &t->weight,
-                                              .adapter = p->rank > 0 ? &t->adapter : NULL, .u = t->u, .dropout = dropout_of(t, p),
-                                              .d_x = t->d_x, .accumulate = p->accumulate, .d_weight = t->d_weight,
-                                              .d_bias = t->d_bias, .workspace = t->workspace,
+    return (struct lrc_linear_backward_args){ .d_out = t->d_y,
+                                              .x = t->x,
+                                              .weight = &t->weight,
+                                              .adapter = p->rank > 0 ? &t->adapter : NULL,
+                                              .u = t->u,
+                                              .dropout = dropout_of(t, p),
+                                              .d_x = t->d_x,
+                                              .accumulate = p->accumulate,
+                                              .d_weight = t->d_weight,
+                                              .d_bias = t->d_bias,
+                                              .workspace = t->workspace,
                                               .workspace_bytes = t->workspace_bytes };
 }
 
-/* ---- the oracle, in double; operands are rounded to the compute type as the header says, sums and u are not ---- */
+/* ---- the oracle, in double; operands are rounded to the compute type as the header says, sums and u are not
+ * ---- */
 
 struct oracle {
     const struct problem *p;
     double *x, *w, *a, *b, *bias, *mask, *d_y, scale;
-    double *u, *y, *low; /* low: sum of the magnitudes of the adapter's part, what its roundings are relative to */
+    double *u, *y,
+        *low; /* low: sum of the magnitudes of the adapter's part, what its roundings are relative to */
     double *d_u, *d_x, *d_x_low, *d_a, *d_b, *d_weight, *d_bias;
 };
 
@@ -167,15 +191,18 @@ static double weight_value(const struct arrays *t, int64_t i)
         return (double)(t->weight.code[i % 2 == 0 ? byte >> 4 : byte & 15] * t->weight.absmax[i / 64]);
     }
     float value;
-    lrc_dtype_to_f32(&value, (const unsigned char *)t->weight.data + (size_t)i * lrc_dtype_bytes(t->weight.dtype), t->weight.dtype, 1);
+    lrc_dtype_to_f32(&value,
+                     (const unsigned char *)t->weight.data + (size_t)i * lrc_dtype_bytes(t->weight.dtype),
+                     t->weight.dtype, 1);
     return (double)value;
 }
 
 /* The header's formula, element by element. */
 static double mask_value(const struct lrc_dropout *dropout, int64_t t, int64_t i)
 {
-    const struct lrc_rng_block block = lrc_rng_philox(dropout->key, (uint64_t)*dropout->step << 32 | dropout->row_ids[t],
-                                                      (uint64_t)(uint32_t)dropout->positions[t] << 32 | (uint64_t)(i / 4));
+    const struct lrc_rng_block block =
+        lrc_rng_philox(dropout->key, (uint64_t)*dropout->step << 32 | dropout->row_ids[t],
+                       (uint64_t)(uint32_t)dropout->positions[t] << 32 | (uint64_t)(i / 4));
     return lrc_rng_unit(block.word[i % 4]) >= dropout->p ? 1.0 / (1.0 - (double)dropout->p) : 0.0;
 }
 
@@ -281,9 +308,10 @@ static double largest(const double *values, int64_t n)
     return most;
 }
 
-/* Bounds. A float32 sum of n terms of magnitude <= m: n^2... is never met; n * m * n_eps is the a-priori bound of the sum of n
- * products, (n + 2) eps per term. Values lie in [-1, 1), so every product of k terms is at most k in magnitude, and u at most
- * in / (1 - p). In BF16 each rounding of x (dropped), u and d_u adds 2^-8 of the sum of the magnitudes it enters. */
+/* Bounds. A float32 sum of n terms of magnitude <= m: n^2... is never met; n * m * n_eps is the a-priori
+ * bound of the sum of n products, (n + 2) eps per term. Values lie in [-1, 1), so every product of k terms is
+ * at most k in magnitude, and u at most in / (1 - p). In BF16 each rounding of x (dropped), u and d_u adds
+ * 2^-8 of the sum of the magnitudes it enters. */
 struct bounds {
     double u, y, d_x, d_a, d_b, d_weight, d_bias;
 };
@@ -301,11 +329,13 @@ static struct bounds bounds_of(const struct oracle *o)
     b.u = u_error;
     b.y = (in + 2) * eps * in + rank * u_error + (rank + 6) * eps * (low + in) + narrow * low;
     b.y += p->y == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->y, p->n_rows * p->out) + b.y) : 0;
-    b.d_x = (out + 2) * eps * out + rank * keep * d_u_error + (rank + 6) * eps * (d_low + out) + narrow * d_low;
+    b.d_x =
+        (out + 2) * eps * out + rank * keep * d_u_error + (rank + 6) * eps * (d_low + out) + narrow * d_low;
     b.d_x += p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->d_x, p->n_rows * p->in) + b.d_x) : 0;
     b.d_a = rows * (d_u_error * keep + (narrow + dropped) * largest(o->d_u, p->n_rows * p->rank) * keep) +
             (rows + 8) * eps * (rows * d_u * keep + 1);
-    b.d_b = rows * (u_error + narrow * largest(o->u, p->n_rows * p->rank)) + (rows + 8) * eps * (rows * u + 1);
+    b.d_b =
+        rows * (u_error + narrow * largest(o->u, p->n_rows * p->rank)) + (rows + 8) * eps * (rows * u + 1);
     b.d_weight = (rows + 2) * eps * (rows + 1);
     b.d_bias = (rows + 2) * eps * (rows + 1);
     if (p->y == LRC_DTYPE_F32 && p->x == LRC_DTYPE_BF16)
@@ -318,11 +348,14 @@ static void run(const struct lrc_backend *backend, const struct arrays *t, const
     struct lrc_error                      err = { 0 };
     const struct lrc_linear_forward_args  forward = forward_args(t, p);
     const struct lrc_linear_backward_args backward = backward_args(t, p);
-    lrc_cases_expect_status(backend, "linear_forward", lrc_linear_forward(backend, NULL, &forward, &err), LRC_STATUS_OK, &err);
-    lrc_cases_expect_status(backend, "linear_backward", lrc_linear_backward(backend, NULL, &backward, &err), LRC_STATUS_OK, &err);
+    lrc_cases_expect_status(backend, "linear_forward", lrc_linear_forward(backend, NULL, &forward, &err),
+                            LRC_STATUS_OK, &err);
+    lrc_cases_expect_status(backend, "linear_backward", lrc_linear_backward(backend, NULL, &backward, &err),
+                            LRC_STATUS_OK, &err);
 }
 
-static void expect_twice(const struct lrc_backend *backend, const struct arrays *first, const struct problem *p)
+static void expect_twice(const struct lrc_backend *backend, const struct arrays *first,
+                         const struct problem *p)
 {
     struct arrays again = arrays_new(p);
     run(backend, &again, p);
@@ -354,13 +387,17 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
         const struct lrc_tensor *got;
         const double            *want;
         double                   bound;
-    } results[] = { { "out", &t.y, o.y, b.y }, { "d_x", &t.d_x, o.d_x, b.d_x }, { "d_weight", &t.d_weight, o.d_weight, b.d_weight },
-                    { "d_bias", &t.d_bias, o.d_bias, b.d_bias }, { "u", &t.u, o.u, b.u },
-                    { "d_a", &t.adapter.d_a, o.d_a, b.d_a }, { "d_b", &t.adapter.d_b, o.d_b, b.d_b } };
+    } results[] = { { "out", &t.y, o.y, b.y },
+                    { "d_x", &t.d_x, o.d_x, b.d_x },
+                    { "d_weight", &t.d_weight, o.d_weight, b.d_weight },
+                    { "d_bias", &t.d_bias, o.d_bias, b.d_bias },
+                    { "u", &t.u, o.u, b.u },
+                    { "d_a", &t.adapter.d_a, o.d_a, b.d_a },
+                    { "d_b", &t.adapter.d_b, o.d_b, b.d_b } };
     for (size_t i = 0; i < (p->rank > 0 ? 7 : 4); i++) {
-        snprintf(what, sizeof what, "linear %lldx%lldx%lld rank %lld p %g %s->%s weight %d: %s", (long long)p->n_rows,
-                 (long long)p->in, (long long)p->out, (long long)p->rank, (double)p->p, lrc_dtype_info[p->x].name,
-                 lrc_dtype_info[p->y].name, (int)p->kind, results[i].name);
+        snprintf(what, sizeof what, "linear %lldx%lldx%lld rank %lld p %g %s->%s weight %d: %s",
+                 (long long)p->n_rows, (long long)p->in, (long long)p->out, (long long)p->rank, (double)p->p,
+                 lrc_dtype_info[p->x].name, lrc_dtype_info[p->y].name, (int)p->kind, results[i].name);
         lrc_cases_expect_close(backend, what, results[i].got, results[i].want, results[i].bound);
     }
     expect_twice(backend, &t, p);
@@ -368,7 +405,8 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
     arrays_free(&t);
 }
 
-/* ---- gradients by finite differences of the oracle's forward pass; the loss is linear in each argument ---- */
+/* ---- gradients by finite differences of the oracle's forward pass; the loss is linear in each argument ----
+ */
 
 static double loss(void *context)
 {
@@ -383,11 +421,19 @@ static double loss(void *context)
 
 static void expect_finite_differences(const struct lrc_backend *backend)
 {
-    const struct problem p = { .n_rows = 3, .in = 9, .out = 5, .rank = 2, .p = 0.3f, .x = LRC_DTYPE_F32, .y = LRC_DTYPE_F32,
-                               .kind = WEIGHT_F32, .with_bias = 1 };
+    const struct problem p = { .n_rows = 3,
+                               .in = 9,
+                               .out = 5,
+                               .rank = 2,
+                               .p = 0.3f,
+                               .x = LRC_DTYPE_F32,
+                               .y = LRC_DTYPE_F32,
+                               .kind = WEIGHT_F32,
+                               .with_bias = 1 };
     struct arrays t = arrays_new(&p);
     struct oracle o = oracle_new(&t, &p);
-    memset(t.adapter.d_a.data, 0, (size_t)(p.rank * p.in) * sizeof(float)); /* parameter gradients are added */
+    memset(t.adapter.d_a.data, 0,
+           (size_t)(p.rank * p.in) * sizeof(float)); /* parameter gradients are added */
     memset(t.adapter.d_b.data, 0, (size_t)(p.rank * p.out) * sizeof(float));
     memset(t.d_weight.data, 0, (size_t)(p.in * p.out) * sizeof(float));
     memset(t.d_bias.data, 0, (size_t)p.out * sizeof(float));
@@ -407,7 +453,13 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 
 static void expect_mask(const struct lrc_backend *backend)
 {
-    const struct problem p = { .n_rows = 150, .in = 600, .out = 1, .rank = 600, .p = 0.3f, .x = LRC_DTYPE_F32, .y = LRC_DTYPE_F32,
+    const struct problem p = { .n_rows = 150,
+                               .in = 600,
+                               .out = 1,
+                               .rank = 600,
+                               .p = 0.3f,
+                               .x = LRC_DTYPE_F32,
+                               .y = LRC_DTYPE_F32,
                                .kind = WEIGHT_F32 };
     struct arrays            t = arrays_new(&p);
     const struct lrc_dropout dropout = dropout_of(&t, &p);
@@ -417,12 +469,13 @@ static void expect_mask(const struct lrc_backend *backend)
     for (int64_t i = 0; i < p.rank * p.in; i++)
         lrc_cases_set(&t.adapter.a, i, i / p.in == i % p.in ? 1.0 : 0.0);
     const struct lrc_linear_forward_args args = forward_args(&t, &p);
-    lrc_cases_expect_status(backend, "linear: mask", lrc_linear_forward(backend, NULL, &args, &err), LRC_STATUS_OK, &err);
+    lrc_cases_expect_status(backend, "linear: mask", lrc_linear_forward(backend, NULL, &args, &err),
+                            LRC_STATUS_OK, &err);
     double mean = 0;
     for (int64_t i = 0; i < p.n_rows * p.in; i++) {
         const double want = mask_value(&dropout, i / p.in, i % p.in), got = lrc_cases_get(&t.u, i);
-        cr_expect(fabs(got - want) <= 2 * LRC_CASES_EPS_F32 * want, "%s: mask element %lld: want %g, got %g", backend->name,
-                  (long long)i, want, got);
+        cr_expect(fabs(got - want) <= 2 * LRC_CASES_EPS_F32 * want, "%s: mask element %lld: want %g, got %g",
+                  backend->name, (long long)i, want, got);
         mean += got / (double)(p.n_rows * p.in);
     }
     /* standard deviation of the mean: sqrt(p / (1 - p) / 90000) = 0.0022 */
@@ -434,8 +487,14 @@ static void expect_mask(const struct lrc_backend *backend)
 
 static void expect_refusals(const struct lrc_backend *backend)
 {
-    const struct problem p = { .n_rows = 4, .in = 8, .out = 6, .rank = 2, .x = LRC_DTYPE_F32, .y = LRC_DTYPE_F32,
-                               .kind = WEIGHT_F32, .with_bias = 1 };
+    const struct problem p = { .n_rows = 4,
+                               .in = 8,
+                               .out = 6,
+                               .rank = 2,
+                               .x = LRC_DTYPE_F32,
+                               .y = LRC_DTYPE_F32,
+                               .kind = WEIGHT_F32,
+                               .with_bias = 1 };
     struct arrays                         t = arrays_new(&p);
     const struct lrc_linear_forward_args  good = forward_args(&t, &p);
     const struct lrc_linear_backward_args good_back = backward_args(&t, &p);
@@ -464,11 +523,13 @@ static void expect_refusals(const struct lrc_backend *backend)
     b[5].u.data = NULL;
     for (int i = 0; i < 7; i++) {
         struct lrc_error err = { 0 };
-        lrc_cases_expect_status(backend, "linear_forward: bad", lrc_linear_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE, &err);
+        lrc_cases_expect_status(backend, "linear_forward: bad",
+                                lrc_linear_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE, &err);
     }
     for (int i = 0; i < 6; i++) {
         struct lrc_error err = { 0 };
-        lrc_cases_expect_status(backend, "linear_backward: bad", lrc_linear_backward(backend, NULL, &b[i], &err), LRC_STATUS_SHAPE, &err);
+        lrc_cases_expect_status(backend, "linear_backward: bad",
+                                lrc_linear_backward(backend, NULL, &b[i], &err), LRC_STATUS_SHAPE, &err);
     }
     arrays_free(&t);
 }
@@ -491,7 +552,8 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET },
         { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
         { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD },
-        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET }, /* panels and chunks of several kinds */
+        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0,
+          LRC_ACCUMULATE_SET }, /* panels and chunks of several kinds */
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);

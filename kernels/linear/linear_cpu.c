@@ -57,7 +57,8 @@ static const void *factor(void *room, enum lrc_dtype compute, const struct lrc_t
 /* ---- dropout ---- */
 
 /* keep[i] = 0 or 1 / (1 - p) for n <= LRC_VEC_BLOCK columns from `first`, a multiple of 4, of row t. */
-static void dropout_factors(float *keep, const struct lrc_dropout *dropout, int64_t t, int64_t first, int64_t n)
+static void dropout_factors(float *keep, const struct lrc_dropout *dropout, int64_t t, int64_t first,
+                            int64_t n)
 {
     const float    kept = 1.0f / (1.0f - dropout->p), p = dropout->p;
     const uint64_t key = dropout->key, high = (uint64_t)*dropout->step << 32 | dropout->row_ids[t];
@@ -76,9 +77,10 @@ static void dropout_factors(float *keep, const struct lrc_dropout *dropout, int6
         keep[i] = lrc_rng_unit(block.word[i - 4 * whole]) >= p ? kept : 0.0f;
 }
 
-/* `rows` = rows [first, first + n) of x in the compute type, times their dropout factors unless dropout is NULL. */
-static void rows_convert(void *rows, enum lrc_dtype compute, const struct lrc_tensor *x, int64_t first, int64_t n,
-                         const struct lrc_dropout *dropout)
+/* `rows` = rows [first, first + n) of x in the compute type, times their dropout factors unless dropout is
+ * NULL. */
+static void rows_convert(void *rows, enum lrc_dtype compute, const struct lrc_tensor *x, int64_t first,
+                         int64_t n, const struct lrc_dropout *dropout)
 {
     const int64_t n_cols = x->shape[1];
 #pragma omp parallel for schedule(static)
@@ -120,7 +122,8 @@ static int rows_are_direct(const struct rows *rows)
 /* Rows that rows_get() gives at a time: all when they lie ready. */
 static int64_t rows_chunk(const struct rows *rows)
 {
-    return rows_are_direct(rows) ? rows->tensor->shape[0] : lrc_linear__chunk(rows->tensor->shape[1], rows->compute);
+    return rows_are_direct(rows) ? rows->tensor->shape[0]
+                                 : lrc_linear__chunk(rows->tensor->shape[1], rows->compute);
 }
 
 static struct lrc_gemm_operand rows_get(const struct rows *rows, int64_t first, int64_t n)
@@ -164,18 +167,22 @@ static int weight_is_direct(const struct lrc_weight *weight, enum lrc_dtype comp
 }
 
 /* Columns [col, col + n) of W' as an operand, through the panel unless W can be used where it lies. */
-static struct lrc_gemm_operand weight_panel(const struct product *product, unsigned char *panel, int64_t col, int64_t n)
+static struct lrc_gemm_operand weight_panel(const struct product *product, unsigned char *panel, int64_t col,
+                                            int64_t n)
 {
     const struct lrc_weight *weight = product->weight;
     const size_t             bytes = lrc_dtype_bytes(product->compute);
     const int64_t            row = product->transposed ? col : 0, first = product->transposed ? 0 : col;
     if (weight_is_direct(weight, product->compute))
-        return (struct lrc_gemm_operand){ (const unsigned char *)weight->data + (size_t)(row * weight->cols + first) * bytes,
+        return (struct lrc_gemm_operand){ (const unsigned char *)weight->data +
+                                              (size_t)(row * weight->cols + first) * bytes,
                                           weight->cols, product->transposed };
-    const int64_t n_rows = product->transposed ? n : weight->rows, n_cols = product->transposed ? weight->cols : n;
+    const int64_t n_rows = product->transposed ? n : weight->rows,
+                  n_cols = product->transposed ? weight->cols : n;
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < n_rows; r++)
-        dequantize_range(panel + (size_t)(r * n_cols) * bytes, product->compute, weight, (row + r) * weight->cols + first, n_cols);
+        dequantize_range(panel + (size_t)(r * n_cols) * bytes, product->compute, weight,
+                         (row + r) * weight->cols + first, n_cols);
     return (struct lrc_gemm_operand){ panel, n_cols, product->transposed };
 }
 
@@ -200,10 +207,17 @@ static enum lrc_status add_low_rank(const struct product *product, const struct 
                                     struct lrc_error *err)
 {
     const size_t    bytes = lrc_dtype_bytes(product->compute);
-    struct lrc_gemm gemm = { .m = window->n_rows, .n = window->n_cols, .k = product->rank,
-                             .a = { product->low + (size_t)(window->row * product->rank) * bytes, product->rank, 0 },
-                             .b = product->right, .c = window->sums, .c_stride = window->stride,
-                             .dtype = product->compute, .c_dtype = LRC_DTYPE_F32, .mode = LRC_GEMM_ADD };
+    struct lrc_gemm gemm = { .m = window->n_rows,
+                             .n = window->n_cols,
+                             .k = product->rank,
+                             .a = { product->low + (size_t)(window->row * product->rank) * bytes,
+                                    product->rank, 0 },
+                             .b = product->right,
+                             .c = window->sums,
+                             .c_stride = window->stride,
+                             .dtype = product->compute,
+                             .c_dtype = LRC_DTYPE_F32,
+                             .mode = LRC_GEMM_ADD };
     const int64_t first = product->right.transposed ? window->col * product->right.stride : window->col;
     gemm.b.data = (const unsigned char *)product->right.data + (size_t)first * bytes;
     if (!product->dropout)
@@ -216,40 +230,61 @@ static enum lrc_status add_low_rank(const struct product *product, const struct 
     return LRC_STATUS_OK;
 }
 
-/* Bias, and rounding when the sums are in the tile. */
+/* Bias, and the way from the tile to c. */
 static void window_finish(const struct product *product, const struct window *window)
 {
-    const int is_f32 = product->c.dtype == LRC_DTYPE_F32;
-    if (is_f32 && !product->bias)
+    const int in_c = window->sums == lrc_vec_at(&product->c, window->row, window->col);
+    if (in_c && !product->bias)
         return;
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < window->n_rows; r++) {
         float *sums = window->sums + r * window->stride;
+        float *to = lrc_vec_at(&product->c, window->row + r, window->col);
         if (product->bias) {
             const float *bias = product->bias + window->col;
 #pragma omp simd
             for (int64_t i = 0; i < window->n_cols; i++)
                 sums[i] += bias[i];
         }
-        if (!is_f32)
-            lrc_vec_to_bf16(lrc_vec_at(&product->c, window->row + r, window->col), sums, window->n_cols);
+        if (in_c)
+            continue;
+        if (product->c.dtype == LRC_DTYPE_BF16)
+            lrc_vec_to_bf16((uint16_t *)(void *)to, sums, window->n_cols);
+        else if (product->mode == LRC_GEMM_SET)
+            memcpy(to, sums, (size_t)window->n_cols * sizeof *to);
+        else
+#pragma omp simd
+            for (int64_t i = 0; i < window->n_cols; i++)
+                to[i] += sums[i];
     }
 }
 
-static enum lrc_status product_window(const struct product *product, struct window *window,
-                                      const struct lrc_gemm_operand *panel, const struct scratch *scratch, struct lrc_error *err)
+/* Whether a product may go to c as it is: float32, or BF16 to which nothing is added, so that oneDNN may
+ * round it. */
+static int sums_fit_c(const struct product *product)
 {
-    const int64_t n = product->c.shape[1];
-    /* nothing is added to a plain BF16 product, so that oneDNN may round it */
-    const int in_place = product->c.dtype == LRC_DTYPE_F32 ||
-                         (product->compute == LRC_DTYPE_BF16 && !product->low && !product->bias);
-    struct lrc_gemm gemm = { .m = window->n_rows, .n = window->n_cols, .k = product->left.tensor->shape[1],
-                             .a = rows_get(&product->left, window->row, window->n_rows), .b = *panel,
-                             .c = in_place ? lrc_vec_at(&product->c, window->row, window->col) : scratch->tile,
-                             .c_stride = in_place ? n : window->n_cols, .dtype = product->compute,
-                             .c_dtype = in_place ? product->c.dtype : LRC_DTYPE_F32, .mode = product->mode };
+    return product->c.dtype == LRC_DTYPE_F32 ||
+           (product->compute == LRC_DTYPE_BF16 && !product->low && !product->bias);
+}
+
+static enum lrc_status product_window(const struct product *product, struct window *window,
+                                      const struct lrc_gemm_operand *panel, const struct scratch *scratch,
+                                      struct lrc_error *err)
+{
+    /* only whole rows: into part of them oneDNN multiplies at two thirds of the speed */
+    const int       in_c = sums_fit_c(product) && window->n_cols == product->c.shape[1];
+    struct lrc_gemm gemm = { .m = window->n_rows,
+                             .n = window->n_cols,
+                             .k = product->left.tensor->shape[1],
+                             .a = rows_get(&product->left, window->row, window->n_rows),
+                             .b = *panel,
+                             .c = in_c ? lrc_vec_at(&product->c, window->row, 0) : scratch->tile,
+                             .c_stride = window->n_cols,
+                             .dtype = product->compute,
+                             .c_dtype = in_c ? product->c.dtype : LRC_DTYPE_F32,
+                             .mode = in_c ? product->mode : LRC_GEMM_SET };
     LRC_TRY(lrc_gemm_run(&gemm, err));
-    if (in_place && product->c.dtype == LRC_DTYPE_BF16)
+    if (in_c && product->c.dtype == LRC_DTYPE_BF16)
         return LRC_STATUS_OK;
     window->sums = gemm.c;
     window->stride = gemm.c_stride;
@@ -259,31 +294,32 @@ static enum lrc_status product_window(const struct product *product, struct wind
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status product_run(const struct product *product, const struct scratch *scratch, struct lrc_error *err)
+static enum lrc_status product_run(const struct product *product, const struct scratch *scratch,
+                                   struct lrc_error *err)
 {
     const int64_t m = product->c.shape[0], n = product->c.shape[1], k = product->left.tensor->shape[1];
-    const int     all_rows = product->c.dtype == LRC_DTYPE_F32 && !product->dropout;
-    const int64_t chunk = all_rows ? m : LRC_LINEAR_CHUNK_MAX, ready = rows_chunk(&product->left);
-    const int64_t step = chunk < ready ? chunk : ready;
-    const int64_t width = all_rows && weight_is_direct(product->weight, product->compute)
-                              ? n
-                              : lrc_linear__panel(k, product->compute);
+    const int     whole = sums_fit_c(product) && !product->dropout &&
+                      weight_is_direct(product->weight, product->compute);
+    const int64_t width = whole ? n : lrc_linear__panel(k, product->compute);
+    const int64_t step = min64(whole ? m : LRC_LINEAR_CHUNK_MAX, rows_chunk(&product->left));
     for (int64_t col = 0; col < n; col += width) {
         const int64_t                 n_cols = min64(width, n - col);
         const struct lrc_gemm_operand panel = weight_panel(product, scratch->panel, col, n_cols);
         for (int64_t row = 0; row < m; row += step) {
-            struct window window = { .row = row, .n_rows = min64(step, m - row), .col = col, .n_cols = n_cols };
+            struct window window = {
+                .row = row, .n_rows = min64(step, m - row), .col = col, .n_cols = n_cols
+            };
             LRC_TRY(product_window(product, &window, &panel, scratch, err));
         }
     }
     return LRC_STATUS_OK;
 }
 
-/* c (m,n) (+)= rows (T,m)ᵀ right (T,n), or with right first: c = rightᵀ rows; sums over rows, a chunk at a time. */
+/* c (m,n) += left (T,m)ᵀ right (T,n): a sum over rows, a chunk of them at a time. */
 struct row_product {
-    const struct rows *left;  /* (T,m) */
-    const struct rows *right; /* (T,n) */
-    float             *c;     /* (m,n), += */
+    const struct rows *left;
+    const struct rows *right;
+    float             *c;
 };
 
 static enum lrc_status row_product_run(const struct row_product *product, struct lrc_error *err)
@@ -293,9 +329,16 @@ static enum lrc_status row_product_run(const struct row_product *product, struct
     const int64_t step = min64(rows_chunk(product->left), rows_chunk(product->right));
     for (int64_t row = 0; row < n_rows; row += step) {
         const int64_t   n_now = min64(step, n_rows - row);
-        struct lrc_gemm gemm = { .m = m, .n = n, .k = n_now, .a = rows_get(product->left, row, n_now),
-                                 .b = rows_get(product->right, row, n_now), .c = product->c, .c_stride = n,
-                                 .dtype = product->left->compute, .c_dtype = LRC_DTYPE_F32, .mode = LRC_GEMM_ADD };
+        struct lrc_gemm gemm = { .m = m,
+                                 .n = n,
+                                 .k = n_now,
+                                 .a = rows_get(product->left, row, n_now),
+                                 .b = rows_get(product->right, row, n_now),
+                                 .c = product->c,
+                                 .c_stride = n,
+                                 .dtype = product->left->compute,
+                                 .c_dtype = LRC_DTYPE_F32,
+                                 .mode = LRC_GEMM_ADD };
         gemm.a.transposed = 1;
         LRC_TRY(lrc_gemm_run(&gemm, err));
     }
@@ -303,15 +346,22 @@ static enum lrc_status row_product_run(const struct row_product *product, struct
 }
 
 /* c (T,n) = rows (T,k) right (k,n), float32. */
-static enum lrc_status narrow_product(float *c, const struct rows *left, struct lrc_gemm_operand right, int64_t n,
-                                      struct lrc_error *err)
+static enum lrc_status narrow_product(float *c, const struct rows *left, struct lrc_gemm_operand right,
+                                      int64_t n, struct lrc_error *err)
 {
     const int64_t n_rows = left->tensor->shape[0], step = rows_chunk(left);
     for (int64_t row = 0; row < n_rows; row += step) {
         const int64_t   n_now = min64(step, n_rows - row);
-        struct lrc_gemm gemm = { .m = n_now, .n = n, .k = left->tensor->shape[1], .a = rows_get(left, row, n_now),
-                                 .b = right, .c = c + row * n, .c_stride = n, .dtype = left->compute,
-                                 .c_dtype = LRC_DTYPE_F32, .mode = LRC_GEMM_SET };
+        struct lrc_gemm gemm = { .m = n_now,
+                                 .n = n,
+                                 .k = left->tensor->shape[1],
+                                 .a = rows_get(left, row, n_now),
+                                 .b = right,
+                                 .c = c + row * n,
+                                 .c_stride = n,
+                                 .dtype = left->compute,
+                                 .c_dtype = LRC_DTYPE_F32,
+                                 .mode = LRC_GEMM_SET };
         LRC_TRY(lrc_gemm_run(&gemm, err));
     }
     return LRC_STATUS_OK;
@@ -332,12 +382,17 @@ enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct 
     (void)stream;
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const struct lrc_linear_layout layout = lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
+    const struct lrc_linear_layout layout =
+        lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
     const struct scratch           scratch = scratch_place(args->workspace, &layout);
-    struct product product = { .compute = compute, .left = { &args->x, NULL, compute, scratch.rows }, .weight = weight,
-                               .transposed = 1, .c = args->out, .mode = LRC_GEMM_SET };
+    struct product product = { .compute = compute,
+                               .left = { &args->x, NULL, compute, scratch.rows },
+                               .weight = weight,
+                               .transposed = 1,
+                               .c = args->out,
+                               .mode = LRC_GEMM_SET };
     if (adapter) {
-        const struct rows             x = { &args->x, dropout_or_null(&args->dropout), compute, scratch.rows };
+        const struct rows x = { &args->x, dropout_or_null(&args->dropout), compute, scratch.rows };
         const struct lrc_gemm_operand a = { factor(scratch.a, compute, &adapter->a), weight->cols, 1 };
         LRC_TRY(narrow_product(args->u.data, &x, a, rank, err));
         scale_to(scratch.low, compute, args->u.data, n_rows * rank, adapter->scale);
@@ -382,10 +437,10 @@ static enum lrc_status adapter_backward(const struct lrc_linear_backward_args *a
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
     const enum lrc_dtype             compute = args->x.dtype;
-    const int64_t                    n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
+    const int64_t n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
     const struct lrc_tensor          low = lrc_tensor_2d(scratch->low, compute, n_rows, rank);
     const struct rows                low_rows = { &low, NULL, compute, NULL };
-    const struct rows                x = { &args->x, dropout_or_null(&args->dropout), compute, scratch->rows };
+    const struct rows x = { &args->x, dropout_or_null(&args->dropout), compute, scratch->rows };
 
     scale_to(scratch->low, compute, args->u.data, n_low, adapter->scale);
     LRC_TRY(row_product_run(&(struct row_product){ d_out, &low_rows, adapter->d_b.data }, err));
@@ -400,19 +455,24 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
     const enum lrc_dtype             compute = args->x.dtype;
-    struct product product = { .compute = compute, .left = *d_out, .weight = args->weight, .transposed = 0, .c = args->d_x,
+    struct product product = { .compute = compute,
+                               .left = *d_out,
+                               .weight = args->weight,
+                               .transposed = 0,
+                               .c = args->d_x,
                                .mode = args->accumulate == LRC_ACCUMULATE_ADD ? LRC_GEMM_ADD : LRC_GEMM_SET };
     if (adapter) {
         product.low = scratch->low;
         product.rank = adapter->a.shape[0];
-        product.right = (struct lrc_gemm_operand){ factor(scratch->a, compute, &adapter->a), args->weight->cols, 0 };
+        product.right =
+            (struct lrc_gemm_operand){ factor(scratch->a, compute, &adapter->a), args->weight->cols, 0 };
         product.dropout = dropout_or_null(&args->dropout);
     }
     return product_run(&product, scratch, err);
 }
 
-enum lrc_status LRC_CPU(linear_backward)(struct lrc_stream *stream, const struct lrc_linear_backward_args *args,
-                                         struct lrc_error *err)
+enum lrc_status LRC_CPU(linear_backward)(struct lrc_stream *stream,
+                                         const struct lrc_linear_backward_args *args, struct lrc_error *err)
 {
     const struct lrc_weight *weight = args->weight;
     const enum lrc_dtype     compute = args->x.dtype;
@@ -420,7 +480,8 @@ enum lrc_status LRC_CPU(linear_backward)(struct lrc_stream *stream, const struct
     (void)stream;
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const struct lrc_linear_layout layout = lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
+    const struct lrc_linear_layout layout =
+        lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
     const struct scratch           scratch = scratch_place(args->workspace, &layout);
     const struct rows              d_out = { &args->d_out, NULL, compute, scratch.rows };
     if (args->adapter)

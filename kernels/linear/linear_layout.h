@@ -30,6 +30,7 @@ struct lrc_linear_layout {
 int64_t lrc_linear__panel(int64_t k, enum lrc_dtype compute);
 int64_t lrc_linear__chunk(int64_t n_cols, enum lrc_dtype compute);
 
-struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank, enum lrc_dtype compute);
+struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
+                                            enum lrc_dtype compute);
 
 #endif

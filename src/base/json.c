@@ -9,6 +9,9 @@
 enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const char *name, struct lrc_error *err)
 {
     json_error_t error;
+    *json = NULL;
+    if (n > 0 && memchr(bytes, '\0', n)) /* jansson would take it for the end, and ignore what follows */
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want JSON, got a NUL byte", name);
     *json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     if (!*json)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want JSON, got an error at line %d, column %d: %s", name, error.line,

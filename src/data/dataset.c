@@ -374,8 +374,7 @@ static enum lrc_status check_losses(const struct lrc_dataset         *dataset,
     else if ((double)n_lost > options->max_lost_rows_fraction * (double)dataset->n_rows)
         status = lrc_fail(err, LRC_STATUS_DATA,
                           "data: want at most %g of the rows lost (max_lost_rows_fraction), got %lld of %lld "
-                          "(%s); rows are lost "
-                          "to sequence_len %lld",
+                          "(%s); rows are lost to sequence_len %lld",
                           options->max_lost_rows_fraction, (long long)n_lost, (long long)dataset->n_rows,
                           lrc_buf_text(&fates), (long long)options->sequence_len);
     lrc_buf_release(&fates);

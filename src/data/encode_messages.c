@@ -80,32 +80,6 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Where the trained part of full[begin, end) ends: behind its last special token when only blanks follow it,
- * so that the newline after an end of turn is not trained: generation has stopped by then. */
-static enum lrc_status find_turn_end(size_t *turn_end, const struct talk *talk, size_t begin, size_t end,
-                                     struct lrc_error *err)
-{
-    const struct lrc_tokenizer *tokenizer = talk->context->tokenizer;
-    const char                 *text = talk->full.data + begin;
-    struct lrc_ids              ids = { 0 };
-    *turn_end = end;
-    enum lrc_status status = lrc_tokenizer_encode(tokenizer, &ids, text, end - begin, LRC_SPECIAL_NONE, err);
-    int64_t         i = status == LRC_STATUS_OK ? ids.len - 1 : -1;
-    while (i >= 0 && !lrc_tokenizer_is_special(tokenizer, ids.data[i]))
-        i--;
-    const char *piece = i >= 0 ? lrc_tokenizer_piece(tokenizer, ids.data[i]) : NULL;
-    const char *found = piece ? find_last(text, end - begin, piece, strlen(piece)) : NULL;
-    if (found) {
-        const char *rest = found + strlen(piece);
-        while (rest < text + (end - begin) && is_blank(*rest))
-            rest++;
-        if (rest == text + (end - begin))
-            *turn_end = begin + (size_t)(found - text) + strlen(piece);
-    }
-    lrc_ids_release(&ids);
-    return status;
-}
-
 /* Past the blanks and the special token at full[at]; at itself when no special token is there. */
 static enum lrc_status skip_turn_end(size_t *end, const struct talk *talk, size_t at, struct lrc_error *err)
 {
@@ -127,6 +101,33 @@ static enum lrc_status skip_turn_end(size_t *end, const struct talk *talk, size_
     return status;
 }
 
+/* Where the trained part of full[begin, end) ends: behind its last special token when only blanks follow it,
+ * so that the newline after an end of turn is not trained: generation has stopped by then. Some templates
+ * leave the token out behind the last turn only; then the one that follows in the full text counts. */
+static enum lrc_status find_turn_end(size_t *turn_end, const struct talk *talk, size_t begin, size_t end,
+                                     struct lrc_error *err)
+{
+    const struct lrc_tokenizer *tokenizer = talk->context->tokenizer;
+    const char                 *text = talk->full.data + begin, *stop = talk->full.data + end;
+    struct lrc_ids              ids = { 0 };
+    enum lrc_status status = lrc_tokenizer_encode(tokenizer, &ids, text, end - begin, LRC_SPECIAL_NONE, err);
+    int64_t         i = status == LRC_STATUS_OK ? ids.len - 1 : -1;
+    while (i >= 0 && !lrc_tokenizer_is_special(tokenizer, ids.data[i]))
+        i--;
+    const char *piece = i >= 0 ? lrc_tokenizer_piece(tokenizer, ids.data[i]) : NULL;
+    const char *rest = piece ? find_last(text, end - begin, piece, strlen(piece)) : NULL;
+    lrc_ids_release(&ids);
+    LRC_TRY(status);
+    rest = rest ? rest + strlen(piece) : text;
+    const char *after = rest;
+    while (after < stop && is_blank(*after))
+        after++;
+    if (after < stop || rest == text)
+        return skip_turn_end(turn_end, talk, end, err);
+    *turn_end = (size_t)(rest - talk->full.data);
+    return LRC_STATUS_OK;
+}
+
 /* The conversation with other words in one turn. ownership: json_decref(); NULL when out of memory. */
 static json_t *replace_content(const json_t *messages, size_t turn, const char *content)
 {
@@ -142,14 +143,20 @@ static json_t *replace_content(const json_t *messages, size_t turn, const char *
     return NULL;
 }
 
-/* The end of a turn that its template writes otherwise once others follow (reasoning left out of earlier
- * turns): with a mark in place of the words, what stands behind the mark is how the whole text ends. *end is
- * behind the end-of-turn token when one follows the words, and 0 when the turn cannot be found. */
-static enum lrc_status find_end_by_mark(size_t *end, struct talk *talk, size_t turn, struct lrc_error *err)
+/* A turn's own bytes in the full text. */
+struct turn_span {
+    size_t begin, end; /* end 0: not found */
+};
+
+/* The words of a turn that its template writes otherwise once others follow (reasoning left out of earlier
+ * turns): with a mark in place of the words, the whole text is what stands before the mark, the words, and
+ * what stands behind it. The end-of-turn token that follows the words belongs to them. */
+static enum lrc_status find_by_mark(struct turn_span *span, struct talk *talk, size_t turn,
+                                    struct lrc_error *err)
 {
     static const char mark[] = "\xee\x80\x80" "turn" "\xee\x80\x80"; /* U+E000, private use */
     const size_t      n_mark = sizeof mark - 1;
-    *end = 0;
+    *span = (struct turn_span) { 0, 0 };
     if (!json_is_string(json_object_get(json_array_get(talk->messages, turn), "content")))
         return LRC_STATUS_OK;
     json_t *marked = replace_content(talk->messages, turn, mark);
@@ -162,19 +169,30 @@ static enum lrc_status find_end_by_mark(size_t *end, struct talk *talk, size_t t
     if (!found)
         return LRC_STATUS_OK;
     const char  *tail = found + n_mark;
-    const size_t n_tail = (size_t)(talk->upto.data + talk->upto.len - tail);
-    if (n_tail > talk->full.len || memcmp(talk->full.data + talk->full.len - n_tail, tail, n_tail) != 0)
+    const size_t n_head = (size_t)(found - talk->upto.data), n_tail = talk->upto.len - n_head - n_mark;
+    if (n_head + n_tail > talk->full.len || memcmp(talk->full.data, talk->upto.data, n_head) != 0 ||
+        memcmp(talk->full.data + talk->full.len - n_tail, tail, n_tail) != 0)
         return LRC_STATUS_OK;
-    return skip_turn_end(end, talk, talk->full.len - n_tail, err);
+    span->begin = n_head;
+    return skip_turn_end(&span->end, talk, talk->full.len - n_tail, err);
 }
 
 static enum lrc_status cannot_split(size_t turn, const char *what, size_t at, struct lrc_error *err)
 {
     return lrc_fail(err, LRC_STATUS_DATA,
                     "the template cannot be split at turn %zu: want the text %s the turn to open the whole "
-                    "conversation's text, got a "
-                    "difference at byte %zu",
+                    "conversation's text, got a difference at byte %zu",
                     turn, what, at);
+}
+
+/* The prompt for an answer may go on otherwise than the answer does ("<think>"); what was said before may
+ * not. */
+static enum lrc_status check_history(struct talk *talk, const json_t *head, size_t turn,
+                                     struct lrc_error *err)
+{
+    LRC_TRY(render(&talk->upto, NULL, talk, head, LRC_PROMPT_NONE, err));
+    const size_t at = common_prefix(&talk->upto, &talk->full);
+    return at == talk->upto.len ? LRC_STATUS_OK : cannot_split(turn, "before", at, err);
 }
 
 /* head: the messages before the turn; the turn is added to it. */
@@ -182,24 +200,26 @@ static enum lrc_status add_turn(struct talk *talk, json_t *head, size_t turn, st
 {
     json_t *message = json_array_get(talk->messages, turn);
     LRC_TRY(render(&talk->before, NULL, talk, head, LRC_PROMPT_GENERATION, err));
+    const int        opens = common_prefix(&talk->before, &talk->full) == talk->before.len;
+    struct turn_span span = { talk->before.len, 0 };
+    if (!opens)
+        LRC_TRY(check_history(talk, head, turn, err));
     if (json_array_append(head, message) != 0)
         return lrc_fail_nomem(err, "a conversation");
     LRC_TRY(render(&talk->upto, NULL, talk, head, LRC_PROMPT_NONE, err));
-
-    size_t at = common_prefix(&talk->before, &talk->full);
-    if (at < talk->before.len || at < pieces_end(talk))
-        return cannot_split(turn, "before", at, err);
-    at = common_prefix(&talk->upto, &talk->full);
-
-    size_t end;
-    if (at == talk->upto.len && at >= talk->before.len)
-        LRC_TRY(find_turn_end(&end, talk, talk->before.len, talk->upto.len, err));
-    else
-        LRC_TRY(find_end_by_mark(&end, talk, turn, err));
-    if (end < talk->before.len)
-        return cannot_split(turn, "up to the end of", at, err);
-    add_piece(talk, talk->before.len, LRC_TRAINED_NO);
-    add_piece(talk, end, LRC_TRAINED_YES);
+    const size_t at_upto = common_prefix(&talk->upto, &talk->full);
+    if (opens && at_upto == talk->upto.len && at_upto >= span.begin) {
+        LRC_TRY(find_turn_end(&span.end, talk, span.begin, talk->upto.len, err));
+    } else {
+        LRC_TRY(find_by_mark(&span, talk, turn, err));
+        if (opens &&
+            talk->before.len <= span.end) /* what the template puts before the words is learned too */
+            span.begin = talk->before.len;
+    }
+    if (span.end == 0 || span.begin < pieces_end(talk) || span.end < span.begin)
+        return cannot_split(turn, "up to the end of", at_upto, err);
+    add_piece(talk, span.begin, LRC_TRAINED_NO);
+    add_piece(talk, span.end, LRC_TRAINED_YES);
     return LRC_STATUS_OK;
 }
 
@@ -229,26 +249,42 @@ static void add_generation(struct talk *talk, const struct lrc_buf *generation)
     }
 }
 
+/* A template may write no end behind a conversation that ends with an answer; the end of text is appended
+ * then. */
+static enum lrc_status end_last_turn(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                     struct lrc_error *err)
+{
+    const int32_t eos = lrc_tokenizer_role_id(context->tokenizer, LRC_TOKEN_EOS);
+    const int64_t n = out->ids.len;
+    if (eos >= 0 && n > 0 && !lrc_tokenizer_is_special(context->tokenizer, out->ids.data[n - 1]))
+        lrc_encode_id(out, eos, LRC_TRAINED_YES);
+    return lrc_encoded_check(out, err);
+}
+
 enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
                                     const json_t *messages, const json_t *tools, struct lrc_error *err)
 {
     struct talk     talk = { .context = context, .messages = messages, .tools = tools };
     struct lrc_buf  generation = { 0 };
     enum lrc_status status = render(&talk.full, &generation, &talk, messages, LRC_PROMPT_NONE, err);
-    if (status == LRC_STATUS_OK && !context->train_on_inputs) {
+    if (status == LRC_STATUS_OK && !context->train_on_inputs && talk.full.len > 0) {
         if (generation.len > 0)
             add_generation(&talk, &generation);
         else
             status = add_turns(&talk, err);
     }
-    if (status != LRC_STATUS_OK)
+    if (status != LRC_STATUS_OK || talk.full.len == 0)
         goto done;
+    const int by_turns = !context->train_on_inputs && generation.len == 0;
+    const int answer_is_last = by_turns && pieces_end(&talk) == talk.full.len;
     add_piece(&talk, talk.full.len, context->train_on_inputs ? LRC_TRAINED_YES : LRC_TRAINED_NO);
     status = lrc_buf_check(&talk.pieces, err);
     if (status == LRC_STATUS_OK) /* the template writes BOS itself */
         status = lrc_encode_pieces(out, context, &talk.full,
                                    (const struct lrc_piece *)(const void *)talk.pieces.data,
                                    (int64_t)(talk.pieces.len / sizeof(struct lrc_piece)), err);
+    if (status == LRC_STATUS_OK && answer_is_last)
+        status = end_last_turn(out, context, err);
 done:
     lrc_buf_release(&generation);
     lrc_buf_release(&talk.full);

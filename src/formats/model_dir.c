@@ -13,12 +13,15 @@ static int ends_with(const char *string, const char *suffix)
     return n >= n_suffix && strcmp(string + n - n_suffix, suffix) == 0;
 }
 
-static int exists_in(const char *dir, const char *name)
+static enum lrc_status look_for(int *exists, const char *dir, const char *name, struct lrc_error *err)
 {
-    char     *path = lrc_path_join(dir, name);
-    const int exists = path && lrc_path_exists(path);
+    char *path = lrc_path_join(dir, name);
+    *exists = 0;
+    if (!path)
+        return lrc_fail_nomem(err, name);
+    *exists = lrc_path_exists(path);
     lrc_free(path);
-    return exists;
+    return LRC_STATUS_OK;
 }
 
 static int compare_strings(const void *left, const void *right)
@@ -47,7 +50,8 @@ static enum lrc_status load_json(json_t **json, const char *dir, const char *nam
         return lrc_fail_nomem(err, name);
     enum lrc_status status = lrc_json_load(json, path, err);
     if (status == LRC_STATUS_OK && !json_is_object(*json))
-        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", path, lrc_json_type_name(*json));
+        status =
+            lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", path, lrc_json_type_name(*json));
     lrc_free(path);
     return status;
 }
@@ -71,7 +75,8 @@ static enum lrc_status list_shards(struct lrc_model_dir *dir, json_t *weight_map
     json_object_foreach (weight_map, key, value) {
         const char *name = json_string_value(value);
         if (!name || !is_plain_name(name)) {
-            status = lrc_fail(err, LRC_STATUS_FORMAT, "%s/%s: '%s': want the name of a file in this folder", dir->path, index_name, key);
+            status = lrc_fail(err, LRC_STATUS_FORMAT, "%s/%s: '%s': want the name of a file in this folder",
+                              dir->path, index_name, key);
             goto done;
         }
         names[n++] = name;
@@ -94,7 +99,8 @@ done:
     return status;
 }
 
-static enum lrc_status open_shards(struct lrc_model_dir *dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status open_shards(struct lrc_model_dir *dir, struct lrc_problems *problems,
+                                   struct lrc_error *err)
 {
     dir->shards = lrc_calloc(dir->n_shards, sizeof *dir->shards);
     if (!dir->shards)
@@ -105,7 +111,8 @@ static enum lrc_status open_shards(struct lrc_model_dir *dir, struct lrc_problem
         if (!path)
             return lrc_fail_nomem(err, dir->path);
         const int             exists = lrc_path_exists(path);
-        const enum lrc_status status = exists ? lrc_safetensors_open(&dir->shards[i], path, &error) : LRC_STATUS_OK;
+        const enum lrc_status status =
+            exists ? lrc_safetensors_open(&dir->shards[i], path, &error) : LRC_STATUS_OK;
         if (!exists)
             lrc_problems_add(problems, "%s: the index names this file, it is not there", path);
         else if (status == LRC_STATUS_FORMAT || status == LRC_STATUS_UNSUPPORTED)
@@ -117,7 +124,8 @@ static enum lrc_status open_shards(struct lrc_model_dir *dir, struct lrc_problem
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status merge_tensors(struct lrc_model_dir *dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status merge_tensors(struct lrc_model_dir *dir, struct lrc_problems *problems,
+                                     struct lrc_error *err)
 {
     int64_t n = 0;
     for (int i = 0; i < dir->n_shards; i++)
@@ -131,34 +139,39 @@ static enum lrc_status merge_tensors(struct lrc_model_dir *dir, struct lrc_probl
     qsort(dir->tensors, (size_t)n, sizeof *dir->tensors, compare_tensors);
     for (int64_t i = 1; i < n; i++)
         if (strcmp(dir->tensors[i - 1].entry->name, dir->tensors[i].entry->name) == 0)
-            lrc_problems_add(problems, "%s: tensor '%s' is in %s and in %s", dir->path, dir->tensors[i].entry->name,
-                             dir->shard_names[dir->tensors[i - 1].shard], dir->shard_names[dir->tensors[i].shard]);
+            lrc_problems_add(problems, "%s: tensor '%s' is in %s and in %s", dir->path,
+                             dir->tensors[i].entry->name, dir->shard_names[dir->tensors[i - 1].shard],
+                             dir->shard_names[dir->tensors[i].shard]);
     return LRC_STATUS_OK;
 }
 
-/* Every tensor of the index must be in the shard that it names. A missing shard is one problem, not one per tensor. */
+/* Every tensor of the index must be in the shard that it names. A missing shard is one problem, not one per
+ * tensor. */
 static void check_index(const struct lrc_model_dir *dir, json_t *weight_map, struct lrc_problems *problems)
 {
     const char *key;
     json_t     *value;
     json_object_foreach (weight_map, key, value) {
         const char *name = json_string_value(value);
-        char **found = bsearch(&name, (void *)dir->shard_names, (size_t)dir->n_shards, sizeof *dir->shard_names, compare_strings);
+        char **found = bsearch(&name, (void *)dir->shard_names, (size_t)dir->n_shards,
+                               sizeof *dir->shard_names, compare_strings);
         const struct lrc_safetensors *shard = &dir->shards[found - dir->shard_names];
         if (shard->header && !lrc_safetensors_find(shard, key))
-            lrc_problems_add(problems, "%s/%s: tensor '%s': want it in %s, it is not there", dir->path, index_name, key, name);
+            lrc_problems_add(problems, "%s/%s: tensor '%s': want it in %s, it is not there", dir->path,
+                             index_name, key, name);
     }
 }
 
-static enum lrc_status open_sharded(struct lrc_model_dir *dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status open_sharded(struct lrc_model_dir *dir, struct lrc_problems *problems,
+                                    struct lrc_error *err)
 {
     json_t *index = NULL;
     LRC_TRY(load_json(&index, dir->path, index_name, err));
     json_t         *weight_map = json_object_get(index, "weight_map");
     enum lrc_status status;
     if (!json_is_object(weight_map) || json_object_size(weight_map) == 0) {
-        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s/%s: 'weight_map': want an object with tensors, got %s", dir->path,
-                          index_name, lrc_json_type_name(weight_map));
+        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s/%s: 'weight_map': want an object with tensors, got %s",
+                          dir->path, index_name, lrc_json_type_name(weight_map));
         goto done;
     }
     if ((status = list_shards(dir, weight_map, err)) != LRC_STATUS_OK)
@@ -172,7 +185,8 @@ done:
     return status;
 }
 
-static enum lrc_status open_single(struct lrc_model_dir *dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status open_single(struct lrc_model_dir *dir, struct lrc_problems *problems,
+                                   struct lrc_error *err)
 {
     dir->shard_names = lrc_calloc(1, sizeof *dir->shard_names);
     if (!dir->shard_names)
@@ -185,23 +199,41 @@ static enum lrc_status open_single(struct lrc_model_dir *dir, struct lrc_problem
     return merge_tensors(dir, problems, err);
 }
 
-static enum lrc_status open_weights(struct lrc_model_dir *dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status fail_no_weights(const struct lrc_model_dir *dir, struct lrc_error *err)
 {
-    const int before = problems->count;
-    if (exists_in(dir->path, single_name))
-        LRC_TRY(open_single(dir, problems, err));
-    else if (exists_in(dir->path, index_name))
-        LRC_TRY(open_sharded(dir, problems, err));
-    else if (exists_in(dir->path, "pytorch_model.bin") || exists_in(dir->path, "pytorch_model.bin.index.json"))
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want %s, got pytorch_model.bin (a pickle, which can run code; "
-                        "convert it with transformers' save_pretrained)", dir->path, single_name);
-    else
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want %s or %s, found neither", dir->path, single_name, index_name);
-    return problems->count > before ? lrc_problems_fail(problems, LRC_STATUS_FORMAT, dir->path, err) : LRC_STATUS_OK;
+    int has_pickle, has_pickle_index;
+    LRC_TRY(look_for(&has_pickle, dir->path, "pytorch_model.bin", err));
+    LRC_TRY(look_for(&has_pickle_index, dir->path, "pytorch_model.bin.index.json", err));
+    if (has_pickle || has_pickle_index)
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: want %s, got pytorch_model.bin (a pickle, which can run code; "
+                        "convert it with transformers' save_pretrained)",
+                        dir->path, single_name);
+    return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want %s or %s, found neither", dir->path, single_name,
+                    index_name);
 }
 
-static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status open_weights(struct lrc_model_dir *dir, struct lrc_problems *problems,
+                                    struct lrc_error *err)
 {
+    const int before = problems->count;
+    int       is_single, is_sharded;
+    LRC_TRY(look_for(&is_single, dir->path, single_name, err));
+    LRC_TRY(look_for(&is_sharded, dir->path, index_name, err));
+    if (is_single)
+        LRC_TRY(open_single(dir, problems, err));
+    else if (is_sharded)
+        LRC_TRY(open_sharded(dir, problems, err));
+    else
+        return fail_no_weights(dir, err);
+    return problems->count > before ? lrc_problems_fail(problems, LRC_STATUS_FORMAT, dir->path, err)
+                                    : LRC_STATUS_OK;
+}
+
+static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems,
+                                struct lrc_error *err)
+{
+    int has_config, has_generation;
     dir->path = lrc_strdup(path);
     if (!dir->path)
         return lrc_fail_nomem(err, path);
@@ -209,15 +241,18 @@ static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, str
         return lrc_fail(err, LRC_STATUS_IO, "%s: want a model folder, there is nothing here", path);
     if (!lrc_path_is_dir(path))
         return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want a model folder, got a file", path);
-    if (!exists_in(path, "config.json"))
+    LRC_TRY(look_for(&has_config, path, "config.json", err));
+    LRC_TRY(look_for(&has_generation, path, "generation_config.json", err));
+    if (!has_config)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a model folder with config.json, found none", path);
     LRC_TRY(load_json(&dir->config, path, "config.json", err));
-    if (exists_in(path, "generation_config.json"))
+    if (has_generation)
         LRC_TRY(load_json(&dir->generation, path, "generation_config.json", err));
     return open_weights(dir, problems, err);
 }
 
-enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems,
+                                   struct lrc_error *err)
 {
     *dir = (struct lrc_model_dir){ 0 };
     const enum lrc_status status = open_all(dir, path, problems, err);
@@ -270,7 +305,8 @@ static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entr
     lrc_hash_update(hash, entry->data, entry->size_bytes);
 }
 
-enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir, struct lrc_error *err)
+enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
+                                   struct lrc_error *err)
 {
     struct lrc_hash hash;
     LRC_TRY(lrc_hash_init(&hash, err));
@@ -282,8 +318,11 @@ enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_
 
 static int is_rest(const char *name)
 {
-    static const char *const weights[] = { ".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".gguf",
-                                           ".pt", ".pth", ".h5", ".msgpack", ".onnx" };
+    static const char *const weights[] = { ".safetensors", ".safetensors.index.json",
+                                           ".bin",         ".bin.index.json",
+                                           ".gguf",        ".pt",
+                                           ".pth",         ".h5",
+                                           ".msgpack",     ".onnx" };
     if (name[0] == '.' || strcmp(name, "config.json") == 0 || ends_with(name, ".tmp"))
         return 0;
     for (size_t i = 0; i < sizeof weights / sizeof *weights; i++)
@@ -294,8 +333,15 @@ static int is_rest(const char *name)
 
 static int is_tokenizer(const char *name)
 {
-    static const char *const files[] = { "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-                                         "added_tokens.json", "vocab.json", "merges.txt", "spiece.model", "chat_template.json" };
+    static const char *const files[] = { "tokenizer.json",
+                                         "tokenizer.model",
+                                         "tokenizer_config.json",
+                                         "special_tokens_map.json",
+                                         "added_tokens.json",
+                                         "vocab.json",
+                                         "merges.txt",
+                                         "spiece.model",
+                                         "chat_template.json" };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         if (strcmp(name, files[i]) == 0)
             return 1;
@@ -315,7 +361,8 @@ static enum lrc_status copy_file(const char *from, const char *to, const char *n
     return status;
 }
 
-static enum lrc_status copy_where(const char *from, const char *to, int (*is_wanted)(const char *name), struct lrc_error *err)
+static enum lrc_status copy_where(const char *from, const char *to, int (*is_wanted)(const char *name),
+                                  struct lrc_error *err)
 {
     char          **names;
     int64_t         n_names;
@@ -328,7 +375,8 @@ static enum lrc_status copy_where(const char *from, const char *to, int (*is_wan
     return status;
 }
 
-enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to, struct lrc_error *err)
+enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to,
+                                        struct lrc_error *err)
 {
     return copy_where(dir->path, to, is_rest, err);
 }

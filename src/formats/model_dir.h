@@ -30,17 +30,22 @@ enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, 
                                    struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_dir_close(struct lrc_model_dir *dir);
 
-const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir, const char *name); /* NULL: absent */
-int64_t lrc_model_dir_index(const struct lrc_model_dir *dir, const char *name); /* into dir->tensors; -1: absent */
+const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir,
+                                                       const char *name); /* NULL: absent */
+int64_t lrc_model_dir_index(const struct lrc_model_dir *dir,
+                            const char *name); /* into dir->tensors; -1: absent */
 
-/* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as u64 LE, data.
- * It does not depend on sharding. */
-enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir, struct lrc_error *err) LRC_MUST_CHECK;
+/* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as
+ * u64 LE, data. It does not depend on sharding. */
+enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Copy all files that are neither weights nor their index nor config.json (tokenizer files, templates, generation_config.json,
- * licence) to another folder. */
-enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to, struct lrc_error *err) LRC_MUST_CHECK;
+/* Copy all files that are neither weights nor their index nor config.json (tokenizer files, templates,
+ * generation_config.json, licence) to another folder. */
+enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to,
+                                        struct lrc_error *err) LRC_MUST_CHECK;
 /* Only the tokenizer's files and chat templates. */
-enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to,
+                                             struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

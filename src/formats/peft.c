@@ -24,15 +24,17 @@ static enum lrc_status fail_pattern(int code, const char *pattern, struct lrc_er
 }
 
 /* number: when not NULL, set to the digits in the first group if there is a match. */
-static enum lrc_status match(int *matched, int64_t *number, const char *pattern, const char *subject, enum extent extent, struct lrc_error *err)
+static enum lrc_status match(int *matched, int64_t *number, const char *pattern, const char *subject,
+                             enum extent extent, struct lrc_error *err)
 {
     int                  code;
     PCRE2_SIZE           at;
     enum lrc_status      status = LRC_STATUS_OK;
     pcre2_match_context *context = NULL;
     pcre2_match_data    *data = NULL;
-    const uint32_t       options = PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | (extent == EXTENT_WHOLE ? PCRE2_ENDANCHORED : 0u);
-    pcre2_code          *regex = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at, NULL);
+    const uint32_t options =
+        PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | (extent == EXTENT_WHOLE ? PCRE2_ENDANCHORED : 0u);
+    pcre2_code *regex = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at, NULL);
     *matched = 0;
     if (!regex)
         return fail_pattern(code, pattern, err);
@@ -80,8 +82,10 @@ static int is_suffix_listed(const char *module, char *const *list, int n)
     return 0;
 }
 
-/* The number behind the name of the list of layers: ".*\.<pattern>\.(\d+)\." from the start; -1 when there is none. */
-static enum lrc_status find_layer(int64_t *layer, const struct lrc_peft_config *config, const char *module, struct lrc_error *err)
+/* The number behind the name of the list of layers: ".*\.<pattern>\.(\d+)\." from the start; -1 when there
+ * is none. */
+static enum lrc_status find_layer(int64_t *layer, const struct lrc_peft_config *config, const char *module,
+                                  struct lrc_error *err)
 {
     int       matched = 0;
     const int n = config->n_layers_pattern > 0 ? config->n_layers_pattern : 1;
@@ -89,7 +93,8 @@ static enum lrc_status find_layer(int64_t *layer, const struct lrc_peft_config *
     for (int i = 0; i < n && !matched; i++) {
         struct lrc_buf  pattern = { 0 };
         enum lrc_status status;
-        lrc_buf_printf(&pattern, ".*\\.%s\\.([0-9]+)\\.", config->n_layers_pattern > 0 ? config->layers_pattern[i] : "[^.]*");
+        lrc_buf_printf(&pattern, ".*\\.%s\\.([0-9]+)\\.",
+                       config->n_layers_pattern > 0 ? config->layers_pattern[i] : "[^.]*");
         status = lrc_buf_check(&pattern, err);
         if (status == LRC_STATUS_OK)
             status = match(&matched, layer, pattern.data, module, EXTENT_FROM_START, err);
@@ -99,7 +104,8 @@ static enum lrc_status find_layer(int64_t *layer, const struct lrc_peft_config *
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status is_in_layers(int *included, const struct lrc_peft_config *config, const char *module, struct lrc_error *err)
+static enum lrc_status is_in_layers(int *included, const struct lrc_peft_config *config, const char *module,
+                                    struct lrc_error *err)
 {
     int64_t layer;
     *included = 1;
@@ -113,7 +119,8 @@ static enum lrc_status is_in_layers(int *included, const struct lrc_peft_config 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status is_excluded(int *excluded, const struct lrc_peft_config *config, const char *module, struct lrc_error *err)
+static enum lrc_status is_excluded(int *excluded, const struct lrc_peft_config *config, const char *module,
+                                   struct lrc_error *err)
 {
     if (config->exclude_regex && config->exclude_regex[0] != '\0')
         return match(excluded, NULL, config->exclude_regex, module, EXTENT_WHOLE, err);
@@ -122,8 +129,8 @@ static enum lrc_status is_excluded(int *excluded, const struct lrc_peft_config *
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_peft_targets(int *targeted, const struct lrc_peft_config *config, const char *module, int is_output,
-                                 struct lrc_error *err)
+enum lrc_status lrc_peft_targets(int *targeted, const struct lrc_peft_config *config, const char *module,
+                                 int is_output, struct lrc_error *err)
 {
     int excluded;
     *targeted = 0;
@@ -146,8 +153,9 @@ enum lrc_status lrc_peft_targets(int *targeted, const struct lrc_peft_config *co
 }
 
 /* The first pattern that matches, in the order of the file: "(.*\.)?(key)$" from the start. NULL: none. */
-static enum lrc_status find_pattern(const struct lrc_peft_pattern **found, const struct lrc_peft_pattern *patterns, int n,
-                                    const char *module, struct lrc_error *err)
+static enum lrc_status find_pattern(const struct lrc_peft_pattern **found,
+                                    const struct lrc_peft_pattern *patterns, int n, const char *module,
+                                    struct lrc_error *err)
 {
     *found = NULL;
     for (int i = 0; i < n; i++) {
@@ -168,7 +176,8 @@ static enum lrc_status find_pattern(const struct lrc_peft_pattern **found, const
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_peft_rank(int64_t *r, double *alpha, const struct lrc_peft_config *config, const char *module, struct lrc_error *err)
+enum lrc_status lrc_peft_rank(int64_t *r, double *alpha, const struct lrc_peft_config *config,
+                              const char *module, struct lrc_error *err)
 {
     const struct lrc_peft_pattern *rank, *scale;
     LRC_TRY(find_pattern(&rank, config->rank_pattern, config->n_rank_pattern, module, err));

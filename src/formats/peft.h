@@ -38,24 +38,28 @@ struct lrc_peft_config {
     int     n_alpha_pattern;
 };
 
-/* errors: IO, FORMAT; UNSUPPORTED for what Lorica cannot run yet (use_dora, lora_bias, bias other than none, modules_to_save,
- * fan_in_fan_out, another peft_type, an initialisation that changes the base), each named. Unknown keys are ignored, as PEFT does. */
-enum lrc_status lrc_peft_config_read(struct lrc_peft_config *config, const char *adapter_dir, struct lrc_error *err) LRC_MUST_CHECK;
+/* errors: IO, FORMAT; UNSUPPORTED for what Lorica cannot run yet (use_dora, lora_bias, bias other than
+ * none, modules_to_save, fan_in_fan_out, another peft_type, an initialisation that changes the base), each
+ * named. Unknown keys are ignored, as PEFT does. */
+enum lrc_status lrc_peft_config_read(struct lrc_peft_config *config, const char *adapter_dir,
+                                     struct lrc_error *err) LRC_MUST_CHECK;
 /* The same from the parsed file; name is used in sentences. */
-enum lrc_status lrc_peft_config_parse(struct lrc_peft_config *config, const json_t *json, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_peft_config_parse(struct lrc_peft_config *config, const json_t *json, const char *name,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_peft_config_release(struct lrc_peft_config *config);
 
 /* Written like PEFT: indent 2, sorted keys, the safe minimal set of keys. */
-enum lrc_status lrc_peft_config_write(const struct lrc_peft_config *config, const char *adapter_dir, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_peft_config_write(const struct lrc_peft_config *config, const char *adapter_dir,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Does a module (full dotted name, "model.layers.0.self_attn.q_proj") get an adapter? PEFT's rules for lists, regular
- * expressions (full match), "all-linear", exclusions and layers_to_transform.
+/* Does a module (full dotted name, "model.layers.0.self_attn.q_proj") get an adapter? PEFT's rules for
+ * lists, regular expressions (full match), "all-linear", exclusions and layers_to_transform.
  * is_output: the output layer, which all-linear leaves out.
  * errors: CONFIG when a pattern does not compile. */
-enum lrc_status lrc_peft_targets(int *targeted, const struct lrc_peft_config *config, const char *module, int is_output,
-                                 struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_peft_targets(int *targeted, const struct lrc_peft_config *config, const char *module,
+                                 int is_output, struct lrc_error *err) LRC_MUST_CHECK;
 /* r and alpha of a module after the patterns. */
-enum lrc_status lrc_peft_rank(int64_t *r, double *alpha, const struct lrc_peft_config *config, const char *module,
-                              struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_peft_rank(int64_t *r, double *alpha, const struct lrc_peft_config *config,
+                              const char *module, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -1,4 +1,5 @@
-/* adapter_config.json as Python's json.dumps(indent=2, sort_keys=True) lays it out: the keys every version of PEFT knows. */
+/* adapter_config.json as Python's json.dumps(indent=2, sort_keys=True) lays it out: the keys every version
+ * of PEFT knows. */
 #include "formats/peft.h"
 
 #include "base/alloc.h"
@@ -45,11 +46,13 @@ static void append_layers(struct lrc_buf *text, const struct lrc_peft_config *co
 {
     append_key(text, "layers_to_transform");
     for (int i = 0; i < config->n_layers_to_transform; i++)
-        lrc_buf_printf(text, "%s%lld", i == 0 ? "[\n    " : ",\n    ", (long long)config->layers_to_transform[i]);
+        lrc_buf_printf(text, "%s%lld", i == 0 ? "[\n    " : ",\n    ",
+                       (long long)config->layers_to_transform[i]);
     lrc_buf_puts(text, config->n_layers_to_transform > 0 ? "\n  ]" : "null");
 }
 
-static void append_patterns(struct lrc_buf *text, const char *key, const struct lrc_peft_pattern *patterns, int n)
+static void append_patterns(struct lrc_buf *text, const char *key, const struct lrc_peft_pattern *patterns,
+                            int n)
 {
     append_key(text, key);
     for (int i = 0; i < n; i++) {
@@ -70,7 +73,8 @@ static void append_float(struct lrc_buf *text, const char *key, double value)
         lrc_buf_puts(text, ".0");
 }
 
-static void append_names(struct lrc_buf *text, const char *key, const char *regex, char *const *strings, int n)
+static void append_names(struct lrc_buf *text, const char *key, const char *regex, char *const *strings,
+                         int n)
 {
     if (regex)
         append_string(text, key, regex);
@@ -83,7 +87,8 @@ static void append_config(struct lrc_buf *text, const struct lrc_peft_config *co
     append_patterns(text, "alpha_pattern", config->alpha_pattern, config->n_alpha_pattern);
     append_string(text, "base_model_name_or_path", config->base_model_name_or_path);
     append_string(text, "bias", config->bias ? config->bias : "none");
-    append_names(text, "exclude_modules", config->exclude_regex, config->exclude_modules, config->n_exclude_modules);
+    append_names(text, "exclude_modules", config->exclude_regex, config->exclude_modules,
+                 config->n_exclude_modules);
     append_flag(text, "fan_in_fan_out", config->fan_in_fan_out);
     append_flag(text, "inference_mode", 1);
     append_flag(text, "init_lora_weights", 1);
@@ -97,14 +102,16 @@ static void append_config(struct lrc_buf *text, const struct lrc_peft_config *co
     append_key(text, "r");
     lrc_buf_printf(text, "%lld", (long long)config->r);
     append_patterns(text, "rank_pattern", config->rank_pattern, config->n_rank_pattern);
-    append_names(text, "target_modules", config->target_regex, config->target_modules, config->n_target_modules);
+    append_names(text, "target_modules", config->target_regex, config->target_modules,
+                 config->n_target_modules);
     append_string(text, "task_type", "CAUSAL_LM");
     append_flag(text, "use_dora", config->use_dora);
     append_flag(text, "use_rslora", config->use_rslora);
     lrc_buf_puts(text, "\n}");
 }
 
-enum lrc_status lrc_peft_config_write(const struct lrc_peft_config *config, const char *adapter_dir, struct lrc_error *err)
+enum lrc_status lrc_peft_config_write(const struct lrc_peft_config *config, const char *adapter_dir,
+                                      struct lrc_error *err)
 {
     struct lrc_buf  text = { 0 };
     char           *path = lrc_path_join(adapter_dir, "adapter_config.json");

@@ -1,7 +1,8 @@
 /* safetensors files.
  *
  *   1. u64, little-endian: N, the length of the header
- *   2. N bytes of JSON: {"__metadata__": {string: string}, name: {"dtype", "shape", "data_offsets": [begin, end]}, ...}
+ *   2. N bytes of JSON: {"__metadata__": {string: string}, name: {"dtype", "shape",
+ *      "data_offsets": [begin, end]}, ...}
  *   3. the data; offsets count from here, tensors lie without gap or overlap and end with the file
  *
  * source: huggingface/safetensors, README "Format". */
@@ -34,19 +35,22 @@ struct lrc_safetensors {
 
 /* errors:    IO; FORMAT (what was wanted, found, where); NOMEM.
  * ownership: lrc_safetensors_close(); entries live until then. `name` is used in sentences. */
-enum lrc_status lrc_safetensors_open(struct lrc_safetensors *file, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_safetensors_read(struct lrc_safetensors *file, const void *bytes, size_t n, const char *name,
+enum lrc_status lrc_safetensors_open(struct lrc_safetensors *file, const char *path,
                                      struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_safetensors_read(struct lrc_safetensors *file, const void *bytes, size_t n,
+                                     const char *name, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_safetensors_close(struct lrc_safetensors *file);
 
-const struct lrc_safetensors_entry *lrc_safetensors_find(const struct lrc_safetensors *file, const char *name); /* NULL: absent */
-const char *lrc_safetensors_metadata(const struct lrc_safetensors *file, const char *key);                       /* NULL: absent */
+const struct lrc_safetensors_entry *lrc_safetensors_find(const struct lrc_safetensors *file,
+                                                         const char *name);                /* NULL: absent */
+const char *lrc_safetensors_metadata(const struct lrc_safetensors *file, const char *key); /* NULL: absent */
 
-/* Writing: describe all tensors, then give the data of each in the order of the writer's entries (sorted as the reference
- * writer does: dtype rank descending, then name). {"format": "pt"} is always in the metadata.
+/* Writing: describe all tensors, then give the data of each in the order of the writer's entries (sorted as
+ * the reference writer does: dtype rank descending, then name). {"format": "pt"} is always in the metadata.
  *
  *   LRC_TRY(lrc_safetensors_writer_open(&writer, path, tensors, n, metadata, err));
- *   for (i = 0; i < n; i++) { entry = writer.order[i]; ... lrc_safetensors_writer_put(&writer, data, bytes, err) ... }
+ *   for (i = 0; i < n; i++) { entry = writer.order[i]; ...
+ *       lrc_safetensors_writer_put(&writer, data, bytes, err) ... }
  *   lrc_safetensors_writer_commit(&writer, err);                                                       */
 struct lrc_safetensors_spec {
     const char    *name;
@@ -64,15 +68,18 @@ struct lrc_safetensors_writer {
 /* metadata: {"key", "value", ..., NULL} or NULL. */
 enum lrc_status lrc_safetensors_writer_open(struct lrc_safetensors_writer *writer, const char *path,
                                             const struct lrc_safetensors_spec *specs, int64_t n_specs,
-                                            const char *const *metadata, struct lrc_error *err) LRC_MUST_CHECK;
+                                            const char *const *metadata,
+                                            struct lrc_error *err) LRC_MUST_CHECK;
 /* May be called several times per tensor. */
-enum lrc_status lrc_safetensors_writer_put(struct lrc_safetensors_writer *writer, const void *data, size_t size_bytes,
-                                           struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_safetensors_writer_commit(struct lrc_safetensors_writer *writer, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_safetensors_writer_put(struct lrc_safetensors_writer *writer, const void *data,
+                                           size_t size_bytes, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_safetensors_writer_commit(struct lrc_safetensors_writer *writer,
+                                              struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_safetensors_writer_abort(struct lrc_safetensors_writer *writer);
 
 /* All at once, data from the specs. */
-enum lrc_status lrc_safetensors_write(const char *path, const struct lrc_safetensors_spec *specs, int64_t n_specs,
-                                      const char *const *metadata, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_safetensors_write(const char *path, const struct lrc_safetensors_spec *specs,
+                                      int64_t n_specs, const char *const *metadata,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

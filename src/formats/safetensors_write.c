@@ -19,28 +19,32 @@ static int compare_specs(const void *left, const void *right)
     return difference != 0 ? difference : strcmp((*a)->name, (*b)->name);
 }
 
-static enum lrc_status size_of(size_t *size_bytes, const struct lrc_safetensors_spec *spec, struct lrc_error *err)
+static enum lrc_status size_of(size_t *size_bytes, const struct lrc_safetensors_spec *spec,
+                               struct lrc_error *err)
 {
     uint64_t bits = (uint64_t)lrc_dtype_info[spec->dtype].bits;
     for (int d = 0; d < spec->n_dims; d++) {
-        if (spec->shape[d] < 0 || (spec->shape[d] > 0 && bits > (uint64_t)INT64_MAX / (uint64_t)spec->shape[d]))
-            return lrc_fail(err, LRC_STATUS_SHAPE, "tensor '%s': want a size below 2^63 bits, got dimension %d of %lld",
-                            spec->name, d, (long long)spec->shape[d]);
+        if (spec->shape[d] < 0 ||
+            (spec->shape[d] > 0 && bits > (uint64_t)INT64_MAX / (uint64_t)spec->shape[d]))
+            return lrc_fail(err, LRC_STATUS_SHAPE,
+                            "tensor '%s': want a size below 2^63 bits, got dimension %d of %lld", spec->name,
+                            d, (long long)spec->shape[d]);
         bits *= (uint64_t)spec->shape[d];
     }
     *size_bytes = (size_t)(bits / 8);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status sort_specs(const struct lrc_safetensors_spec **sorted, const struct lrc_safetensors_spec *specs, int64_t n,
-                                  struct lrc_error *err)
+static enum lrc_status sort_specs(const struct lrc_safetensors_spec **sorted,
+                                  const struct lrc_safetensors_spec *specs, int64_t n, struct lrc_error *err)
 {
     for (int64_t i = 0; i < n; i++)
         sorted[i] = &specs[i];
     qsort((void *)sorted, (size_t)n, sizeof *sorted, compare_specs_by_name);
     for (int64_t i = 1; i < n; i++)
         if (strcmp(sorted[i - 1]->name, sorted[i]->name) == 0)
-            return lrc_fail(err, LRC_STATUS_FORMAT, "tensor '%s': want each name once, got it twice", sorted[i]->name);
+            return lrc_fail(err, LRC_STATUS_FORMAT, "tensor '%s': want each name once, got it twice",
+                            sorted[i]->name);
     qsort((void *)sorted, (size_t)n, sizeof *sorted, compare_specs);
     return LRC_STATUS_OK;
 }
@@ -59,7 +63,8 @@ static void append_metadata(struct lrc_buf *header, const char *const *metadata)
     lrc_buf_putc(header, '}');
 }
 
-static void append_tensor(struct lrc_buf *header, const struct lrc_safetensors_spec *spec, size_t begin, size_t end)
+static void append_tensor(struct lrc_buf *header, const struct lrc_safetensors_spec *spec, size_t begin,
+                          size_t end)
 {
     lrc_buf_putc(header, ',');
     lrc_json_append_string(header, spec->name, strlen(spec->name));
@@ -70,7 +75,8 @@ static void append_tensor(struct lrc_buf *header, const struct lrc_safetensors_s
 }
 
 static enum lrc_status build_header(struct lrc_safetensors_writer *writer, struct lrc_buf *header,
-                                    const struct lrc_safetensors_spec *specs, const char *const *metadata, struct lrc_error *err)
+                                    const struct lrc_safetensors_spec *specs, const char *const *metadata,
+                                    struct lrc_error *err)
 {
     size_t at = 0;
     append_metadata(header, metadata);
@@ -90,7 +96,8 @@ static enum lrc_status build_header(struct lrc_safetensors_writer *writer, struc
     return lrc_buf_check(header, err);
 }
 
-static enum lrc_status plan_order(struct lrc_safetensors_writer *writer, const struct lrc_safetensors_spec *specs, struct lrc_error *err)
+static enum lrc_status plan_order(struct lrc_safetensors_writer *writer,
+                                  const struct lrc_safetensors_spec *specs, struct lrc_error *err)
 {
     const struct lrc_safetensors_spec **sorted = lrc_calloc(writer->n, sizeof *sorted);
     enum lrc_status                     status;
@@ -132,8 +139,8 @@ done:
     return status;
 }
 
-enum lrc_status lrc_safetensors_writer_put(struct lrc_safetensors_writer *writer, const void *data, size_t size_bytes,
-                                           struct lrc_error *err)
+enum lrc_status lrc_safetensors_writer_put(struct lrc_safetensors_writer *writer, const void *data,
+                                           size_t size_bytes, struct lrc_error *err)
 {
     LRC_ASSERT(size_bytes <= writer->left_bytes);
     writer->left_bytes -= size_bytes;
@@ -155,8 +162,8 @@ void lrc_safetensors_writer_abort(struct lrc_safetensors_writer *writer)
     *writer = (struct lrc_safetensors_writer){ 0 };
 }
 
-enum lrc_status lrc_safetensors_write(const char *path, const struct lrc_safetensors_spec *specs, int64_t n_specs,
-                                      const char *const *metadata, struct lrc_error *err)
+enum lrc_status lrc_safetensors_write(const char *path, const struct lrc_safetensors_spec *specs,
+                                      int64_t n_specs, const char *const *metadata, struct lrc_error *err)
 {
     struct lrc_safetensors_writer writer;
     enum lrc_status               status = LRC_STATUS_OK;

@@ -18,7 +18,8 @@ enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err)
     return model->hash[0] != '\0' ? LRC_STATUS_OK : lrc_model_dir_hash(model->hash, &model->dir, err);
 }
 
-void lrc_model_module_name(char name[LRC_MODULE_NAME_MAX], const struct lrc_model *model, int64_t layer, enum lrc_module module)
+void lrc_model_module_name(char name[LRC_MODULE_NAME_MAX], const struct lrc_model *model, int64_t layer,
+                           enum lrc_module module)
 {
     (void)snprintf(name, LRC_MODULE_NAME_MAX, model->config.family->name_module[module], (int)layer);
 }
@@ -37,7 +38,8 @@ static int has_bias(const struct lrc_model_config *config, int module)
 static void module_shape(int64_t shape[2], const struct lrc_model_config *config, int module)
 {
     const int64_t hidden = config->hidden_size, inner = config->intermediate_size;
-    const int64_t heads = config->n_heads * config->head_dim, kv_heads = config->n_kv_heads * config->head_dim;
+    const int64_t heads = config->n_heads * config->head_dim,
+                  kv_heads = config->n_kv_heads * config->head_dim;
     switch ((enum lrc_module)module) {
     case LRC_MODULE_Q: shape[0] = heads, shape[1] = hidden; break;
     case LRC_MODULE_K:
@@ -49,7 +51,8 @@ static void module_shape(int64_t shape[2], const struct lrc_model_config *config
     }
 }
 
-static void describe_norm(struct lrc_model_tensor *tensor, struct lrc_model *model, struct lrc_tensor *vector, const char *pattern)
+static void describe_norm(struct lrc_model_tensor *tensor, struct lrc_model *model, struct lrc_tensor *vector,
+                          const char *pattern)
 {
     (void)snprintf(tensor->name, sizeof tensor->name, pattern, (int)tensor->layer);
     tensor->vector = vector;
@@ -57,7 +60,8 @@ static void describe_norm(struct lrc_model_tensor *tensor, struct lrc_model *mod
     tensor->shape[0] = model->config.hidden_size;
 }
 
-static void describe_table(struct lrc_model_tensor *tensor, struct lrc_model *model, struct lrc_weight *weight, const char *name)
+static void describe_table(struct lrc_model_tensor *tensor, struct lrc_model *model,
+                           struct lrc_weight *weight, const char *name)
 {
     (void)snprintf(tensor->name, sizeof tensor->name, "%s", name);
     tensor->weight = weight;
@@ -68,11 +72,13 @@ static void describe_table(struct lrc_model_tensor *tensor, struct lrc_model *mo
 
 enum part { PART_WEIGHT, PART_BIAS };
 
-static void describe_linear(struct lrc_model_tensor *tensor, struct lrc_model *model, int module, enum part part)
+static void describe_linear(struct lrc_model_tensor *tensor, struct lrc_model *model, int module,
+                            enum part part)
 {
     char name[LRC_MODULE_NAME_MAX];
     lrc_model_module_name(name, model, tensor->layer, (enum lrc_module)module);
-    (void)snprintf(tensor->name, sizeof tensor->name, "%.*s.%s", LRC_MODULE_NAME_MAX - 8, name, part == PART_WEIGHT ? "weight" : "bias");
+    (void)snprintf(tensor->name, sizeof tensor->name, "%.*s.%s", LRC_MODULE_NAME_MAX - 8, name,
+                   part == PART_WEIGHT ? "weight" : "bias");
     tensor->linear = &model->layers[tensor->layer].linear[module];
     tensor->module = module;
     module_shape(tensor->shape, &model->config, module);

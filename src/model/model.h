@@ -29,7 +29,7 @@ struct lrc_model {
     struct lrc_weight       output;    /* (V, D); the same data as embedding when tied */
     struct lrc_model_layer *layers;
     unsigned char          *blocks; /* arena: quantized linears, one after the other */
-    unsigned char          *copies; /* arena: float32 copies (trainable), or tensors that lie unaligned in the file */
+    unsigned char          *copies; /* arena: float32 copies (trainable), or tensors unaligned in the file */
     float                  *rope_cos;  /* (n_positions, head_dim / 2) */
     float                  *rope_sin;
     int64_t                 n_positions;
@@ -37,19 +37,20 @@ struct lrc_model {
 };
 
 struct lrc_model_options {
-    int                          load_in_4bit;   /* quantize the blocks' linears (a folder that is 4-bit already stays as it is) */
-    struct lrc_quant_options     quant;
-    int                          trainable;      /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
-    int64_t                      n_positions;    /* rope tables up to here; 0: config.max_positions */
+    int load_in_4bit; /* quantize the blocks' linears (a folder that is 4-bit already stays as it is) */
+    struct lrc_quant_options quant;
+    int     trainable;   /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
+    int64_t n_positions; /* rope tables up to here; 0: config.max_positions */
 };
 
-/* Open the folder, read its configuration, check every tensor (missing, extra, misshapen, wrong type: all listed), map or
- * quantize the weights, one tensor at a time.
+/* Open the folder, read its configuration, check every tensor (missing, extra, misshapen, wrong type: all
+ * listed), map or quantize the weights, one tensor at a time.
  *
  * errors:    IO, FORMAT, UNSUPPORTED, NOMEM, NUMERIC (a non-finite weight, named, when quantizing).
  * ownership: lrc_model_release(). */
-enum lrc_status lrc_model_load(struct lrc_model *model, const char *path, const struct lrc_model_options *options,
-                               struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_model_load(struct lrc_model *model, const char *path,
+                               const struct lrc_model_options *options, struct lrc_problems *problems,
+                               struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_release(struct lrc_model *model); /* safe on a zeroed model */
 
 /* model->hash, computed on first use. */
@@ -57,11 +58,12 @@ enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err) L
 
 /* "model.layers.3.self_attn.q_proj" into name. */
 enum { LRC_MODULE_NAME_MAX = 128 };
-void lrc_model_module_name(char name[LRC_MODULE_NAME_MAX], const struct lrc_model *model, int64_t layer, enum lrc_module module);
+void lrc_model_module_name(char name[LRC_MODULE_NAME_MAX], const struct lrc_model *model, int64_t layer,
+                           enum lrc_module module);
 
-/* Every weight tensor with its name in the file, in the order embedding, layers (norms, linears, biases), final norm, output
- * (left out when tied): the one walk over names, used by loading checks, full fine-tuning, merging.
- * kind tells what it is. Returns 0 past the last. */
+/* Every weight tensor with its name in the file, in the order embedding, layers (norms, linears, biases),
+ * final norm, output (left out when tied): the one walk over names, used by loading checks, full
+ * fine-tuning, merging. kind tells what it is. Returns 0 past the last. */
 struct lrc_model_tensor {
     char                     name[LRC_MODULE_NAME_MAX];
     struct lrc_model_linear *linear; /* of a linear's weight or bias, else NULL */

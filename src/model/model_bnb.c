@@ -1,6 +1,7 @@
 /* Linears that bitsandbytes stored in 4 bits. Beside the packed tensor P = "<module>.weight" lie
  *
- *   P.quant_state.bitsandbytes__<type>  UTF-8 JSON: quant_type, blocksize, dtype, shape; nested_blocksize, nested_dtype, nested_offset
+ *   P.quant_state.bitsandbytes__<type>  UTF-8 JSON: quant_type, blocksize, dtype, shape;
+ *   nested_blocksize, nested_dtype, nested_offset
  *   P.absmax            F32, or U8 codes when doubly quantized
  *   P.quant_map         F32 (16)
  *   P.nested_absmax     F32, P.nested_quant_map F32 (256): doubly quantized only
@@ -40,7 +41,8 @@ int lrc_model_bnb__is_stored(const struct lrc_model *model, const char *weight_n
     return 0;
 }
 
-static const struct lrc_safetensors_entry *claim_part(struct lrc_model_loader *loader, const char *weight_name, const char *suffix)
+static const struct lrc_safetensors_entry *claim_part(struct lrc_model_loader *loader,
+                                                      const char *weight_name, const char *suffix)
 {
     char name[NAME_MAX_BYTES];
     (void)snprintf(name, sizeof name, "%s%s", weight_name, suffix);
@@ -136,10 +138,13 @@ static const char *check_parts(const struct stored *stored, int64_t rows, int64_
     if (!holds(stored->map, LRC_DTYPE_F32, 16) || !is_finite_table(stored->map))
         return "'.quant_map': want 16 finite F32 values";
     if (stored->absmax->dtype != LRC_DTYPE_U8)
-        return holds(stored->absmax, LRC_DTYPE_F32, n_blocks) ? NULL : "'.absmax': want one F32 or U8 value per block";
+        return holds(stored->absmax, LRC_DTYPE_F32, n_blocks)
+                   ? NULL
+                   : "'.absmax': want one F32 or U8 value per block";
     if (!holds(stored->absmax, LRC_DTYPE_U8, n_blocks))
         return "'.absmax': want one F32 or U8 value per block";
-    if (!holds(stored->nested_absmax, LRC_DTYPE_F32, divide_up(n_blocks, stored->nested_block_elems)) || !is_finite_table(stored->nested_absmax))
+    if (!holds(stored->nested_absmax, LRC_DTYPE_F32, divide_up(n_blocks, stored->nested_block_elems)) ||
+        !is_finite_table(stored->nested_absmax))
         return "'.nested_absmax': want one finite F32 value per nested block";
     if (!holds(stored->nested_map, LRC_DTYPE_F32, 256) || !is_finite_table(stored->nested_map))
         return "'.nested_quant_map': want 256 finite F32 values";
@@ -170,7 +175,8 @@ static const char *find_parts(struct lrc_model_loader *loader, struct stored *st
 }
 
 /* Everything found and checked; NULL, or what is wrong. */
-static const char *read_stored(struct lrc_model_loader *loader, struct stored *stored, const struct lrc_model_tensor *tensor)
+static const char *read_stored(struct lrc_model_loader *loader, struct stored *stored,
+                               const struct lrc_model_tensor *tensor)
 {
     const int64_t rows = tensor->shape[0], cols = tensor->shape[1];
     json_t       *json = NULL;
@@ -178,7 +184,8 @@ static const char *read_stored(struct lrc_model_loader *loader, struct stored *s
     const char *wrong = find_parts(loader, stored, tensor->name);
     if (wrong)
         return wrong;
-    if (lrc_json_parse(&json, (const char *)stored->state->data, stored->state->size_bytes, tensor->name, NULL) != LRC_STATUS_OK)
+    if (lrc_json_parse(&json, (const char *)stored->state->data, stored->state->size_bytes, tensor->name,
+                       NULL) != LRC_STATUS_OK)
         return "quant_state: want JSON";
     wrong = read_state(stored, json, rows, cols);
     json_decref(json);
@@ -190,7 +197,8 @@ void lrc_model_bnb__plan(struct lrc_model_loader *loader, const struct lrc_model
     struct stored stored;
     const char   *wrong = read_stored(loader, &stored, tensor);
     if (wrong) {
-        lrc_problems_add(loader->problems, "%s: 4-bit tensor '%s': %s", loader->model->dir.path, tensor->name, wrong);
+        lrc_problems_add(loader->problems, "%s: 4-bit tensor '%s': %s", loader->model->dir.path, tensor->name,
+                         wrong);
         return;
     }
     loader->copies_bytes += lrc_model_loader__plan(stored.map);
@@ -201,13 +209,14 @@ void lrc_model_bnb__plan(struct lrc_model_loader *loader, const struct lrc_model
     }
 }
 
-enum lrc_status lrc_model_bnb__place(struct lrc_model_loader *loader, struct lrc_weight *weight, const struct lrc_model_tensor *tensor,
-                                     struct lrc_error *err)
+enum lrc_status lrc_model_bnb__place(struct lrc_model_loader *loader, struct lrc_weight *weight,
+                                     const struct lrc_model_tensor *tensor, struct lrc_error *err)
 {
     struct stored stored;
     const char   *wrong = read_stored(loader, &stored, tensor);
     if (wrong) /* the first walk found it right: out of memory, or a file that changes under us */
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 4-bit tensor '%s': %s", loader->model->dir.path, tensor->name, wrong);
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 4-bit tensor '%s': %s", loader->model->dir.path,
+                        tensor->name, wrong);
     *weight = (struct lrc_weight){
         .type = stored.type->type,
         .rows = tensor->shape[0],

@@ -25,7 +25,8 @@ static void note(struct reader *reader, enum lrc_status status, const struct lrc
 
 enum want { OPTIONAL, REQUIRED };
 
-static void read_int(struct reader *reader, int64_t *value, const char *key, int64_t min, int64_t max, enum want want)
+static void read_int(struct reader *reader, int64_t *value, const char *key, int64_t min, int64_t max,
+                     enum want want)
 {
     struct lrc_error error;
     const json_t    *member = json_object_get(reader->json, key);
@@ -38,21 +39,23 @@ static void read_int(struct reader *reader, int64_t *value, const char *key, int
     const enum lrc_status status = lrc_json_get_int(value, reader->json, key, file_name, &error);
     note(reader, status, &error);
     if (status == LRC_STATUS_OK && (*value < min || *value > max)) {
-        lrc_problems_add(reader->problems, "%s: '%s': want %lld to %lld, got %lld", file_name, key, (long long)min,
-                         (long long)max, (long long)*value);
+        lrc_problems_add(reader->problems, "%s: '%s': want %lld to %lld, got %lld", file_name, key,
+                         (long long)min, (long long)max, (long long)*value);
         *value = before;
     }
 }
 
 /* A finite number in (0, max]. */
-static void read_positive(struct reader *reader, double *value, const json_t *object, const char *key, double max)
+static void read_positive(struct reader *reader, double *value, const json_t *object, const char *key,
+                          double max)
 {
     struct lrc_error      error;
     const double          before = *value;
     const enum lrc_status status = lrc_json_get_number(value, object, key, file_name, &error);
     note(reader, status, &error);
     if (status == LRC_STATUS_OK && *value != before && !(*value > 0.0 && *value <= max)) {
-        lrc_problems_add(reader->problems, "%s: '%s': want a number above 0 and up to %g, got %g", file_name, key, max, *value);
+        lrc_problems_add(reader->problems, "%s: '%s': want a number above 0 and up to %g, got %g", file_name,
+                         key, max, *value);
         *value = before;
     }
 }
@@ -63,7 +66,8 @@ static void read_flag(struct reader *reader, int *value, const char *key)
     note(reader, lrc_json_get_bool(value, reader->json, key, file_name, &error), &error);
 }
 
-static const char *read_string(struct reader *reader, const json_t *object, const char *key, const char *absent)
+static const char *read_string(struct reader *reader, const json_t *object, const char *key,
+                               const char *absent)
 {
     struct lrc_error error;
     const char      *value = absent;
@@ -93,19 +97,25 @@ static void check_sizes(struct reader *reader)
 {
     struct lrc_model_config *config = reader->config;
     if (config->n_heads > 0 && config->n_kv_heads > 0 && config->n_heads % config->n_kv_heads != 0)
-        lrc_problems_add(reader->problems, "%s: 'num_key_value_heads': want a divisor of num_attention_heads %lld, got %lld",
+        lrc_problems_add(reader->problems,
+                         "%s: 'num_key_value_heads': want a divisor of num_attention_heads %lld, got %lld",
                          file_name, (long long)config->n_heads, (long long)config->n_kv_heads);
     if (config->head_dim == 0 && config->n_heads > 0 && config->hidden_size > 0) {
         if (config->hidden_size % config->n_heads != 0)
-            lrc_problems_add(reader->problems, "%s: 'hidden_size': without head_dim want a multiple of num_attention_heads %lld, "
-                             "got %lld", file_name, (long long)config->n_heads, (long long)config->hidden_size);
+            lrc_problems_add(
+                reader->problems,
+                "%s: 'hidden_size': without head_dim want a multiple of num_attention_heads %lld, "
+                "got %lld",
+                file_name, (long long)config->n_heads, (long long)config->hidden_size);
         else
             config->head_dim = config->hidden_size / config->n_heads;
     }
     if (config->head_dim % 2 != 0)
-        lrc_problems_add(reader->problems, "%s: 'head_dim': want an even number, got %lld", file_name, (long long)config->head_dim);
+        lrc_problems_add(reader->problems, "%s: 'head_dim': want an even number, got %lld", file_name,
+                         (long long)config->head_dim);
     if (config->head_dim > 0 && config->n_heads > width_max / config->head_dim)
-        lrc_problems_add(reader->problems, "%s: num_attention_heads x head_dim: want at most %lld, got %lld x %lld", file_name,
+        lrc_problems_add(reader->problems,
+                         "%s: num_attention_heads x head_dim: want at most %lld, got %lld x %lld", file_name,
                          (long long)width_max, (long long)config->n_heads, (long long)config->head_dim);
 }
 
@@ -116,16 +126,20 @@ static void read_biases(struct reader *reader)
     int                            attention_bias = 0, mlp_bias = 0;
     read_flag(reader, &attention_bias, "attention_bias");
     read_flag(reader, &mlp_bias, "mlp_bias");
-    config->bias_qkv = family->bias_qkv == LRC_BIAS_ALWAYS || (family->bias_qkv == LRC_BIAS_CONFIG && attention_bias);
-    config->bias_o = family->bias_o == LRC_BIAS_ALWAYS || (family->bias_o == LRC_BIAS_CONFIG && attention_bias);
-    config->bias_mlp = family->bias_mlp == LRC_BIAS_ALWAYS || (family->bias_mlp == LRC_BIAS_CONFIG && mlp_bias);
+    config->bias_qkv =
+        family->bias_qkv == LRC_BIAS_ALWAYS || (family->bias_qkv == LRC_BIAS_CONFIG && attention_bias);
+    config->bias_o =
+        family->bias_o == LRC_BIAS_ALWAYS || (family->bias_o == LRC_BIAS_CONFIG && attention_bias);
+    config->bias_mlp =
+        family->bias_mlp == LRC_BIAS_ALWAYS || (family->bias_mlp == LRC_BIAS_CONFIG && mlp_bias);
 }
 
 static void read_layer_types(struct reader *reader, const json_t *types)
 {
     struct lrc_model_config *config = reader->config;
     if (!json_is_array(types) || (int64_t)json_array_size(types) != config->n_layers) {
-        lrc_problems_add(reader->problems, "%s: 'layer_types': want an array of %lld names", file_name, (long long)config->n_layers);
+        lrc_problems_add(reader->problems, "%s: 'layer_types': want an array of %lld names", file_name,
+                         (long long)config->n_layers);
         return;
     }
     for (int64_t i = 0; i < config->n_layers; i++) {
@@ -133,7 +147,8 @@ static void read_layer_types(struct reader *reader, const json_t *types)
         if (type && strcmp(type, "sliding_attention") == 0)
             config->layer_is_sliding[i] = 1;
         else if (!type || strcmp(type, "full_attention") != 0)
-            lrc_problems_add(reader->problems, "%s: 'layer_types'[%lld]: want full_attention or sliding_attention, got %s",
+            lrc_problems_add(reader->problems,
+                             "%s: 'layer_types'[%lld]: want full_attention or sliding_attention, got %s",
                              file_name, (long long)i, type ? type : "no string");
     }
 }
@@ -172,7 +187,10 @@ static enum lrc_status read_windows(struct reader *reader, struct lrc_error *err
 static const struct {
     const char        *name;
     enum lrc_rope_type type;
-} rope_types[] = { { "default", LRC_ROPE_DEFAULT }, { "linear", LRC_ROPE_LINEAR }, { "llama3", LRC_ROPE_LLAMA3 }, { "yarn", LRC_ROPE_YARN } };
+} rope_types[] = { { "default", LRC_ROPE_DEFAULT },
+                   { "linear", LRC_ROPE_LINEAR },
+                   { "llama3", LRC_ROPE_LLAMA3 },
+                   { "yarn", LRC_ROPE_YARN } };
 
 static enum lrc_status find_rope_type(struct lrc_rope_config *rope, const char *name, struct lrc_error *err)
 {
@@ -181,7 +199,8 @@ static enum lrc_status find_rope_type(struct lrc_rope_config *rope, const char *
             rope->type = rope_types[i].type;
             return LRC_STATUS_OK;
         }
-    return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: rope type: want default, linear, llama3 or yarn, got '%s'", file_name, name);
+    return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                    "%s: rope type: want default, linear, llama3 or yarn, got '%s'", file_name, name);
 }
 
 static void want_positive(struct reader *reader, double value, const char *type, const char *key)
@@ -226,12 +245,13 @@ static void check_rope(struct reader *reader)
     want_positive(reader, rope->high_freq_factor, name, "high_freq_factor");
     want_positive(reader, rope->original_max_positions, name, "original_max_position_embeddings");
     if (!(rope->high_freq_factor > rope->low_freq_factor))
-        lrc_problems_add(reader->problems, "%s: rope type llama3: want high_freq_factor above low_freq_factor, got %g and %g",
+        lrc_problems_add(reader->problems,
+                         "%s: rope type llama3: want high_freq_factor above low_freq_factor, got %g and %g",
                          file_name, rope->high_freq_factor, rope->low_freq_factor);
 }
 
-/* transformers 5: rope_parameters {rope_type, rope_theta, ...}. transformers 4: rope_theta beside rope_scaling
- * {rope_type or type, ...}, which may be null. */
+/* transformers 5: rope_parameters {rope_type, rope_theta, ...}. transformers 4: rope_theta beside
+ * rope_scaling {rope_type or type, ...}, which may be null. */
 static enum lrc_status read_rope(struct reader *reader, struct lrc_error *err)
 {
     struct lrc_rope_config *rope = &reader->config->rope;
@@ -244,11 +264,13 @@ static enum lrc_status read_rope(struct reader *reader, struct lrc_error *err)
     read_positive(reader, &partial, reader->json, "partial_rotary_factor", 1.0);
     if (json && !json_is_null(json)) {
         if (!json_is_object(json)) {
-            lrc_problems_add(reader->problems, "%s: rope parameters: want an object, got %s", file_name, lrc_json_type_name(json));
+            lrc_problems_add(reader->problems, "%s: rope parameters: want an object, got %s", file_name,
+                             lrc_json_type_name(json));
             return LRC_STATUS_OK;
         }
         if (json_object_get(json, "full_attention") || json_object_get(json, "sliding_attention"))
-            return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: rope parameters per layer type are not supported", file_name);
+            return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                            "%s: rope parameters per layer type are not supported", file_name);
         const char *type = read_string(reader, json, "type", "default");
         LRC_TRY(find_rope_type(rope, read_string(reader, json, "rope_type", type), err));
         read_positive(reader, &rope->theta, json, "rope_theta", 1e30);
@@ -257,9 +279,11 @@ static enum lrc_status read_rope(struct reader *reader, struct lrc_error *err)
         check_rope(reader);
     }
     if (partial < 1.0)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'partial_rotary_factor': want 1, got %g", file_name, partial);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'partial_rotary_factor': want 1, got %g", file_name,
+                        partial);
     if (!(rope->theta > 1.0))
-        lrc_problems_add(reader->problems, "%s: 'rope_theta': want a number above 1, got %g", file_name, rope->theta);
+        lrc_problems_add(reader->problems, "%s: 'rope_theta': want a number above 1, got %g", file_name,
+                         rope->theta);
     return LRC_STATUS_OK;
 }
 
@@ -276,7 +300,8 @@ static enum lrc_status read_dtype(struct reader *reader, struct lrc_error *err)
     else if (strcmp(name, "float32") == 0)
         reader->config->dtype = LRC_DTYPE_F32;
     else
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'dtype': want float32, float16 or bfloat16, got '%s'", file_name, name);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: 'dtype': want float32, float16 or bfloat16, got '%s'", file_name, name);
     return LRC_STATUS_OK;
 }
 
@@ -284,7 +309,8 @@ static void add_end_id(struct reader *reader, const json_t *id)
 {
     struct lrc_model_config *config = reader->config;
     if (!json_is_integer(id) || json_integer_value(id) < 0 || json_integer_value(id) > INT32_MAX) {
-        lrc_problems_add(reader->problems, "%s: 'eos_token_id': want a token id or an array of them", file_name);
+        lrc_problems_add(reader->problems, "%s: 'eos_token_id': want a token id or an array of them",
+                         file_name);
         return;
     }
     const int32_t value = (int32_t)json_integer_value(id);
@@ -292,7 +318,8 @@ static void add_end_id(struct reader *reader, const json_t *id)
         if (config->end_ids[i] == value)
             return;
     if (config->n_end_ids == LRC_END_IDS_MAX)
-        lrc_problems_add(reader->problems, "%s: 'eos_token_id': want at most %d ids", file_name, LRC_END_IDS_MAX);
+        lrc_problems_add(reader->problems, "%s: 'eos_token_id': want at most %d ids", file_name,
+                         LRC_END_IDS_MAX);
     else
         config->end_ids[config->n_end_ids++] = value;
 }
@@ -315,10 +342,13 @@ static enum lrc_status read_quantization(struct reader *reader, struct lrc_error
     const char  *method = read_string(reader, json, "quant_method", "bitsandbytes");
     const json_t *in_4bit = json_object_get(json, "load_in_4bit");
     if (strcmp(method, "bitsandbytes") != 0)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'quant_method': want bitsandbytes, got '%s'", file_name, method);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'quant_method': want bitsandbytes, got '%s'",
+                        file_name, method);
     if (!json_is_true(in_4bit))
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'quantization_config': want load_in_4bit, got another bitsandbytes "
-                        "quantization (8-bit?)", file_name);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: 'quantization_config': want load_in_4bit, got another bitsandbytes "
+                        "quantization (8-bit?)",
+                        file_name);
     reader->config->is_bnb_4bit = 1;
     return LRC_STATUS_OK;
 }
@@ -334,7 +364,8 @@ static enum lrc_status read_family(struct reader *reader, struct lrc_error *err)
     struct lrc_buf known = { 0 };
     for (const struct lrc_model_family *const *family = lrc_model_family_all; *family; family++)
         lrc_buf_printf(&known, "%s%s", known.len > 0 ? ", " : "", (*family)->model_type);
-    lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'model_type': want one of %s, got '%s'", file_name, lrc_buf_text(&known), type);
+    lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'model_type': want one of %s, got '%s'", file_name,
+             lrc_buf_text(&known), type);
     lrc_buf_release(&known);
     return LRC_STATUS_UNSUPPORTED;
 }
@@ -346,7 +377,8 @@ static enum lrc_status read_all(struct reader *reader, const json_t *generation,
     LRC_TRY(read_family(reader, err));
     const char *activation = read_string(reader, reader->json, "hidden_act", "silu");
     if (strcmp(activation, "silu") != 0 && strcmp(activation, "swish") != 0)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'hidden_act': want silu, got '%s'", file_name, activation);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'hidden_act': want silu, got '%s'", file_name,
+                        activation);
     read_sizes(reader);
     check_sizes(reader);
     read_biases(reader);
@@ -354,7 +386,8 @@ static enum lrc_status read_all(struct reader *reader, const json_t *generation,
     LRC_TRY(read_rope(reader, err));
     LRC_TRY(read_dtype(reader, err));
     LRC_TRY(read_quantization(reader, err));
-    read_flag(reader, &config->tied, "tie_word_embeddings"); /* absent: false, the class default of all families here */
+    read_flag(reader, &config->tied,
+              "tie_word_embeddings"); /* absent: false, the class default of all families here */
     read_int(reader, &bos_id, "bos_token_id", -1, INT32_MAX, OPTIONAL);
     config->bos_id = (int32_t)bos_id;
     read_end_ids(reader, reader->json);
@@ -362,15 +395,17 @@ static enum lrc_status read_all(struct reader *reader, const json_t *generation,
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_model_config_read(struct lrc_model_config *config, const json_t *json, const json_t *generation,
-                                      struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_model_config_read(struct lrc_model_config *config, const json_t *json,
+                                      const json_t *generation, struct lrc_problems *problems,
+                                      struct lrc_error *err)
 {
     struct reader reader = { config, json, problems };
     const int     before = problems->count;
     *config = (struct lrc_model_config){ 0 };
     enum lrc_status status;
     if (!json_is_object(json))
-        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", file_name, lrc_json_type_name(json));
+        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", file_name,
+                          lrc_json_type_name(json));
     else
         status = read_all(&reader, generation, err);
     if (status == LRC_STATUS_OK && problems->count > before)

@@ -1,17 +1,31 @@
-/* A model family: how one published architecture maps onto the one forward and backward walk. A description, not code. */
+/* A model family: how one published architecture maps onto the one forward and backward walk. A
+ * description, not code. */
 #ifndef LRC_MODEL_MODEL_FAMILY_H
 #define LRC_MODEL_MODEL_FAMILY_H
 
 /* The linear layers of a block, in the order they are loaded, adapted and stored. */
-enum lrc_module { LRC_MODULE_Q, LRC_MODULE_K, LRC_MODULE_V, LRC_MODULE_O, LRC_MODULE_GATE, LRC_MODULE_UP, LRC_MODULE_DOWN, LRC_MODULE_COUNT };
+enum lrc_module {
+    LRC_MODULE_Q,
+    LRC_MODULE_K,
+    LRC_MODULE_V,
+    LRC_MODULE_O,
+    LRC_MODULE_GATE,
+    LRC_MODULE_UP,
+    LRC_MODULE_DOWN,
+    LRC_MODULE_COUNT
+};
 
-enum lrc_bias_rule { LRC_BIAS_NEVER, LRC_BIAS_ALWAYS, LRC_BIAS_CONFIG }; /* CONFIG: attention_bias, mlp_bias in config.json */
+enum lrc_bias_rule {
+    LRC_BIAS_NEVER,
+    LRC_BIAS_ALWAYS,
+    LRC_BIAS_CONFIG
+}; /* CONFIG: attention_bias, mlp_bias in config.json */
 
 /* Which layers look back at most sliding_window rows. */
 enum lrc_sliding_rule {
     LRC_SLIDING_NONE,
-    LRC_SLIDING_ALL,         /* every layer, when sliding_window is set */
-    LRC_SLIDING_FROM_LAYER,  /* when use_sliding_window: layers from max_window_layers on, or by layer_types */
+    LRC_SLIDING_ALL,        /* every layer, when sliding_window is set */
+    LRC_SLIDING_FROM_LAYER, /* when use_sliding_window: layers from max_window_layers on, or by layer_types */
 };
 
 struct lrc_model_family {

@@ -1,4 +1,5 @@
-/* From a folder to handles: weights stay where they lie in the file, unless they are quantized, trained or unaligned. */
+/* From a folder to handles: weights stay where they lie in the file, unless they are quantized, trained or
+ * unaligned. */
 #include "model/model_private.h"
 
 #include "base/alloc.h"
@@ -26,7 +27,8 @@ size_t lrc_model_loader__plan(const struct lrc_safetensors_entry *entry)
     return is_aligned ? 0 : round_up(entry->size_bytes);
 }
 
-const void *lrc_model_loader__place(struct lrc_model_loader *loader, const struct lrc_safetensors_entry *entry)
+const void *lrc_model_loader__place(struct lrc_model_loader *loader,
+                                    const struct lrc_safetensors_entry *entry)
 {
     const size_t   size_bytes = lrc_model_loader__plan(entry);
     unsigned char *copy = loader->model->copies + loader->copies_bytes;
@@ -45,7 +47,8 @@ static void append_shape(struct lrc_buf *text, const int64_t *shape, int n_dims)
     lrc_buf_putc(text, ')');
 }
 
-static int check_dense(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor, const struct lrc_safetensors_entry *entry)
+static int check_dense(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
+                       const struct lrc_safetensors_entry *entry)
 {
     const char *path = loader->model->dir.path;
     if (!entry) {
@@ -53,8 +56,8 @@ static int check_dense(struct lrc_model_loader *loader, const struct lrc_model_t
         return 0;
     }
     if (!lrc_dtype_is_float(entry->dtype)) {
-        lrc_problems_add(loader->problems, "%s: tensor '%s': want F32, F16 or BF16, got %s", path, tensor->name,
-                         lrc_dtype_info[entry->dtype].name);
+        lrc_problems_add(loader->problems, "%s: tensor '%s': want F32, F16 or BF16, got %s", path,
+                         tensor->name, lrc_dtype_info[entry->dtype].name);
         return 0;
     }
     int fits = entry->n_dims == tensor->n_dims;
@@ -65,8 +68,8 @@ static int check_dense(struct lrc_model_loader *loader, const struct lrc_model_t
     struct lrc_buf want = { 0 }, got = { 0 };
     append_shape(&want, tensor->shape, tensor->n_dims);
     append_shape(&got, entry->shape, entry->n_dims);
-    lrc_problems_add(loader->problems, "%s: tensor '%s': want shape %s, got %s", path, tensor->name, lrc_buf_text(&want),
-                     lrc_buf_text(&got));
+    lrc_problems_add(loader->problems, "%s: tensor '%s': want shape %s, got %s", path, tensor->name,
+                     lrc_buf_text(&want), lrc_buf_text(&got));
     lrc_buf_release(&want);
     lrc_buf_release(&got);
     return 0;
@@ -75,7 +78,8 @@ static int check_dense(struct lrc_model_loader *loader, const struct lrc_model_t
 /* A folder that is 4-bit already stays as it is, also in the linears that it keeps dense. */
 static int is_quantized_here(const struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
 {
-    return loader->options->load_in_4bit && !loader->model->config.is_bnb_4bit && tensor->linear && tensor->weight;
+    return loader->options->load_in_4bit && !loader->model->config.is_bnb_4bit && tensor->linear &&
+           tensor->weight;
 }
 
 static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
@@ -88,7 +92,8 @@ static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_
     if (!check_dense(loader, tensor, entry))
         return;
     if (is_quantized_here(loader, tensor))
-        loader->blocks_bytes += round_up(lrc_quant_bytes(tensor->shape[0], tensor->shape[1], &loader->options->quant));
+        loader->blocks_bytes +=
+            round_up(lrc_quant_bytes(tensor->shape[0], tensor->shape[1], &loader->options->quant));
     else if (loader->options->trainable)
         loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
     else
@@ -101,14 +106,17 @@ static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const st
     struct lrc_error error = { 0 };
     void            *storage = loader->model->blocks + loader->blocks_bytes;
     loader->blocks_bytes += round_up(lrc_quant_bytes(source->rows, source->cols, &loader->options->quant));
-    const enum lrc_status status = lrc_quantize(tensor->weight, storage, source, &loader->options->quant, &error);
+    const enum lrc_status status =
+        lrc_quantize(tensor->weight, storage, source, &loader->options->quant, &error);
     if (status != LRC_STATUS_OK)
-        return lrc_fail(err, status, "%s: tensor '%s': %s", loader->model->dir.path, tensor->name, error.message);
+        return lrc_fail(err, status, "%s: tensor '%s': %s", loader->model->dir.path, tensor->name,
+                        error.message);
     return LRC_STATUS_OK;
 }
 
 /* Dense data of a tensor and its dtype: the map, an aligned copy, or a float32 copy. */
-static const void *place_dense(struct lrc_model_loader *loader, enum lrc_dtype *dtype, const struct lrc_safetensors_entry *entry)
+static const void *place_dense(struct lrc_model_loader *loader, enum lrc_dtype *dtype,
+                               const struct lrc_safetensors_entry *entry)
 {
     *dtype = entry->dtype;
     if (!loader->options->trainable)
@@ -120,14 +128,17 @@ static const void *place_dense(struct lrc_model_loader *loader, enum lrc_dtype *
     return copy;
 }
 
-static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor, struct lrc_error *err)
+static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
+                                    struct lrc_error *err)
 {
     const int64_t rows = tensor->shape[0], cols = tensor->shape[1];
     if (tensor->linear && tensor->weight && lrc_model_bnb__is_stored(loader->model, tensor->name))
         return lrc_model_bnb__place(loader, tensor->weight, tensor, err);
     const struct lrc_safetensors_entry *entry = lrc_model_dir_find(&loader->model->dir, tensor->name);
     if (is_quantized_here(loader, tensor)) {
-        const struct lrc_weight source = { .rows = rows, .cols = cols, .dtype = entry->dtype, .data = entry->data };
+        const struct lrc_weight source = {
+            .rows = rows, .cols = cols, .dtype = entry->dtype, .data = entry->data
+        };
         return quantize_tensor(loader, tensor, &source, err);
     }
     enum lrc_dtype dtype;
@@ -139,7 +150,8 @@ static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struc
     return LRC_STATUS_OK;
 }
 
-/* Tensors that older files hold and nothing reads: rotary frequencies, and a second copy of a tied output layer. */
+/* Tensors that older files hold and nothing reads: rotary frequencies, and a second copy of a tied output
+ * layer. */
 static int is_harmless(const struct lrc_model *model, const char *name)
 {
     static const char suffix[] = ".rotary_emb.inv_freq";
@@ -169,12 +181,15 @@ static enum lrc_status plan_all(struct lrc_model_loader *loader, struct lrc_erro
     if (loader->problems->count > before)
         return lrc_problems_fail(loader->problems, LRC_STATUS_FORMAT, model->dir.path, err);
 
-    const char *copies_name = loader->options->trainable ? "base weights, float32" : "base weights, aligned copies";
+    const char *copies_name =
+        loader->options->trainable ? "base weights, float32" : "base weights, aligned copies";
     const int64_t n_table = model->n_positions * (model->config.head_dim / 2);
     if (loader->blocks_bytes > 0)
-        LRC_TRY(lrc_arena_plan(&model->arena, "base weights, 4-bit", &model->blocks, (int64_t)loader->blocks_bytes, 1, err));
+        LRC_TRY(lrc_arena_plan(&model->arena, "base weights, 4-bit", &model->blocks,
+                               (int64_t)loader->blocks_bytes, 1, err));
     if (loader->copies_bytes > 0)
-        LRC_TRY(lrc_arena_plan(&model->arena, copies_name, &model->copies, (int64_t)loader->copies_bytes, 1, err));
+        LRC_TRY(lrc_arena_plan(&model->arena, copies_name, &model->copies, (int64_t)loader->copies_bytes, 1,
+                               err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope cosines", &model->rope_cos, n_table, sizeof(float), err));
     return lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err);
 }
@@ -192,7 +207,8 @@ static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_err
         model->output = model->embedding;
     for (int64_t i = 0; i < model->config.n_layers; i++)
         model->layers[i].window = model->config.layer_is_sliding[i] ? model->config.window : 0;
-    lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope, model->config.head_dim);
+    lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope,
+                    model->config.head_dim);
     return LRC_STATUS_OK;
 }
 
@@ -209,10 +225,12 @@ static enum lrc_status load_all(struct lrc_model_loader *loader, const char *pat
 {
     struct lrc_model *model = loader->model;
     LRC_TRY(lrc_model_dir_open(&model->dir, path, loader->problems, err));
-    LRC_TRY(lrc_model_config_read(&model->config, model->dir.config, model->dir.generation, loader->problems, err));
+    LRC_TRY(lrc_model_config_read(&model->config, model->dir.config, model->dir.generation, loader->problems,
+                                  err));
     if (!lrc_model_dir_find(&model->dir, model->config.family->name_output))
         model->config.tied = 1; /* files of tied models do not always say so */
-    model->n_positions = loader->options->n_positions > 0 ? loader->options->n_positions : model->config.max_positions;
+    model->n_positions =
+        loader->options->n_positions > 0 ? loader->options->n_positions : model->config.max_positions;
     model->layers = lrc_calloc(model->config.n_layers, sizeof *model->layers);
     loader->used = lrc_calloc(model->dir.n_tensors, 1);
     if (!model->layers || !loader->used)
@@ -220,13 +238,15 @@ static enum lrc_status load_all(struct lrc_model_loader *loader, const char *pat
     if (has_bnb_linears(model))
         model->config.is_bnb_4bit = 1;
     if (loader->options->trainable && (loader->options->load_in_4bit || model->config.is_bnb_4bit))
-        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: full fine-tuning wants weights that are not in 4 bits", path);
+        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: full fine-tuning wants weights that are not in 4 bits",
+                        path);
     LRC_TRY(plan_all(loader, err));
     return place_all(loader, err);
 }
 
-enum lrc_status lrc_model_load(struct lrc_model *model, const char *path, const struct lrc_model_options *options,
-                               struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_model_load(struct lrc_model *model, const char *path,
+                               const struct lrc_model_options *options, struct lrc_problems *problems,
+                               struct lrc_error *err)
 {
     struct lrc_model_loader loader = { .model = model, .options = options, .problems = problems };
     *model = (struct lrc_model){ 0 };

@@ -1,10 +1,15 @@
-/* Rotary frequencies and tables. Where the reference computes in float32, so does this: the last bits of an angle at
- * position 100000 matter more than the formula's exact value. */
+/* Rotary frequencies and tables. Where the reference computes in float32, so does this: the last bits of an
+ * angle at position 100000 matter more than the formula's exact value. */
 #include "model/model_config.h"
 
 #include <math.h>
 
 static const double two_pi = 6.283185307179586;
+
+static float power(const struct lrc_rope_config *rope, int64_t i, int64_t head_dim)
+{
+    return powf((float)rope->theta, (float)(2 * i) / (float)head_dim);
+}
 
 /* lambda = 2 pi / inv: short waves stay, long ones are divided by factor, between them a blend. */
 static void scale_llama3(float *inv_freq, const struct lrc_rope_config *rope, int64_t n)
@@ -30,7 +35,8 @@ static void scale_llama3(float *inv_freq, const struct lrc_rope_config *rope, in
 /* The dimension whose wave turns n_turns times in the original positions. */
 static double yarn_dim(double n_turns, const struct lrc_rope_config *rope, int64_t head_dim)
 {
-    return (double)head_dim * log(rope->original_max_positions / (n_turns * two_pi)) / (2.0 * log(rope->theta));
+    return (double)head_dim * log(rope->original_max_positions / (n_turns * two_pi)) /
+           (2.0 * log(rope->theta));
 }
 
 static void scale_yarn(float *inv_freq, const struct lrc_rope_config *rope, int64_t head_dim)
@@ -48,7 +54,7 @@ static void scale_yarn(float *inv_freq, const struct lrc_rope_config *rope, int6
     for (int64_t i = 0; i < head_dim / 2; i++) {
         const float position = ((float)i - (float)low) / (float)(high - low);
         const float keep = 1.0f - fminf(fmaxf(position, 0.0f), 1.0f);
-        const float inv = inv_freq[i], inv_long = 1.0f / ((float)rope->factor * (1.0f / inv));
+        const float inv = inv_freq[i], inv_long = 1.0f / ((float)rope->factor * power(rope, i, head_dim));
         inv_freq[i] = inv_long * (1.0f - keep) + inv * keep;
     }
 }
@@ -67,11 +73,12 @@ static double yarn_attention(const struct lrc_rope_config *rope)
     return yarn_scaling(rope->factor, 1.0);
 }
 
-void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struct lrc_rope_config *rope, int64_t head_dim)
+void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struct lrc_rope_config *rope,
+                          int64_t head_dim)
 {
     *attention_scaling = 1.0f;
     for (int64_t i = 0; i < head_dim / 2; i++)
-        inv_freq[i] = 1.0f / powf((float)rope->theta, (float)(2 * i) / (float)head_dim);
+        inv_freq[i] = 1.0f / power(rope, i, head_dim);
     switch (rope->type) {
     case LRC_ROPE_DEFAULT:
         break;
@@ -89,7 +96,8 @@ void lrc_rope_frequencies(float *inv_freq, float *attention_scaling, const struc
     }
 }
 
-void lrc_rope_tables(float *cos_table, float *sin_table, int64_t n_positions, const struct lrc_rope_config *rope, int64_t head_dim)
+void lrc_rope_tables(float *cos_table, float *sin_table, int64_t n_positions,
+                     const struct lrc_rope_config *rope, int64_t head_dim)
 {
     const int64_t n = head_dim / 2;
     float         scaling;

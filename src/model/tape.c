@@ -28,7 +28,8 @@ enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena, co
         const int is_input = s == LRC_TAPE_X;
         tape->cols[s] = cols[s];
         tape->dtype[s] = slots[s].type == LRC_TAPE_F32 ? LRC_DTYPE_F32 : activation;
-        tape->per_layer[s] = use == LRC_TAPE_TRAINING ? slots[s].policy == LRC_TAPE_KEEP : use == LRC_TAPE_CHECKPOINTING && is_input;
+        tape->per_layer[s] = (use != LRC_TAPE_INFERENCE && slots[s].policy == LRC_TAPE_ALWAYS) ||
+                             (use == LRC_TAPE_TRAINING && slots[s].policy == LRC_TAPE_KEEP);
         const int64_t n_copies = tape->per_layer[s] ? config->n_layers + is_input : 1;
         LRC_TRY(lrc_arena_plan(arena, slots[s].name, &tape->memory[s], n_copies * n_tokens_max * cols[s], lrc_dtype_bytes(tape->dtype[s]), err));
     }

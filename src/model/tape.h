@@ -1,22 +1,24 @@
 /* What the forward pass keeps for the backward pass: named slots per layer, each with a policy.
  *
- *   KEEP    one copy per layer
+ *   ALWAYS  one copy per layer
+ *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass, up to its last linear,
+ *           is run again before its backward pass (Chen et al. 2016, arXiv:1604.06174)
  *   CHEAP   one copy for all layers; recomputed from kept slots by one pointwise op
  *
- * With gradient checkpointing every slot but the layer inputs is one copy for all layers, and a layer's forward pass is run again
- * before its backward pass (Chen et al. 2016, arXiv:1604.06174). In inference every slot is one copy. */
+ * The adapters' products are ALWAYS: small, and those of the last linear would otherwise cost that linear once more.
+ * In inference every slot is one copy. */
 #ifndef LRC_MODEL_TAPE_H
 #define LRC_MODEL_TAPE_H
 
 #include "base/arena.h"
 #include "model/model.h"
 
-enum lrc_tape_policy { LRC_TAPE_KEEP, LRC_TAPE_CHEAP };
+enum lrc_tape_policy { LRC_TAPE_ALWAYS, LRC_TAPE_KEEP, LRC_TAPE_CHEAP };
 enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_F32 };
 
 /* name, policy, element type, columns as an expression of c (the model's configuration) and ranks (the layer's sum) */
 #define LRC_TAPE_SLOT_MAP(XX)                                                             \
-    XX(X,       "layer input",       KEEP,  ACTIVATION, c->hidden_size)                   \
+    XX(X,       "layer input",       ALWAYS, ACTIVATION, c->hidden_size)                   \
     XX(RSTD_1,  "norm 1 statistics", KEEP,  F32,        1)                                \
     XX(NORM_1,  "norm 1",            CHEAP, ACTIVATION, c->hidden_size)                   \
     XX(Q,       "queries",           KEEP,  ACTIVATION, c->n_heads * c->head_dim)         \
@@ -30,7 +32,7 @@ enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_F32 };
     XX(GATE,    "gate",              KEEP,  ACTIVATION, c->intermediate_size)             \
     XX(UP,      "up",                KEEP,  ACTIVATION, c->intermediate_size)             \
     XX(ACT,     "gated activation",  CHEAP, ACTIVATION, c->intermediate_size)             \
-    XX(U,       "adapter products",  KEEP,  F32,        ranks)
+    XX(U,       "adapter products",  ALWAYS, F32,        ranks)
 
 enum lrc_tape_slot {
 #define XX(slot, name, policy, type, cols) LRC_TAPE_##slot,

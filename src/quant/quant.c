@@ -9,7 +9,8 @@ enum { BLOCK_MIN = 32, BLOCK_MAX = 4096, NESTED_ELEMS = 256, ALIGN_BYTES = 64, P
 /* Into each of the compiled versions of encode_block(). */
 #define INLINE static inline __attribute__((always_inline))
 
-static const float absmax_min = 1e-38f; /* bitsandbytes' clamp: an all-zero block divides by this, and gets code of 0 */
+static const float absmax_min =
+    1e-38f; /* bitsandbytes' clamp: an all-zero block divides by this, and gets code of 0 */
 
 static size_t round_up(size_t n)
 {
@@ -33,7 +34,8 @@ static struct layout lay_out(int64_t rows, int64_t cols, const struct lrc_quant_
     layout.n_blocks = divide_up(layout.n_elems, options->block_elems);
     layout.n_nested = options->double_quant ? divide_up(layout.n_blocks, NESTED_ELEMS) : 0;
     layout.absmax_at = round_up((size_t)divide_up(layout.n_elems, 2));
-    layout.nested_at = layout.absmax_at + round_up((size_t)layout.n_blocks * (options->double_quant ? 1 : sizeof(float)));
+    layout.nested_at =
+        layout.absmax_at + round_up((size_t)layout.n_blocks * (options->double_quant ? 1 : sizeof(float)));
     layout.size_bytes = layout.nested_at + round_up((size_t)layout.n_nested * sizeof(float));
     return layout;
 }
@@ -46,7 +48,8 @@ size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_option
 /* elements [first, first + n) of a dense weight as float32 */
 INLINE void load(float *x, const struct lrc_weight *source, int64_t first, int64_t n)
 {
-    const unsigned char *data = (const unsigned char *)source->data + (size_t)first * lrc_dtype_bytes(source->dtype);
+    const unsigned char *data =
+        (const unsigned char *)source->data + (size_t)first * lrc_dtype_bytes(source->dtype);
     if (source->dtype != LRC_DTYPE_BF16) {
         lrc_dtype_to_f32(x, data, source->dtype, n);
         return;
@@ -74,7 +77,8 @@ INLINE float find_absmax(const float *x, int64_t n)
     return absmax;
 }
 
-/* A full block is multiplied by the reciprocal, a last partial one divided, as bitsandbytes' CPU back-end does. */
+/* A full block is multiplied by the reciprocal, a last partial one divided, as bitsandbytes' CPU back-end
+ * does. */
 INLINE void normalise(float *x, float absmax, int64_t n, int is_full)
 {
     const float by = absmax > absmax_min ? absmax : absmax_min, inverse = 1.0f / by;
@@ -93,8 +97,8 @@ INLINE void normalise(float *x, float absmax, int64_t n, int is_full)
 }
 
 /* One block: its absmax, and its codes packed two to a byte, the first in the high nibble. */
-LRC_QUANT_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source, const struct lrc_quant_options *options,
-                                            int64_t first, int64_t n)
+LRC_QUANT_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source,
+                                            const struct lrc_quant_options *options, int64_t first, int64_t n)
 {
     _Alignas(ALIGN_BYTES) float   x[BLOCK_MAX];
     _Alignas(ALIGN_BYTES) uint8_t codes[BLOCK_MAX];
@@ -113,7 +117,9 @@ LRC_QUANT_VECTORS static float encode_block(uint8_t *packed, const struct lrc_we
     return !is_full && absmax < absmax_min ? absmax_min : absmax;
 }
 
-static enum lrc_status fail_nonfinite(const struct lrc_weight *source, const struct lrc_quant_options *options, int64_t block, struct lrc_error *err)
+static enum lrc_status fail_nonfinite(const struct lrc_weight *source,
+                                      const struct lrc_quant_options *options, int64_t block,
+                                      struct lrc_error *err)
 {
     float         x[BLOCK_MAX];
     const int64_t first = block * options->block_elems, n_elems = source->rows * source->cols;
@@ -122,13 +128,15 @@ static enum lrc_status fail_nonfinite(const struct lrc_weight *source, const str
     load(x, source, first, n);
     while (i < n - 1 && isfinite(x[i]))
         i++;
-    return lrc_fail(err, LRC_STATUS_NUMERIC, "element %lld: want a finite value to quantize, got %g", (long long)(first + i), (double)x[i]);
+    return lrc_fail(err, LRC_STATUS_NUMERIC, "element %lld: want a finite value to quantize, got %g",
+                    (long long)(first + i), (double)x[i]);
 }
 
-static enum lrc_status encode_blocks(uint8_t *packed, float *absmax, const struct lrc_weight *source, const struct lrc_quant_options *options,
-                                     struct lrc_error *err)
+static enum lrc_status encode_blocks(uint8_t *packed, float *absmax, const struct lrc_weight *source,
+                                     const struct lrc_quant_options *options, struct lrc_error *err)
 {
-    const int64_t n_elems = source->rows * source->cols, block = options->block_elems, n_blocks = divide_up(n_elems, block);
+    const int64_t n_elems = source->rows * source->cols, block = options->block_elems,
+                  n_blocks = divide_up(n_elems, block);
     int64_t       bad = n_blocks; /* the first block with a non-finite value */
 #pragma omp parallel for schedule(static) reduction(min : bad) if (n_blocks >= PARALLEL_BLOCKS_MIN)
     for (int64_t b = 0; b < n_blocks; b++) {
@@ -141,13 +149,15 @@ static enum lrc_status encode_blocks(uint8_t *packed, float *absmax, const struc
 }
 
 /* bitsandbytes' CPU back-end does not search the map: it looks up one of 65536 evenly spaced bins,
- *   bin = trunc((y + 1) / 2 * 65535 + 1/2)  (sum and product fused),  code = number of midpoints below 2 bin / 65535 - 1
+ *   bin = trunc((y + 1) / 2 * 65535 + 1/2)  (sum and product fused),  code = number of midpoints below 2
+ *   bin / 65535 - 1
  * so that 0 becomes code 131, not 127. */
 static uint8_t encode_dynamic(float y)
 {
     const float  *map = lrc_quant_dynamic_map();
     const float   half = (y + 1.0f) * 0.5f;
-    const int32_t bin = (int32_t)(float)((double)half * 65535.0 + 0.5); /* exact in double: one rounding, as an fma */
+    const int32_t bin =
+        (int32_t)(float)((double)half * 65535.0 + 0.5); /* exact in double: one rounding, as an fma */
     const float   at = -1.0f + 2.0f * (float)bin / 65535.0f;
     int           low = 0, high = 255; /* the count lies in [low, high] */
     while (low < high) {
@@ -165,18 +175,16 @@ static float quantize_nested(uint8_t *codes, const float *absmax, float offset, 
     float most = 0.0f;
     for (int64_t i = 0; i < n; i++)
         most = fmaxf(most, fabsf(absmax[i] - offset));
-    memset(codes, 0, (size_t)n); /* what it stores for a block of zeros */
-    if (most == 0.0f)
-        return most;
     const float inverse = 1.0f / most;
     for (int64_t i = 0; i < n; i++) {
         const float y = (absmax[i] - offset) * inverse;
-        codes[i] = encode_dynamic(fminf(fmaxf(y, -1.0f), 1.0f));
+        codes[i] = most > 0.0f ? encode_dynamic(fminf(fmaxf(y, -1.0f), 1.0f)) : 0; /* 0 in a block of zeros */
     }
     return most;
 }
 
-static void quantize_absmax(struct lrc_weight *out, unsigned char *storage, const float *absmax, const struct layout *layout)
+static void quantize_absmax(struct lrc_weight *out, unsigned char *storage, const float *absmax,
+                            const struct layout *layout)
 {
     uint8_t *codes = storage + layout->absmax_at;
     float   *nested = (float *)(void *)(storage + layout->nested_at);
@@ -186,7 +194,8 @@ static void quantize_absmax(struct lrc_weight *out, unsigned char *storage, cons
     out->nested_offset = (float)(sum / (double)layout->n_blocks);
     for (int64_t k = 0; k < layout->n_nested; k++) {
         const int64_t first = k * NESTED_ELEMS, left = layout->n_blocks - first;
-        nested[k] = quantize_nested(codes + first, absmax + first, out->nested_offset, left < NESTED_ELEMS ? left : NESTED_ELEMS);
+        nested[k] = quantize_nested(codes + first, absmax + first, out->nested_offset,
+                                    left < NESTED_ELEMS ? left : NESTED_ELEMS);
     }
     out->absmax_code = codes;
     out->nested_absmax = nested;
@@ -194,16 +203,19 @@ static void quantize_absmax(struct lrc_weight *out, unsigned char *storage, cons
     out->nested_block_elems = NESTED_ELEMS;
 }
 
-static enum lrc_status check(const struct lrc_weight *source, const struct lrc_quant_options *options, struct lrc_error *err)
+static enum lrc_status check(const struct lrc_weight *source, const struct lrc_quant_options *options,
+                             struct lrc_error *err)
 {
     const int64_t block = options->block_elems;
     if (!options->type || block < BLOCK_MIN || block > BLOCK_MAX || (block & (block - 1)) != 0)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "quantize: want a type and a block of a power of two from %d to %d, got %lld", BLOCK_MIN,
-                        BLOCK_MAX, (long long)block);
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "quantize: want a type and a block of a power of two from %d to %d, got %lld",
+                        BLOCK_MIN, BLOCK_MAX, (long long)block);
     if (source->type != LRC_BLOCK_DENSE || !lrc_dtype_is_float(source->dtype))
         return lrc_fail(err, LRC_STATUS_SHAPE, "quantize: want a dense weight of F32, F16 or BF16");
     if (source->rows < 1 || source->cols < 1 || source->cols > INT64_MAX / 8 / source->rows)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "quantize: want rows and columns of at least 1, got %lld x %lld",
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "quantize: want rows and columns of at least 1, got %lld x %lld",
                         (long long)source->rows, (long long)source->cols);
     return LRC_STATUS_OK;
 }
@@ -222,8 +234,13 @@ enum lrc_status lrc_quantize(struct lrc_weight *out, void *storage, const struct
     }
     const enum lrc_status status = encode_blocks(bytes, absmax, source, options, err);
     if (status == LRC_STATUS_OK) {
-        *out = (struct lrc_weight){ .type = options->type->type, .rows = source->rows, .cols = source->cols, .dtype = source->dtype,
-                                    .data = bytes, .block_elems = options->block_elems, .code = options->type->code };
+        *out = (struct lrc_weight){ .type = options->type->type,
+                                    .rows = source->rows,
+                                    .cols = source->cols,
+                                    .dtype = source->dtype,
+                                    .data = bytes,
+                                    .block_elems = options->block_elems,
+                                    .code = options->type->code };
         if (options->double_quant)
             quantize_absmax(out, bytes, absmax, &layout);
         else

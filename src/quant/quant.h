@@ -1,12 +1,15 @@
-/* Quantizing a weight into 4-bit blocks, equal to bitsandbytes to the bit (IEEE reciprocal, as its CPU back-end).
+/* Quantizing a weight into 4-bit blocks, equal to bitsandbytes to the bit (IEEE reciprocal, as its CPU
+ * back-end).
  *
  *   absmax[b] = max |x| over block b of the row-major elements,  code = encode(x * (1 / absmax[b]))
  *   double quantization: offset = mean(absmax); d = absmax - offset in blocks of 256:
- *     nested_absmax = max |d|, absmax_code = entry of the signed dynamic 8-bit map near d * (1 / nested_absmax)
+ *     nested_absmax = max |d|, absmax_code = entry of the signed dynamic 8-bit map near
+ *     d * (1 / nested_absmax)
  *
- * Where bitsandbytes' back-ends differ (sign of a zero and three exact ties in FP4, neighbouring entries of the 8-bit map,
- * all-zero blocks, a partial last block), this is its CPU one: its output can be had, and was compared, on any machine. The
- * stored bytes are valid for all of them. The mean is taken in double: torch's order of summation is not promised.
+ * Where bitsandbytes' back-ends differ (sign of a zero and three exact ties in FP4, neighbouring entries of
+ * the 8-bit map, all-zero blocks, a partial last block), this is its CPU one: its output can be had, and
+ * was compared, on any machine. The stored bytes are valid for all of them. The mean is taken in double:
+ * torch's order of summation is not promised.
  *
  * source: Dettmers et al. 2023, arXiv:2305.14314, section 3. */
 #ifndef LRC_QUANT_QUANT_H
@@ -20,12 +23,13 @@ struct lrc_quant_options {
     int                          double_quant;
 };
 
-/* Bytes of everything a quantized (rows, cols) weight needs: codes, absmax or its codes, nested absmax, each part aligned to
- * 64 bytes. The code table and the 8-bit map are static. */
+/* Bytes of everything a quantized (rows, cols) weight needs: codes, absmax or its codes, nested absmax,
+ * each part aligned to 64 bytes. The code table and the 8-bit map are static. */
 size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_options *options);
 
-/* Quantize the dense weight `source` into `storage` (lrc_quant_bytes(), 64-byte aligned) and describe it in *out.
- * Works block by block: no float copy of the weight is made, only, for double quantization, one float per block.
+/* Quantize the dense weight `source` into `storage` (lrc_quant_bytes(), 64-byte aligned) and describe it in
+ * *out. Works block by block: no float copy of the weight is made, only, for double quantization, one float
+ * per block.
  *
  * errors:    NUMERIC when source holds a non-finite value (names its index); SHAPE; NOMEM.
  * ownership: out borrows storage. */

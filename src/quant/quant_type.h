@@ -4,8 +4,9 @@
 
 #include "tensor/tensor.h"
 
-/* Compiles a function twice and lets the loader pick: 256-bit vectors where the machine has them. No fused multiply-add, so both
- * give the same bits. Not under sanitizers, which do not expect to run before they are set up. */
+/* Compiles a function twice and lets the loader pick: 256-bit vectors where the machine has them. No fused
+ * multiply-add, so both give the same bits. Not under sanitizers, which do not expect to run before they
+ * are set up. */
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
 #define LRC_QUANT_SANITIZED 1

@@ -5,8 +5,8 @@
 #include "tokenizer/unicode.h"
 #include <stdlib.h>
 
-enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char *content, size_t n, struct lrc_added_token token,
-                                     struct lrc_error *err)
+enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char *content, size_t n,
+                                     struct lrc_added_token token, struct lrc_error *err)
 {
     if (n == 0 || lrc_vocab_find(&added->vocab, content, n) >= 0)
         return LRC_STATUS_OK;
@@ -23,8 +23,8 @@ enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char 
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json_t *json, int64_t id, const struct lrc_vocab *model,
-                                      const char *name, struct lrc_error *err)
+enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json_t *json, int64_t id,
+                                      const struct lrc_vocab *model, const char *name, struct lrc_error *err)
 {
     struct lrc_added_token token = { 0 };
     const json_t          *content = json_object_get(json, "content");
@@ -36,7 +36,8 @@ enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json
     const size_t  n = json_string_length(content);
     const int32_t known = lrc_vocab_find(model, text, n);
     if (known < 0 && (id < 0 || id >= LRC_VOCAB_IDS_MAX || lrc_vocab_piece(model, id, NULL)))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'added_tokens': '%.60s': want a free id below %d, got %lld", name, text,
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'added_tokens': '%.60s': want a free id below %d, got %lld", name, text,
                         LRC_VOCAB_IDS_MAX, (long long)id);
     token.id = known >= 0 ? known : (int32_t)id;
     LRC_TRY(lrc_json_get_bool(&token.special, json, "special", name, err));
@@ -48,34 +49,49 @@ enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json
     return lrc_added_tokens_add(added, text, n, token, err);
 }
 
-static enum lrc_status index_one(struct lrc_added_tokens *added, int32_t i, const struct lrc_normalizer *normalizer,
-                                 struct lrc_matcher *matcher, struct lrc_error *err)
+const char *lrc_added_tokens_text(const struct lrc_added_tokens *added, const struct lrc_added_token *token,
+                                  size_t *n)
 {
-    struct lrc_buf  normal = { 0 };
-    size_t          n;
-    const char     *content = lrc_vocab_piece(&added->vocab, added->tokens[i].id, &n);
-    enum lrc_status status;
+    *n = token->n_text;
+    return lrc_buf_text(&added->texts) + token->text_offset;
+}
 
-    if (!added->tokens[i].normalized)
-        return lrc_trie_add(&added->raw, content, n, i, err);
-    if (added->tokens[i].verbatim)
-        return lrc_trie_add(&added->normalized, content, n, i, err);
-    lrc_buf_append(&normal, content, n);
-    status = lrc_normalizer_apply(normalizer, &normal, LRC_AT_START, matcher, err);
+static enum lrc_status index_one(struct lrc_added_tokens *added, int32_t i,
+                                 const struct lrc_normalizer *normalizer, struct lrc_matcher *matcher,
+                                 struct lrc_error *err)
+{
+    struct lrc_added_token *token = &added->tokens[i];
+    struct lrc_buf          text = { 0 };
+    struct lrc_trie        *trie = token->normalized ? &added->normalized : &added->raw;
+    size_t                  n;
+    const char             *content = lrc_vocab_piece(&added->vocab, token->id, &n);
+    enum lrc_status         status = LRC_STATUS_OK;
+
+    lrc_buf_append(&text, content, n);
+    if (token->normalized && !token->verbatim)
+        status = lrc_normalizer_apply(normalizer, &text, LRC_AT_START, matcher, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_trie_add(&added->normalized, lrc_buf_text(&normal), normal.len, i, err);
-    lrc_buf_release(&normal);
+        status = lrc_buf_check(&text, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_trie_add(trie, lrc_buf_text(&text), text.len, i, err);
+    if (status == LRC_STATUS_OK) {
+        token->text_offset = added->texts.len;
+        token->n_text = text.len;
+        lrc_buf_append(&added->texts, lrc_buf_text(&text), text.len);
+        status = lrc_buf_check(&added->texts, err);
+    }
+    lrc_buf_release(&text);
     return status;
 }
 
 static int by_id(const void *a, const void *b)
 {
-    const int32_t left = ((const struct lrc_added_token *)a)->id, right = ((const struct lrc_added_token *)b)->id;
-    return (left > right) - (left < right);
+    const struct lrc_added_token *left = a, *right = b;
+    return (left->id > right->id) - (left->id < right->id);
 }
 
-enum lrc_status lrc_added_tokens_index(struct lrc_added_tokens *added, const struct lrc_normalizer *normalizer,
-                                       struct lrc_error *err)
+enum lrc_status lrc_added_tokens_index(struct lrc_added_tokens     *added,
+                                       const struct lrc_normalizer *normalizer, struct lrc_error *err)
 {
     struct lrc_matcher matcher = { 0 };
     enum lrc_status    status = LRC_STATUS_OK;
@@ -91,6 +107,7 @@ void lrc_added_tokens_release(struct lrc_added_tokens *added)
 {
     lrc_free(added->tokens);
     lrc_vocab_release(&added->vocab);
+    lrc_buf_release(&added->texts);
     lrc_trie_release(&added->raw);
     lrc_trie_release(&added->normalized);
     *added = (struct lrc_added_tokens){ 0 };

@@ -20,17 +20,19 @@ struct lrc_charsmap {
 };
 
 /* errors: FORMAT, NOMEM. Empty bytes give an empty map. */
-enum lrc_status lrc_charsmap_read(struct lrc_charsmap *charsmap, const char *bytes, size_t n, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_charsmap_read(struct lrc_charsmap *charsmap, const char *bytes, size_t n,
+                                  const char *name, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_charsmap_release(struct lrc_charsmap *charsmap);
 
 enum lrc_charsmap_match { LRC_CHARSMAP_LONGEST, LRC_CHARSMAP_SHORTEST };
 
-/* The replacement of the longest (shortest) key that text begins with and the key's length; NULL when there is none. */
-const char *lrc_charsmap_find(const struct lrc_charsmap *charsmap, const char *text, size_t n, enum lrc_charsmap_match match,
-                              size_t *n_key);
+/* The replacement of the longest (shortest) key that text begins with and the key's length; NULL when there
+ * is none. */
+const char *lrc_charsmap_find(const struct lrc_charsmap *charsmap, const char *text, size_t n,
+                              enum lrc_charsmap_match match, size_t *n_key);
 
-/* Append text as Hugging Face's Precompiled does it: a grapheme cluster of less than six bytes as a whole, else each character.
- * errors: none of its own; the buffer's failure is sticky. */
+/* Append text as Hugging Face's Precompiled does it: a grapheme cluster of less than six bytes as a whole,
+ * else each character. errors: none of its own; the buffer's failure is sticky. */
 void lrc_charsmap_apply(const struct lrc_charsmap *charsmap, struct lrc_buf *out, const char *text, size_t n);
 
 #endif

@@ -1,11 +1,12 @@
-/* Decoding as the ids come. The ids since the last clean cut are decoded again at every push; a clean cut is where all of
- * their text was given out, and then only the last id stays, because decoders look at what stands before (a first piece's
- * space, the space after a suffix). */
+/* Decoding as the ids come. The ids since the last clean cut are decoded again at every push; a clean cut is
+ * where all of their text was given out, and then only the last id stays, because decoders look at what
+ * stands before (a first piece's space, the space after a suffix). */
 #include "base/alloc.h"
 #include "tokenizer/tokenizer_parts.h"
 #include <string.h>
 
-void lrc_decode_init(struct lrc_decode_stream *stream, const struct lrc_tokenizer *tokenizer, enum lrc_skip skip)
+void lrc_decode_init(struct lrc_decode_stream *stream, const struct lrc_tokenizer *tokenizer,
+                     enum lrc_skip skip)
 {
     *stream = (struct lrc_decode_stream){ .tokenizer = tokenizer, .skip = skip };
 }
@@ -16,7 +17,8 @@ void lrc_decode_release(struct lrc_decode_stream *stream)
     stream->n_written = 0;
 }
 
-/* Bytes of text that later ids cannot change: an unfinished character is U+FFFD at the end until the rest of it comes. */
+/* Bytes of text that later ids cannot change: an unfinished character is U+FFFD at the end until the rest of
+ * it comes. */
 static size_t stable_bytes(const struct lrc_buf *text)
 {
     size_t n = text->len;
@@ -25,8 +27,8 @@ static size_t stable_bytes(const struct lrc_buf *text)
     return n;
 }
 
-static enum lrc_status give_out(struct lrc_decode_stream *stream, struct lrc_buf *text, const struct lrc_buf *whole, size_t n,
-                                struct lrc_error *err)
+static enum lrc_status give_out(struct lrc_decode_stream *stream, struct lrc_buf *text,
+                                const struct lrc_buf *whole, size_t n, struct lrc_error *err)
 {
     if (n > stream->n_written) {
         lrc_buf_append(text, whole->data + stream->n_written, n - stream->n_written);
@@ -53,10 +55,12 @@ static enum lrc_status cut(struct lrc_decode_stream *stream, struct lrc_error *e
 static int is_held(const struct lrc_tokenizer *tokenizer, int32_t id)
 {
     const char *piece = lrc_tokenizer_piece(tokenizer, id);
-    return tokenizer->decoder.revises || (tokenizer->decoder.joins_bytes && piece && lrc_piece_byte(piece, strlen(piece)) >= 0);
+    return tokenizer->decoder.revises ||
+           (tokenizer->decoder.joins_bytes && piece && lrc_piece_byte(piece, strlen(piece)) >= 0);
 }
 
-enum lrc_status lrc_decode_push(struct lrc_decode_stream *stream, struct lrc_buf *text, int32_t id, struct lrc_error *err)
+enum lrc_status lrc_decode_push(struct lrc_decode_stream *stream, struct lrc_buf *text, int32_t id,
+                                struct lrc_error *err)
 {
     if (!lrc_tokenizer_piece(stream->tokenizer, id))
         return lrc_fail(err, LRC_STATUS_DATA, "token: want an id of the vocabulary (0 to %lld), got %d",
@@ -66,7 +70,8 @@ enum lrc_status lrc_decode_push(struct lrc_decode_stream *stream, struct lrc_buf
     if (is_held(stream->tokenizer, id))
         return LRC_STATUS_OK;
     struct lrc_buf  whole = { 0 };
-    enum lrc_status status = lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data, stream->ids.len, stream->skip, err);
+    enum lrc_status status = lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data,
+                                                  stream->ids.len, stream->skip, err);
     if (status == LRC_STATUS_OK)
         status = give_out(stream, text, &whole, stable_bytes(&whole), err);
     if (status == LRC_STATUS_OK && stream->n_written == whole.len)
@@ -75,10 +80,12 @@ enum lrc_status lrc_decode_push(struct lrc_decode_stream *stream, struct lrc_buf
     return status;
 }
 
-enum lrc_status lrc_decode_finish(struct lrc_decode_stream *stream, struct lrc_buf *text, struct lrc_error *err)
+enum lrc_status lrc_decode_finish(struct lrc_decode_stream *stream, struct lrc_buf *text,
+                                  struct lrc_error *err)
 {
     struct lrc_buf  whole = { 0 };
-    enum lrc_status status = lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data, stream->ids.len, stream->skip, err);
+    enum lrc_status status = lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data,
+                                                  stream->ids.len, stream->skip, err);
     if (status == LRC_STATUS_OK)
         status = give_out(stream, text, &whole, whole.len, err);
     lrc_buf_release(&whole);

@@ -14,18 +14,21 @@ struct pass {
 
 struct lrc_decoder_kind {
     const char *type;
-    enum lrc_status (*read)(struct lrc_decoder_stage *stage, const json_t *json, const char *name, struct lrc_error *err);
-    enum lrc_status (*apply)(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err);
+    enum lrc_status (*read)(struct lrc_decoder_stage *stage, const json_t *json, const char *name,
+                            struct lrc_error *err);
+    enum lrc_status (*apply)(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                             struct lrc_error *err);
 };
 
-static enum lrc_status read_nothing(struct lrc_decoder_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_nothing(struct lrc_decoder_stage *stage, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     (void)stage, (void)json, (void)name, (void)err;
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_content(struct lrc_decoder_stage *stage, const json_t *json, const char *key, const char *name,
-                                    struct lrc_error *err)
+static enum lrc_status read_content(struct lrc_decoder_stage *stage, const json_t *json, const char *key,
+                                    const char *name, struct lrc_error *err)
 {
     const char *text;
     size_t      n;
@@ -52,7 +55,8 @@ static void append_piece_bytes(struct lrc_buf *bytes, const char *piece, size_t 
     }
 }
 
-static enum lrc_status byte_level(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status byte_level(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                                  struct lrc_error *err)
 {
     struct lrc_buf bytes = { 0 };
     (void)stage;
@@ -69,13 +73,15 @@ static enum lrc_status byte_level(const struct lrc_decoder_stage *stage, const s
     return status;
 }
 
-static enum lrc_status read_metaspace(struct lrc_decoder_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_metaspace(struct lrc_decoder_stage *stage, const json_t *json, const char *name,
+                                      struct lrc_error *err)
 {
     LRC_TRY(lrc_prepend_scheme_read(&stage->scheme, json, name, err));
     return read_content(stage, json, "replacement", name, err);
 }
 
-static enum lrc_status metaspace(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status metaspace(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                                 struct lrc_error *err)
 {
     const struct lrc_buf *meta = &stage->content;
     (void)err;
@@ -97,15 +103,16 @@ static enum lrc_status metaspace(const struct lrc_decoder_stage *stage, const st
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_replace(struct lrc_decoder_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_replace(struct lrc_decoder_stage *stage, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     LRC_TRY(lrc_pattern_read(&stage->pattern, json_object_get(json, "pattern"), name, err));
     return read_content(stage, json, "content", name, err);
 }
 
 /* The piece with every match replaced, not yet closed. */
-static enum lrc_status replace_piece(const struct lrc_pattern *pattern, const char *with, size_t n_with, const struct pass *pass,
-                                     int64_t i, struct lrc_error *err)
+static enum lrc_status replace_piece(const struct lrc_pattern *pattern, const char *with, size_t n_with,
+                                     const struct pass *pass, int64_t i, struct lrc_error *err)
 {
     struct lrc_scan scan = { .pattern = pattern, .matcher = pass->matcher };
     struct lrc_buf *out = &pass->out->text;
@@ -124,16 +131,19 @@ static enum lrc_status replace_piece(const struct lrc_pattern *pattern, const ch
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status replace(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status replace(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                               struct lrc_error *err)
 {
     for (int64_t i = 0; i < pass->in->n; i++) {
-        LRC_TRY(replace_piece(&stage->pattern, lrc_buf_text(&stage->content), stage->content.len, pass, i, err));
+        LRC_TRY(
+            replace_piece(&stage->pattern, lrc_buf_text(&stage->content), stage->content.len, pass, i, err));
         lrc_splits_close(pass->out);
     }
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_bpe(struct lrc_decoder_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_bpe(struct lrc_decoder_stage *stage, const json_t *json, const char *name,
+                                struct lrc_error *err)
 {
     const char *suffix = "</w>";
     LRC_TRY(lrc_json_get_string(&suffix, json, "suffix", name, err));
@@ -142,7 +152,8 @@ static enum lrc_status read_bpe(struct lrc_decoder_stage *stage, const json_t *j
 }
 
 /* End-of-word suffixes are spaces, but for the last piece's. */
-static enum lrc_status bpe(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status bpe(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                           struct lrc_error *err)
 {
     for (int64_t i = 0; i < pass->in->n; i++) {
         LRC_TRY(replace_piece(&stage->pattern, " ", i + 1 < pass->in->n, pass, i, err));
@@ -151,27 +162,30 @@ static enum lrc_status bpe(const struct lrc_decoder_stage *stage, const struct p
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status fuse(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status fuse(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                            struct lrc_error *err)
 {
     (void)stage, (void)err;
     lrc_splits_append(pass->out, lrc_buf_text(&pass->in->text), pass->in->text.len);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_strip(struct lrc_decoder_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_strip(struct lrc_decoder_stage *stage, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
     LRC_TRY(lrc_json_get_int(&stage->start, json, "start", name, err));
     LRC_TRY(lrc_json_get_int(&stage->stop, json, "stop", name, err));
     return read_content(stage, json, "content", name, err);
 }
 
-static enum lrc_status strip(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status strip(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                             struct lrc_error *err)
 {
     const struct lrc_buf *content = &stage->content;
     (void)err;
     for (int64_t i = 0; i < pass->in->n; i++) {
-        size_t      start = 0, end;
-        const char *piece = lrc_splits_get(pass->in, i, &end);
+        size_t       start = 0, end;
+        const char  *piece = lrc_splits_get(pass->in, i, &end);
         const size_t step = content->len;
         for (int64_t k = 0; step > 0 && k < stage->start && end - start >= step; k++, start += step)
             if (memcmp(piece + start, content->data, step) != 0)
@@ -186,7 +200,10 @@ static enum lrc_status strip(const struct lrc_decoder_stage *stage, const struct
 
 static int hex_value(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 int lrc_piece_byte(const char *piece, size_t n)
@@ -211,7 +228,8 @@ static void close_bytes(const struct pass *pass, struct lrc_buf *bytes)
     lrc_buf_clear(bytes);
 }
 
-static enum lrc_status byte_fallback(const struct lrc_decoder_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status byte_fallback(const struct lrc_decoder_stage *stage, const struct pass *pass,
+                                     struct lrc_error *err)
 {
     struct lrc_buf bytes = { 0 };
     (void)stage;
@@ -242,7 +260,8 @@ static const struct lrc_decoder_kind KINDS[] = {
     { "BPEDecoder", read_bpe, bpe },
 };
 
-static enum lrc_status read_stage(struct lrc_decoder *decoder, const json_t *json, int depth, const char *name, struct lrc_error *err)
+static enum lrc_status read_stage(struct lrc_decoder *decoder, const json_t *json, int depth,
+                                  const char *name, struct lrc_error *err)
 {
     const char *type;
     LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
@@ -254,7 +273,8 @@ static enum lrc_status read_stage(struct lrc_decoder *decoder, const json_t *jso
         return LRC_STATUS_OK;
     }
     if (decoder->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name, LRC_STAGES_MAX);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
+                        LRC_STAGES_MAX);
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -265,8 +285,8 @@ static enum lrc_status read_stage(struct lrc_decoder *decoder, const json_t *jso
     return lrc_stage_unknown(type, WHAT, name, err);
 }
 
-/* What streaming has to know. After Fuse or ByteLevel all text is one piece: a stage that then cuts or replaces at the end of it
- * works on what is not final. */
+/* What streaming has to know. After Fuse or ByteLevel all text is one piece: a stage that then cuts or
+ * replaces at the end of it works on what is not final. */
 static void plan_streaming(struct lrc_decoder *decoder)
 {
     int whole = 0;
@@ -281,7 +301,8 @@ static void plan_streaming(struct lrc_decoder *decoder)
     }
 }
 
-enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json, const char *name, struct lrc_error *err)
+enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json, const char *name,
+                                 struct lrc_error *err)
 {
     if (!json || json_is_null(json))
         return LRC_STATUS_OK;
@@ -290,8 +311,9 @@ enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status apply_stages(const struct lrc_decoder *decoder, struct lrc_splits *splits, struct lrc_splits *spare,
-                                    struct lrc_matcher *matcher, struct lrc_error *err)
+static enum lrc_status apply_stages(const struct lrc_decoder *decoder, struct lrc_splits *splits,
+                                    struct lrc_splits *spare, struct lrc_matcher *matcher,
+                                    struct lrc_error *err)
 {
     for (int s = 0; s < decoder->n_stages; s++) {
         const struct pass pass = { splits, spare, matcher };
@@ -305,8 +327,8 @@ static enum lrc_status apply_stages(const struct lrc_decoder *decoder, struct lr
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_decoder_apply(const struct lrc_decoder *decoder, struct lrc_buf *text, struct lrc_splits *splits,
-                                  struct lrc_splits *spare, struct lrc_error *err)
+enum lrc_status lrc_decoder_apply(const struct lrc_decoder *decoder, struct lrc_buf *text,
+                                  struct lrc_splits *splits, struct lrc_splits *spare, struct lrc_error *err)
 {
     struct lrc_matcher matcher = { 0 };
     enum lrc_status    status = lrc_splits_check(splits, err);

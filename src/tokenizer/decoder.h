@@ -24,16 +24,19 @@ struct lrc_decoder {
     struct lrc_decoder_stage stages[LRC_STAGES_MAX];
     int                      n_stages;
     int                      joins_bytes; /* <0xHH> pieces side by side are read together (ByteFallback) */
-    int                      revises;     /* later pieces can change the text of earlier ones: nothing can be streamed */
+    int revises; /* later pieces can change the text of earlier ones: nothing can be streamed */
 };
 
 /* json may be NULL or null: pieces are then joined with spaces, as the reference does.
  * errors: FORMAT, UNSUPPORTED, NOMEM. Release in either case. */
-enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json, const char *name,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Append the text of the pieces. splits is worked on in place; spare is a second one. errors: NOMEM, UNSUPPORTED. */
-enum lrc_status lrc_decoder_apply(const struct lrc_decoder *decoder, struct lrc_buf *text, struct lrc_splits *splits,
-                                  struct lrc_splits *spare, struct lrc_error *err) LRC_MUST_CHECK;
+/* Append the text of the pieces. splits is worked on in place; spare is a second one. errors: NOMEM,
+ * UNSUPPORTED. */
+enum lrc_status lrc_decoder_apply(const struct lrc_decoder *decoder, struct lrc_buf *text,
+                                  struct lrc_splits *splits, struct lrc_splits *spare, struct lrc_error *err)
+    LRC_MUST_CHECK;
 void lrc_decoder_release(struct lrc_decoder *decoder);
 
 int lrc_piece_byte(const char *piece, size_t n); /* 0-255 for "<0xHH>", -1 for others */

@@ -1,4 +1,5 @@
-/* vocab.json with merges.txt (and added_tokens.json): the files of GPT-2 and Qwen2 from before tokenizer.json.
+/* vocab.json with merges.txt (and added_tokens.json): the files of GPT-2 and Qwen2 from before
+ * tokenizer.json.
  *
  * merges.txt: an optional line "#version: ...", then one merge per line, "left right", by rank. */
 #include "base/alloc.h"
@@ -6,16 +7,19 @@
 #include "tokenizer/tokenizer_parts.h"
 #include <string.h>
 
-#define CL100K_LIKE(digits)                                                                                            \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|" digits "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*" \
-    "|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+static const char GPT2_STAGES[] =
+    "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
+    " \"decoder\": {\"type\": \"ByteLevel\"}}";
 
-static const char GPT2_STAGES[] = "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
-                                  " \"decoder\": {\"type\": \"ByteLevel\"}}";
+/* Escaped twice: for C, and for the JSON it stands in. */
+#define QWEN2_REGEX                                                                                          \
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}"                          \
+    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
+
 static const char QWEN2_STAGES[] =
     "{\"normalizer\": {\"type\": \"NFC\"},"
     " \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": ["
-    "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" CL100K_LIKE("\\\\p{N}") "\"}, \"behavior\": \"Isolated\", \"invert\": false},"
+    "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" QWEN2_REGEX "\"}, \"behavior\": \"Isolated\"},"
     "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]},"
     " \"decoder\": {\"type\": \"ByteLevel\"}}";
 
@@ -30,7 +34,8 @@ static const struct {
     { "Qwen2TokenizerFast", QWEN2_STAGES },
 };
 
-static enum lrc_status read_merge_lines(json_t *merges, const struct lrc_map *map, const char *path, struct lrc_error *err)
+static enum lrc_status read_merge_lines(json_t *merges, const struct lrc_map *map, const char *path,
+                                        struct lrc_error *err)
 {
     const char *text = (const char *)map->data, *const end = text + map->size_bytes;
     for (int line = 1; text < end; line++) {
@@ -41,7 +46,8 @@ static enum lrc_status read_merge_lines(json_t *merges, const struct lrc_map *ma
         if (!skip) {
             json_t *merge = json_stringn(text, n); /* NULL when it is not UTF-8 */
             if (!merge || json_array_append_new(merges, merge) != 0)
-                return lrc_fail(err, LRC_STATUS_FORMAT, "%s:%d: want two pieces in UTF-8, got other bytes", path, line);
+                return lrc_fail(err, LRC_STATUS_FORMAT, "%s:%d: want two pieces in UTF-8, got other bytes",
+                                path, line);
         }
         text += n_line + 1;
     }
@@ -64,14 +70,16 @@ static enum lrc_status load_vocab(json_t *model, const char *path, struct lrc_er
 {
     json_t *vocab = NULL;
     LRC_TRY(lrc_json_load(&vocab, path, err));
-    if (json_object_set_new(model, "vocab", vocab) != 0 || json_object_set_new(model, "type", json_string("BPE")) != 0)
+    if (json_object_set_new(model, "vocab", vocab) != 0 ||
+        json_object_set_new(model, "type", json_string("BPE")) != 0)
         return lrc_fail_nomem(err, "vocabulary");
     return LRC_STATUS_OK;
 }
 
-/* {"<|im_end|>": 151645, ...}: plain tokens; what tokenizer_config.json says of the same contents comes later and would lose, so
- * those are left to it. */
-static enum lrc_status add_added_tokens(struct lrc_tokenizer *tokenizer, const char *path, const json_t *config, struct lrc_error *err)
+/* {"<|im_end|>": 151645, ...}: plain tokens; what tokenizer_config.json says of the same contents comes later
+ * and would lose, so those are left to it. */
+static enum lrc_status add_added_tokens(struct lrc_tokenizer *tokenizer, const char *path,
+                                        const json_t *config, struct lrc_error *err)
 {
     json_t     *json = NULL, *id;
     const char *content;
@@ -79,12 +87,13 @@ static enum lrc_status add_added_tokens(struct lrc_tokenizer *tokenizer, const c
         return LRC_STATUS_OK;
     LRC_TRY(lrc_json_load(&json, path, err));
     enum lrc_status status = LRC_STATUS_OK;
-    json_object_foreach(json, content, id)
-    {
+    json_object_foreach(json, content, id) {
         json_t *token = json_pack("{s:s}", "content", content);
         status = token && json_is_integer(id)
-                     ? lrc_added_tokens_read(&tokenizer->added, token, json_integer_value(id), &tokenizer->model->vocab, path, err)
-                     : lrc_fail(err, LRC_STATUS_FORMAT, "%s: '%.60s': want an integer, got %s", path, content, lrc_json_type_name(id));
+                     ? lrc_added_tokens_read(&tokenizer->added, token, json_integer_value(id),
+                                             &tokenizer->model->vocab, path, err)
+                     : lrc_fail(err, LRC_STATUS_FORMAT, "%s: '%.60s': want an integer, got %s", path, content,
+                                lrc_json_type_name(id));
         json_decref(token);
         if (status != LRC_STATUS_OK)
             break;
@@ -93,7 +102,8 @@ static enum lrc_status add_added_tokens(struct lrc_tokenizer *tokenizer, const c
     return status;
 }
 
-static enum lrc_status stages_of(const char **stages, const json_t *config, const char *model_dir, struct lrc_error *err)
+static enum lrc_status stages_of(const char **stages, const json_t *config, const char *model_dir,
+                                 struct lrc_error *err)
 {
     const char *class = NULL;
     LRC_TRY(lrc_json_get_string(&class, config, "tokenizer_class", model_dir, err));
@@ -104,12 +114,13 @@ static enum lrc_status stages_of(const char **stages, const json_t *config, cons
         }
     }
     return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                    "%s: want tokenizer.json, or with merges.txt the tokenizer_class GPT2Tokenizer or Qwen2Tokenizer, got '%.60s'",
+                    "%s: want tokenizer.json, or with merges.txt the tokenizer_class GPT2Tokenizer or "
+                    "Qwen2Tokenizer, got '%.60s'",
                     model_dir, class ? class : "nothing");
 }
 
-enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const char *model_dir, const json_t *config,
-                                          struct lrc_error *err)
+enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const char *model_dir,
+                                          const json_t *config, struct lrc_error *err)
 {
     static const char *const names[] = { "vocab.json", "merges.txt", "added_tokens.json" };
     char                    *paths[3] = { NULL, NULL, NULL };

@@ -4,7 +4,7 @@
 #include "tokenizer/unicode.h"
 #include <string.h>
 
-#define WHAT "normalizer"
+#define WHAT       "normalizer"
 #define META_SPACE "\xE2\x96\x81" /* U+2581 */
 
 struct pass {
@@ -17,48 +17,57 @@ struct pass {
 
 struct lrc_normalizer_kind {
     const char *type;
-    enum lrc_status (*read)(struct lrc_normalizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err);
-    enum lrc_status (*apply)(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err);
+    enum lrc_status (*read)(struct lrc_normalizer_stage *stage, const json_t *json, const char *name,
+                            struct lrc_error *err);
+    enum lrc_status (*apply)(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                             struct lrc_error *err);
 };
 
-static enum lrc_status read_nothing(struct lrc_normalizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_nothing(struct lrc_normalizer_stage *stage, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     (void)stage, (void)json, (void)name, (void)err;
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status nfc(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status nfc(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                           struct lrc_error *err)
 {
     (void)stage;
     return lrc_unicode_normalize(pass->out, pass->text, pass->n, LRC_UNICODE_NFC, err);
 }
 
-static enum lrc_status nfd(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status nfd(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                           struct lrc_error *err)
 {
     (void)stage;
     return lrc_unicode_normalize(pass->out, pass->text, pass->n, LRC_UNICODE_NFD, err);
 }
 
-static enum lrc_status nfkc(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status nfkc(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                            struct lrc_error *err)
 {
     (void)stage;
     return lrc_unicode_normalize(pass->out, pass->text, pass->n, LRC_UNICODE_NFKC, err);
 }
 
-static enum lrc_status nfkd(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status nfkd(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                            struct lrc_error *err)
 {
     (void)stage;
     return lrc_unicode_normalize(pass->out, pass->text, pass->n, LRC_UNICODE_NFKD, err);
 }
 
-static enum lrc_status lowercase(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status lowercase(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                                 struct lrc_error *err)
 {
     (void)stage, (void)err;
     lrc_unicode_lowercase(pass->out, pass->text, pass->n);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status strip_accents(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status strip_accents(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                                     struct lrc_error *err)
 {
     (void)stage, (void)err;
     for (size_t at = 0; at < pass->n;) {
@@ -71,14 +80,16 @@ static enum lrc_status strip_accents(const struct lrc_normalizer_stage *stage, c
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_strip(struct lrc_normalizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_strip(struct lrc_normalizer_stage *stage, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
     stage->left = stage->right = 1;
     LRC_TRY(lrc_json_get_bool(&stage->left, json, "strip_left", name, err));
     return lrc_json_get_bool(&stage->right, json, "strip_right", name, err);
 }
 
-static enum lrc_status strip(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status strip(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                             struct lrc_error *err)
 {
     size_t start = 0, end = pass->n;
     (void)err;
@@ -101,8 +112,8 @@ static enum lrc_status strip(const struct lrc_normalizer_stage *stage, const str
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_content(struct lrc_normalizer_stage *stage, const json_t *json, const char *key, const char *name,
-                                    struct lrc_error *err)
+static enum lrc_status read_content(struct lrc_normalizer_stage *stage, const json_t *json, const char *key,
+                                    const char *name, struct lrc_error *err)
 {
     const char *text;
     size_t      n;
@@ -111,12 +122,14 @@ static enum lrc_status read_content(struct lrc_normalizer_stage *stage, const js
     return lrc_buf_check(&stage->content, err);
 }
 
-static enum lrc_status read_prepend(struct lrc_normalizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_prepend(struct lrc_normalizer_stage *stage, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     return read_content(stage, json, "prepend", name, err);
 }
 
-static enum lrc_status prepend(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status prepend(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                               struct lrc_error *err)
 {
     (void)err;
     if (pass->n > 0)
@@ -125,16 +138,20 @@ static enum lrc_status prepend(const struct lrc_normalizer_stage *stage, const s
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_replace(struct lrc_normalizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_replace(struct lrc_normalizer_stage *stage, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     LRC_TRY(lrc_pattern_read(&stage->pattern, json_object_get(json, "pattern"), name, err));
     return read_content(stage, json, "content", name, err);
 }
 
-static enum lrc_status replace(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status replace(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                               struct lrc_error *err)
 {
-    struct lrc_scan scan = { .pattern = &stage->pattern, .matcher = pass->matcher, .text = pass->text, .n = pass->n };
-    size_t          done = 0;
+    struct lrc_scan scan = {
+        .pattern = &stage->pattern, .matcher = pass->matcher, .text = pass->text, .n = pass->n
+    };
+    size_t done = 0;
     for (;;) {
         int found;
         LRC_TRY(lrc_scan_next(&scan, &found, err));
@@ -155,7 +172,8 @@ static int base64_value(char c)
     return at ? (int)(at - digits) : -1;
 }
 
-static enum lrc_status read_precompiled(struct lrc_normalizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_precompiled(struct lrc_normalizer_stage *stage, const json_t *json,
+                                        const char *name, struct lrc_error *err)
 {
     struct lrc_buf bytes = { 0 };
     const char    *text;
@@ -172,7 +190,8 @@ static enum lrc_status read_precompiled(struct lrc_normalizer_stage *stage, cons
         const int value = base64_value(text[i]);
         if (value < 0) {
             lrc_buf_release(&bytes);
-            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'precompiled_charsmap': want base64, got byte 0x%02x at %zu", name,
+            return lrc_fail(err, LRC_STATUS_FORMAT,
+                            "%s: 'precompiled_charsmap': want base64, got byte 0x%02x at %zu", name,
                             (unsigned char)text[i], i);
         }
         bits = (bits << 6 | (uint32_t)value) & 0xFFFF;
@@ -189,7 +208,8 @@ static enum lrc_status read_precompiled(struct lrc_normalizer_stage *stage, cons
     return status;
 }
 
-static enum lrc_status precompiled(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status precompiled(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                                   struct lrc_error *err)
 {
     (void)err;
     lrc_charsmap_apply(&stage->charsmap, pass->out, pass->text, pass->n);
@@ -197,7 +217,8 @@ static enum lrc_status precompiled(const struct lrc_normalizer_stage *stage, con
 }
 
 /* One step of SentencePiece's normalizer: a replacement of the charsmap, or the character itself. */
-static size_t sentence_step(const struct lrc_normalizer_stage *stage, const char *text, size_t n, const char **with, size_t *n_with)
+static size_t sentence_step(const struct lrc_normalizer_stage *stage, const char *text, size_t n,
+                            const char **with, size_t *n_with)
 {
     size_t n_key;
     *with = lrc_charsmap_find(&stage->charsmap, text, n, LRC_CHARSMAP_LONGEST, &n_key);
@@ -237,12 +258,13 @@ static void sentence_body(const struct lrc_normalizer_stage *stage, const struct
     }
 }
 
-static enum lrc_status sentence(const struct lrc_normalizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status sentence(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                                struct lrc_error *err)
 {
     const struct lrc_sentence_options *options = &stage->sentence;
-    const char  *space = options->escape_whitespaces ? META_SPACE : " ";
-    const size_t n_space = strlen(space);
-    const int    dummy = options->add_dummy_prefix && (!options->first_only || pass->at == LRC_AT_START);
+    const char                        *space = options->escape_whitespaces ? META_SPACE : " ";
+    const size_t                       n_space = strlen(space);
+    const int dummy = options->add_dummy_prefix && (!options->first_only || pass->at == LRC_AT_START);
 
     if (dummy && !options->whitespace_as_suffix)
         append_space(stage, pass->out);
@@ -275,8 +297,8 @@ static const struct lrc_normalizer_kind KINDS[] = {
     { "Precompiled", read_precompiled, precompiled },
 };
 
-static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_t *json, int depth, const char *name,
-                                  struct lrc_error *err)
+static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_t *json, int depth,
+                                  const char *name, struct lrc_error *err)
 {
     const char *type;
     LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
@@ -288,7 +310,8 @@ static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_
         return LRC_STATUS_OK;
     }
     if (normalizer->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name, LRC_STAGES_MAX);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
+                        LRC_STAGES_MAX);
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -299,13 +322,14 @@ static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_
     return lrc_stage_unknown(type, WHAT, name, err);
 }
 
-enum lrc_status lrc_normalizer_read(struct lrc_normalizer *normalizer, const json_t *json, const char *name, struct lrc_error *err)
+enum lrc_status lrc_normalizer_read(struct lrc_normalizer *normalizer, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     return !json || json_is_null(json) ? LRC_STATUS_OK : read_stage(normalizer, json, 0, name, err);
 }
 
-void lrc_normalizer_add_sentence(struct lrc_normalizer *normalizer, const struct lrc_sentence_options *options,
-                                 struct lrc_charsmap *charsmap)
+void lrc_normalizer_add_sentence(struct lrc_normalizer             *normalizer,
+                                 const struct lrc_sentence_options *options, struct lrc_charsmap *charsmap)
 {
     LRC_ASSERT(normalizer->n_stages < LRC_STAGES_MAX);
     struct lrc_normalizer_stage *stage = &normalizer->stages[normalizer->n_stages++];
@@ -315,8 +339,8 @@ void lrc_normalizer_add_sentence(struct lrc_normalizer *normalizer, const struct
     *charsmap = (struct lrc_charsmap){ 0 };
 }
 
-enum lrc_status lrc_normalizer_apply(const struct lrc_normalizer *normalizer, struct lrc_buf *text, enum lrc_at at,
-                                     struct lrc_matcher *matcher, struct lrc_error *err)
+enum lrc_status lrc_normalizer_apply(const struct lrc_normalizer *normalizer, struct lrc_buf *text,
+                                     enum lrc_at at, struct lrc_matcher *matcher, struct lrc_error *err)
 {
     struct lrc_buf  out = { 0 };
     enum lrc_status status = lrc_buf_check(text, err);

@@ -6,7 +6,8 @@
 #include <pcre2.h>
 #include <string.h>
 
-/* Per search. A megabyte of one character class takes a few steps; an exponential expression runs into these. */
+/* Per search. A megabyte of one character class takes a few steps; an exponential expression runs into these.
+ */
 enum { MATCH_STEPS_MAX = 4000000, MATCH_DEPTH_MAX = 1000000, MATCH_HEAP_KIB_MAX = 65536 };
 
 #define WORD_CLASS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{200c}\\x{200d}"
@@ -26,11 +27,12 @@ static const struct {
 
 static enum lrc_status refuse(const char *what, const char *regex, const char *name, struct lrc_error *err)
 {
-    return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: regular expression '%.200s': want one without %s", name, regex, what);
+    return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: regular expression '%.200s': want one without %s", name,
+                    regex, what);
 }
 
-static enum lrc_status translate_escape(struct lrc_buf *out, char escape, int in_class, const char *regex, const char *name,
-                                        struct lrc_error *err)
+static enum lrc_status translate_escape(struct lrc_buf *out, char escape, int in_class, const char *regex,
+                                        const char *name, struct lrc_error *err)
 {
     for (size_t i = 0; i < sizeof ESCAPES / sizeof *ESCAPES; i++) {
         if (ESCAPES[i].escape != escape)
@@ -59,7 +61,8 @@ static const char *difference_at(const char *regex, size_t n, size_t at, int in_
     return NULL;
 }
 
-static enum lrc_status translate(struct lrc_buf *out, const char *regex, size_t n, const char *name, struct lrc_error *err)
+static enum lrc_status translate(struct lrc_buf *out, const char *regex, size_t n, const char *name,
+                                 struct lrc_error *err)
 {
     int    in_class = 0;
     size_t class_start = 0; /* where a ']' is still a literal */
@@ -77,7 +80,7 @@ static enum lrc_status translate(struct lrc_buf *out, const char *regex, size_t 
             in_class = 1;
             class_start = at + 1 < n && regex[at + 1] == '^' ? at + 2 : at + 1;
         } else if (in_class && c == '[') { /* [:name:] */
-            const char *close = memmem(regex + at, n - at, ":]", 2);
+            const char  *close = memmem(regex + at, n - at, ":]", 2);
             const size_t end = close ? (size_t)(close - regex) + 1 : at;
             lrc_buf_append(out, regex + at, end - at);
             at = end;
@@ -89,8 +92,8 @@ static enum lrc_status translate(struct lrc_buf *out, const char *regex, size_t 
     return lrc_buf_check(out, err);
 }
 
-enum lrc_status lrc_pattern_read_regex(struct lrc_pattern *pattern, const char *regex, size_t n, const char *name,
-                                       struct lrc_error *err)
+enum lrc_status lrc_pattern_read_regex(struct lrc_pattern *pattern, const char *regex, size_t n,
+                                       const char *name, struct lrc_error *err)
 {
     struct lrc_buf  translated = { 0 };
     enum lrc_status status = translate(&translated, regex, n, name, err);
@@ -99,27 +102,33 @@ enum lrc_status lrc_pattern_read_regex(struct lrc_pattern *pattern, const char *
         PCRE2_SIZE  offset;
         PCRE2_UCHAR message[200];
         pattern->regex = pcre2_compile((PCRE2_SPTR)lrc_buf_text(&translated), translated.len,
-                                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, NULL);
+                                       PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C,
+                                       &code, &offset, NULL);
         if (!pattern->regex) {
             (void)pcre2_get_error_message(code, message, sizeof message);
-            status = lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: regular expression '%.200s': want one that PCRE2 reads, got: %s",
-                              name, regex, (const char *)message);
+            status = lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                              "%s: regular expression '%.200s': want one that PCRE2 reads, got: %s", name,
+                              regex, (const char *)message);
         } else {
-            (void)pcre2_jit_compile(pattern->regex, PCRE2_JIT_COMPLETE); /* without JIT the interpreter runs it */
+            (void)pcre2_jit_compile(pattern->regex,
+                                    PCRE2_JIT_COMPLETE); /* without JIT the interpreter runs it */
         }
     }
     lrc_buf_release(&translated);
     return status;
 }
 
-enum lrc_status lrc_pattern_read(struct lrc_pattern *pattern, const json_t *json, const char *name, struct lrc_error *err)
+enum lrc_status lrc_pattern_read(struct lrc_pattern *pattern, const json_t *json, const char *name,
+                                 struct lrc_error *err)
 {
     const json_t *regex = json_object_get(json, "Regex");
     const json_t *literal = json_is_string(json) ? json : json_object_get(json, "String");
     if (json_is_string(regex))
-        return lrc_pattern_read_regex(pattern, json_string_value(regex), json_string_length(regex), name, err);
+        return lrc_pattern_read_regex(pattern, json_string_value(regex), json_string_length(regex), name,
+                                      err);
     if (!json_is_string(literal))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'pattern': want {\"String\": ...} or {\"Regex\": ...}, got %s", name,
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'pattern': want {\"String\": ...} or {\"Regex\": ...}, got %s", name,
                         lrc_json_type_name(json));
     lrc_buf_append(&pattern->literal, json_string_value(literal), json_string_length(literal));
     return lrc_buf_check(&pattern->literal, err);
@@ -162,17 +171,20 @@ static enum lrc_status find_regex(struct lrc_scan *scan, int *found, struct lrc_
     const PCRE2_SPTR  text = (PCRE2_SPTR)scan->text;
     pcre2_match_data *data = scan->matcher->data;
     uint32_t          options = PCRE2_NO_UTF_CHECK;
-    int code = pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data, scan->matcher->context);
+    int               code = pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data,
+                                         scan->matcher->context);
     if (code == PCRE2_ERROR_JIT_STACKLIMIT) {
         options |= PCRE2_NO_JIT; /* the interpreter keeps its frames on the heap */
-        code = pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data, scan->matcher->context);
+        code = pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data,
+                           scan->matcher->context);
     }
     *found = code >= 0;
     if (code == PCRE2_ERROR_NOMEMORY)
         return lrc_fail_nomem(err, "match data");
     if (code < 0 && code != PCRE2_ERROR_NOMATCH)
         return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                        "tokenizer: regular expression: want a search of at most %d steps, got more at byte %zu of the text",
+                        "tokenizer: regular expression: want a search of at most %d steps, got more at byte "
+                        "%zu of the text",
                         MATCH_STEPS_MAX, scan->from);
     if (*found) {
         const PCRE2_SIZE *bounds = pcre2_get_ovector_pointer(data);
@@ -185,7 +197,10 @@ static enum lrc_status find_regex(struct lrc_scan *scan, int *found, struct lrc_
 static void find_literal(struct lrc_scan *scan, int *found)
 {
     const struct lrc_buf *literal = &scan->pattern->literal;
-    const char *at = literal->len ? memmem(scan->text + scan->from, scan->n - scan->from, literal->data, literal->len) : NULL;
+    const char           *from = scan->text + scan->from;
+    const char           *at = NULL;
+    if (literal->len > 0)
+        at = memmem(from, scan->n - scan->from, literal->data, literal->len);
     *found = at != NULL;
     if (at) {
         scan->start = (size_t)(at - scan->text);
@@ -212,7 +227,9 @@ enum lrc_status lrc_scan_next(struct lrc_scan *scan, int *found, struct lrc_erro
         scan->from = scan->end;
         if (empty) {
             int32_t cp;
-            scan->from += scan->end < scan->n ? lrc_utf8_step(&cp, scan->text + scan->end, scan->n - scan->end) : 1;
+            scan->from += scan->end < scan->n
+                              ? lrc_utf8_step(&cp, scan->text + scan->end, scan->n - scan->end)
+                              : 1;
         }
         if (!(empty && scan->end == last_end)) {
             scan->any = 1;

@@ -1,7 +1,8 @@
 /* What stages search for: a literal string, or a regular expression of a tokenizer.json.
  *
- * Files are written for Oniguruma with Ruby syntax. PCRE2 (JIT, UTF, UCP, MULTILINE) runs them after a translation of what differs:
- * \s is White_Space, \w is Alphabetic, M*, Nd, Pc, \h is a hexadecimal digit. Nested character classes, class intersections
+ * Files are written for Oniguruma with Ruby syntax. PCRE2 (JIT, UTF, UCP, MULTILINE) runs them after a
+ * translation of what differs: \s is White_Space, \w is Alphabetic, M*, Nd, Pc, \h is a hexadecimal digit.
+ * Nested character classes, class intersections
  * (&&) and (?m) mean something else to PCRE2 and are refused. */
 #ifndef LRC_TOKENIZER_PATTERN_H
 #define LRC_TOKENIZER_PATTERN_H
@@ -12,16 +13,17 @@
 #include <stddef.h>
 
 struct lrc_pattern {
-    void          *regex;   /* pcre2_code; NULL for a literal */
+    void          *regex; /* pcre2_code; NULL for a literal */
     struct lrc_buf literal;
 };
 
 /* {"String": "..."}, {"Regex": "..."} or a bare string (a literal).
  * errors: FORMAT, UNSUPPORTED (a regular expression PCRE2 does not take), NOMEM. */
-enum lrc_status lrc_pattern_read(struct lrc_pattern *pattern, const json_t *json, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_pattern_read_regex(struct lrc_pattern *pattern, const char *regex, size_t n, const char *name,
-                                       struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_pattern_release(struct lrc_pattern *pattern);
+enum lrc_status lrc_pattern_read(struct lrc_pattern *pattern, const json_t *json, const char *name,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_pattern_read_regex(struct lrc_pattern *pattern, const char *regex, size_t n,
+                                       const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_pattern_release(struct lrc_pattern *pattern);
 
 /* Match memory of one thread, made at the first regular expression. */
 struct lrc_matcher {
@@ -29,14 +31,15 @@ struct lrc_matcher {
 };
 void lrc_matcher_release(struct lrc_matcher *matcher);
 
-/* The matches of a pattern in a text, from left to right, without overlap. An empty match right after another match does not count. */
+/* The matches of a pattern in a text, from left to right, without overlap. An empty match right after another
+ * match does not count. */
 struct lrc_scan {
     const struct lrc_pattern *pattern;
     struct lrc_matcher       *matcher;
     const char               *text; /* UTF-8 */
     size_t                    n;
     size_t                    from;
-    int                       any;  /* there was a match */
+    int                       any;        /* there was a match */
     size_t                    start, end; /* of the match */
 };
 

@@ -22,8 +22,10 @@ struct pass {
 
 struct lrc_pre_tokenizer_kind {
     const char *type;
-    enum lrc_status (*read)(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err);
-    enum lrc_status (*apply)(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err);
+    enum lrc_status (*read)(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name,
+                            struct lrc_error *err);
+    enum lrc_status (*apply)(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                             struct lrc_error *err);
 };
 
 /* Bytes [start, end) of the pass's text as a piece; nothing when empty. */
@@ -76,8 +78,8 @@ static void finish(struct cutter *cutter)
     emit(cutter->pass, cutter->start, cutter->end);
 }
 
-static enum lrc_status cut_by_pattern(const struct lrc_pattern *pattern, enum lrc_split_behavior behavior, int invert,
-                                      const struct pass *pass, struct lrc_error *err)
+static enum lrc_status cut_by_pattern(const struct lrc_pattern *pattern, enum lrc_split_behavior behavior,
+                                      int invert, const struct pass *pass, struct lrc_error *err)
 {
     struct lrc_scan scan = { .pattern = pattern, .matcher = pass->matcher, .text = pass->text, .n = pass->n };
     struct cutter   cutter = { .pass = pass, .behavior = behavior };
@@ -97,7 +99,8 @@ static enum lrc_status cut_by_pattern(const struct lrc_pattern *pattern, enum lr
 }
 
 /* Every character of the class is a match of its own. */
-static void cut_by_class(int (*in_class)(int32_t cp), enum lrc_split_behavior behavior, const struct pass *pass)
+static void cut_by_class(int (*in_class)(int32_t cp), enum lrc_split_behavior behavior,
+                         const struct pass *pass)
 {
     struct cutter cutter = { .pass = pass, .behavior = behavior };
     size_t        done = 0;
@@ -115,7 +118,8 @@ static void cut_by_class(int (*in_class)(int32_t cp), enum lrc_split_behavior be
     finish(&cutter);
 }
 
-static enum lrc_status read_behavior(enum lrc_split_behavior *behavior, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_behavior(enum lrc_split_behavior *behavior, const json_t *json, const char *name,
+                                     struct lrc_error *err)
 {
     static const struct {
         const char             *text;
@@ -129,36 +133,44 @@ static enum lrc_status read_behavior(enum lrc_split_behavior *behavior, const js
     };
     const char *text = NULL;
     LRC_TRY(lrc_json_get_string(&text, json, "behavior", name, err));
-    for (size_t i = 0; text && i < sizeof table / sizeof *table; i++)
-        if (strcmp(table[i].text, text) == 0)
+    for (size_t i = 0; text && i < sizeof table / sizeof *table; i++) {
+        if (strcmp(table[i].text, text) == 0) {
             *behavior = table[i].behavior;
-        else if (i + 1 == sizeof table / sizeof *table && strcmp(table[*behavior].text, text) != 0)
-            return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                            "%s: 'behavior': want Removed, Isolated, MergedWithPrevious, MergedWithNext or Contiguous, got '%.60s'",
-                            name, text);
-    return LRC_STATUS_OK;
+            return LRC_STATUS_OK;
+        }
+    }
+    if (!text)
+        return LRC_STATUS_OK; /* the stage's own default */
+    return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                    "%s: 'behavior': want Removed, Isolated, MergedWithPrevious, MergedWithNext or "
+                    "Contiguous, got '%.60s'",
+                    name, text);
 }
 
 /* ---- the stages ---- */
 
-static enum lrc_status read_split(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_split(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
     LRC_TRY(read_behavior(&stage->behavior, json, name, err));
     LRC_TRY(lrc_json_get_bool(&stage->invert, json, "invert", name, err));
     return lrc_pattern_read(&stage->pattern, json_object_get(json, "pattern"), name, err);
 }
 
-static enum lrc_status split(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status split(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                             struct lrc_error *err)
 {
     return cut_by_pattern(&stage->pattern, stage->behavior, stage->invert, pass, err);
 }
 
-static enum lrc_status read_delimiter(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_delimiter(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                      const char *name, struct lrc_error *err)
 {
     return lrc_pattern_read(&stage->pattern, json_object_get(json, "delimiter"), name, err);
 }
 
-static enum lrc_status read_whitespace(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_whitespace(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                       const char *name, struct lrc_error *err)
 {
     static const char regex[] = "\\w+|[^\\w\\s]+";
     (void)json;
@@ -167,33 +179,38 @@ static enum lrc_status read_whitespace(struct lrc_pre_tokenizer_stage *stage, co
     return lrc_pattern_read_regex(&stage->pattern, regex, sizeof regex - 1, name, err);
 }
 
-static enum lrc_status read_nothing(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_nothing(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                    const char *name, struct lrc_error *err)
 {
     (void)stage, (void)json, (void)name, (void)err;
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status whitespace_split(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status whitespace_split(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                                        struct lrc_error *err)
 {
     (void)stage, (void)err;
     cut_by_class(lrc_char_is_space, LRC_SPLIT_REMOVED, pass);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_punctuation(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_punctuation(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                        const char *name, struct lrc_error *err)
 {
     stage->behavior = LRC_SPLIT_ISOLATED;
     return read_behavior(&stage->behavior, json, name, err);
 }
 
-static enum lrc_status punctuation(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status punctuation(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                                   struct lrc_error *err)
 {
     (void)err;
     cut_by_class(lrc_char_is_punctuation, stage->behavior, pass);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_digits(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_digits(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                   const char *name, struct lrc_error *err)
 {
     int individual = 0;
     LRC_TRY(lrc_json_get_bool(&individual, json, "individual_digits", name, err));
@@ -201,20 +218,23 @@ static enum lrc_status read_digits(struct lrc_pre_tokenizer_stage *stage, const 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status digits(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status digits(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                              struct lrc_error *err)
 {
     (void)err;
     cut_by_class(lrc_char_is_numeric, stage->behavior, pass);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_byte_level(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_byte_level(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                       const char *name, struct lrc_error *err)
 {
     int use_regex = 1;
     stage->add_prefix_space = 1;
     LRC_TRY(lrc_json_get_bool(&use_regex, json, "use_regex", name, err));
     LRC_TRY(lrc_json_get_bool(&stage->add_prefix_space, json, "add_prefix_space", name, err));
-    return use_regex ? lrc_pattern_read_regex(&stage->pattern, GPT2_REGEX, sizeof GPT2_REGEX - 1, name, err) : LRC_STATUS_OK;
+    return use_regex ? lrc_pattern_read_regex(&stage->pattern, GPT2_REGEX, sizeof GPT2_REGEX - 1, name, err)
+                     : LRC_STATUS_OK;
 }
 
 /* Bytes [start, end) in the byte alphabet, as one piece. */
@@ -237,10 +257,13 @@ static void emit_bytes(const struct pass *pass, const char *text, size_t start, 
     lrc_splits_append(pass->out, chars, n);
 }
 
-static enum lrc_status byte_level_cut(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status byte_level_cut(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                                      struct lrc_error *err)
 {
-    struct lrc_scan scan = { .pattern = &stage->pattern, .matcher = pass->matcher, .text = pass->text, .n = pass->n };
-    size_t          done = 0;
+    struct lrc_scan scan = {
+        .pattern = &stage->pattern, .matcher = pass->matcher, .text = pass->text, .n = pass->n
+    };
+    size_t done = 0;
     if (!stage->pattern.regex) {
         emit_bytes(pass, pass->text, 0, pass->n);
         return LRC_STATUS_OK;
@@ -261,7 +284,8 @@ static enum lrc_status byte_level_cut(const struct lrc_pre_tokenizer_stage *stag
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status byte_level(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static enum lrc_status byte_level(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                                  struct lrc_error *err)
 {
     if (!stage->add_prefix_space || pass->text[0] == ' ')
         return byte_level_cut(stage, pass, err);
@@ -279,7 +303,8 @@ static enum lrc_status byte_level(const struct lrc_pre_tokenizer_stage *stage, c
     return status;
 }
 
-enum lrc_status lrc_prepend_scheme_read(enum lrc_prepend_scheme *scheme, const json_t *json, const char *name, struct lrc_error *err)
+enum lrc_status lrc_prepend_scheme_read(enum lrc_prepend_scheme *scheme, const json_t *json, const char *name,
+                                        struct lrc_error *err)
 {
     const char *text = NULL;
     int         add_prefix_space = 1;
@@ -291,11 +316,13 @@ enum lrc_status lrc_prepend_scheme_read(enum lrc_prepend_scheme *scheme, const j
     else if (text && strcmp(text, "first") == 0)
         *scheme = LRC_PREPEND_FIRST;
     else if (text && strcmp(text, "always") != 0)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: 'prepend_scheme': want always, first or never, got '%.60s'", name, text);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: 'prepend_scheme': want always, first or never, got '%.60s'", name, text);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_metaspace(struct lrc_pre_tokenizer_stage *stage, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_metaspace(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
+                                      const char *name, struct lrc_error *err)
 {
     const char *text;
     size_t      n;
@@ -308,14 +335,23 @@ static enum lrc_status read_metaspace(struct lrc_pre_tokenizer_stage *stage, con
     return lrc_buf_check(&stage->replacement, err);
 }
 
-static enum lrc_status metaspace(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass, struct lrc_error *err)
+static int wants_prefix(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass)
+{
+    const struct lrc_buf *meta = &stage->replacement;
+    if (pass->text[0] == ' ')
+        return 0; /* it begins with one already */
+    if (pass->n >= meta->len && memcmp(pass->text, lrc_buf_text(meta), meta->len) == 0)
+        return 0;
+    return stage->scheme == LRC_PREPEND_ALWAYS || (stage->scheme == LRC_PREPEND_FIRST && pass->at_start);
+}
+
+static enum lrc_status metaspace(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                                 struct lrc_error *err)
 {
     const struct lrc_buf *meta = &stage->replacement;
     struct lrc_buf        spaced = { 0 };
-    const int starts_with_it = pass->text[0] == ' ' || (pass->n >= meta->len && memcmp(pass->text, lrc_buf_text(meta), meta->len) == 0);
-    const int wanted = stage->scheme == LRC_PREPEND_ALWAYS || (stage->scheme == LRC_PREPEND_FIRST && pass->at_start);
 
-    if (wanted && !starts_with_it)
+    if (wants_prefix(stage, pass))
         lrc_buf_append(&spaced, lrc_buf_text(meta), meta->len);
     for (size_t i = 0; i < pass->n; i++) {
         if (pass->text[i] == ' ')
@@ -348,8 +384,8 @@ static const struct lrc_pre_tokenizer_kind KINDS[] = {
     { "CharDelimiterSplit", read_delimiter, split },
 };
 
-static enum lrc_status read_stage(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json, int depth, const char *name,
-                                  struct lrc_error *err)
+static enum lrc_status read_stage(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json, int depth,
+                                  const char *name, struct lrc_error *err)
 {
     const char *type;
     LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
@@ -361,7 +397,8 @@ static enum lrc_status read_stage(struct lrc_pre_tokenizer *pre_tokenizer, const
         return LRC_STATUS_OK;
     }
     if (pre_tokenizer->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name, LRC_STAGES_MAX);
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
+                        LRC_STAGES_MAX);
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -372,14 +409,15 @@ static enum lrc_status read_stage(struct lrc_pre_tokenizer *pre_tokenizer, const
     return lrc_stage_unknown(type, WHAT, name, err);
 }
 
-enum lrc_status lrc_pre_tokenizer_read(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json, const char *name,
-                                       struct lrc_error *err)
+enum lrc_status lrc_pre_tokenizer_read(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json,
+                                       const char *name, struct lrc_error *err)
 {
     return !json || json_is_null(json) ? LRC_STATUS_OK : read_stage(pre_tokenizer, json, 0, name, err);
 }
 
-enum lrc_status lrc_pre_tokenizer_apply(const struct lrc_pre_tokenizer *pre_tokenizer, struct lrc_splits *splits,
-                                        struct lrc_splits *spare, struct lrc_matcher *matcher, struct lrc_error *err)
+enum lrc_status lrc_pre_tokenizer_apply(const struct lrc_pre_tokenizer *pre_tokenizer,
+                                        struct lrc_splits *splits, struct lrc_splits *spare,
+                                        struct lrc_matcher *matcher, struct lrc_error *err)
 {
     LRC_TRY(lrc_splits_check(splits, err));
     for (int s = 0; s < pre_tokenizer->n_stages; s++) {

@@ -38,15 +38,17 @@ struct lrc_pre_tokenizer {
 };
 
 /* json may be NULL or null: no stage. errors: FORMAT, UNSUPPORTED, NOMEM. Release in either case. */
-enum lrc_status lrc_pre_tokenizer_read(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json, const char *name,
-                                       struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_pre_tokenizer_read(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json,
+                                       const char *name, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Cut *splits in place; spare is a second one to work with. errors: NOMEM, UNSUPPORTED (pattern limits). */
-enum lrc_status lrc_pre_tokenizer_apply(const struct lrc_pre_tokenizer *pre_tokenizer, struct lrc_splits *splits,
-                                        struct lrc_splits *spare, struct lrc_matcher *matcher, struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_pre_tokenizer_release(struct lrc_pre_tokenizer *pre_tokenizer);
+enum lrc_status lrc_pre_tokenizer_apply(const struct lrc_pre_tokenizer *pre_tokenizer,
+                                        struct lrc_splits *splits, struct lrc_splits *spare,
+                                        struct lrc_matcher *matcher, struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_pre_tokenizer_release(struct lrc_pre_tokenizer *pre_tokenizer);
 
-/* "prepend_scheme" (or the older "add_prefix_space") of a Metaspace stage; its decoder reads it too. errors: FORMAT. */
+/* "prepend_scheme" (or the older "add_prefix_space") of a Metaspace stage; its decoder reads it too. errors:
+ * FORMAT. */
 enum lrc_status lrc_prepend_scheme_read(enum lrc_prepend_scheme *scheme, const json_t *json, const char *name,
                                         struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -2,8 +2,9 @@
  *
  *   ModelProto       1 pieces (repeated), 2 trainer_spec, 3 normalizer_spec
  *   SentencePiece    1 piece, 2 score (float), 3 type (default NORMAL); its index is its id
- *   TrainerSpec      3 model_type, 24 treat_whitespace_as_suffix, 35 byte_fallback, 40-43 unk, bos, eos, pad id
- *   NormalizerSpec   2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5 escape_whitespaces
+ *   TrainerSpec      3 model_type, 24 treat_whitespace_as_suffix, 35 byte_fallback, 40-43 unk, bos, eos, pad
+ * id NormalizerSpec   2 precompiled_charsmap, 3 add_dummy_prefix, 4 remove_extra_whitespaces, 5
+ * escape_whitespaces
  *
  * source: sentencepiece, sentencepiece_model.proto; protobuf encoding (varint, fixed, length-delimited) */
 #include "base/alloc.h"
@@ -31,7 +32,8 @@ struct field {
 
 static enum lrc_status damaged(const struct cursor *cursor, const char *want, struct lrc_error *err)
 {
-    return lrc_fail(err, LRC_STATUS_FORMAT, "%s: SentencePiece model: want %s at byte %zu of a message of %zu bytes, got none",
+    return lrc_fail(err, LRC_STATUS_FORMAT,
+                    "%s: SentencePiece model: want %s at byte %zu of a message of %zu bytes, got none",
                     cursor->name, want, cursor->at, cursor->n);
 }
 
@@ -111,7 +113,8 @@ static enum lrc_status new_piece(struct proto *proto, struct lrc_scored_piece **
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_piece(struct proto *proto, const struct field *message, const char *name, struct lrc_error *err)
+static enum lrc_status read_piece(struct proto *proto, const struct field *message, const char *name,
+                                  struct lrc_error *err)
 {
     struct cursor            cursor = { message->bytes, message->n, 0, name };
     struct lrc_scored_piece *piece = NULL;
@@ -132,8 +135,8 @@ static enum lrc_status read_piece(struct proto *proto, const struct field *messa
         }
     }
     if (piece->n == 0 || lrc_utf8_valid(piece->text, piece->n) != piece->n)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: piece %lld: want UTF-8 of at least one byte, got %s", name,
-                        (long long)proto->n_pieces - 1, piece->n ? "other bytes" : "nothing");
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: piece %lld: want UTF-8 of at least one byte, got %s",
+                        name, (long long)proto->n_pieces - 1, piece->n ? "other bytes" : "nothing");
     if (piece->score != piece->score)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: piece %lld: want a number as score, got NaN", name,
                         (long long)proto->n_pieces - 1);
@@ -146,7 +149,8 @@ static int64_t as_int(const struct field *field)
     return (int32_t)(uint32_t)field->value;
 }
 
-static enum lrc_status read_trainer(struct proto *proto, const struct field *message, const char *name, struct lrc_error *err)
+static enum lrc_status read_trainer(struct proto *proto, const struct field *message, const char *name,
+                                    struct lrc_error *err)
 {
     struct cursor cursor = { message->bytes, message->n, 0, name };
     while (cursor.at < cursor.n) {
@@ -168,7 +172,8 @@ static enum lrc_status read_trainer(struct proto *proto, const struct field *mes
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_normalizer(struct proto *proto, const struct field *message, const char *name, struct lrc_error *err)
+static enum lrc_status read_normalizer(struct proto *proto, const struct field *message, const char *name,
+                                       struct lrc_error *err)
 {
     struct cursor cursor = { message->bytes, message->n, 0, name };
     while (cursor.at < cursor.n) {
@@ -188,7 +193,8 @@ static enum lrc_status read_normalizer(struct proto *proto, const struct field *
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_proto(struct proto *proto, const char *bytes, size_t n, const char *name, struct lrc_error *err)
+static enum lrc_status read_proto(struct proto *proto, const char *bytes, size_t n, const char *name,
+                                  struct lrc_error *err)
 {
     struct cursor cursor = { bytes, n, 0, name };
     while (cursor.at < cursor.n) {
@@ -204,14 +210,15 @@ static enum lrc_status read_proto(struct proto *proto, const char *bytes, size_t
         }
     }
     if (proto->n_pieces == 0 || proto->n_pieces > LRC_VOCAB_IDS_MAX)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: SentencePiece model: want 1 to %d pieces, got %lld", name, LRC_VOCAB_IDS_MAX,
-                        (long long)proto->n_pieces);
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: SentencePiece model: want 1 to %d pieces, got %lld",
+                        name, LRC_VOCAB_IDS_MAX, (long long)proto->n_pieces);
     return LRC_STATUS_OK;
 }
 
 /* ---- to a tokenizer ---- */
 
-static enum lrc_status make_model(struct lrc_tokenizer *tokenizer, const struct proto *proto, const char *name, struct lrc_error *err)
+static enum lrc_status make_model(struct lrc_tokenizer *tokenizer, const struct proto *proto,
+                                  const char *name, struct lrc_error *err)
 {
     struct lrc_scored_pieces pieces = { proto->pieces, proto->n_pieces, -1, proto->byte_fallback };
     for (int32_t id = 0; id < proto->n_pieces; id++)
@@ -221,25 +228,31 @@ static enum lrc_status make_model(struct lrc_tokenizer *tokenizer, const struct 
         return lrc_bpe_new_scored(&tokenizer->model, &pieces, err);
     if (proto->model_type == MODEL_UNIGRAM)
         return lrc_unigram_new_scored(&tokenizer->model, &pieces, err);
-    return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: SentencePiece model: want type 1 (unigram) or 2 (BPE), got %lld", name,
+    return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                    "%s: SentencePiece model: want type 1 (unigram) or 2 (BPE), got %lld", name,
                     (long long)proto->model_type);
 }
 
-/* Control pieces are never made from text by the model; written in a text they are special tokens, as in transformers. */
-static enum lrc_status add_tokens(struct lrc_tokenizer *tokenizer, const struct proto *proto, struct lrc_error *err)
+/* Control pieces are never made from text by the model; written in a text they are special tokens, as in
+ * transformers. */
+static enum lrc_status add_tokens(struct lrc_tokenizer *tokenizer, const struct proto *proto,
+                                  struct lrc_error *err)
 {
     for (int32_t id = 0; id < proto->n_pieces; id++) {
         const struct lrc_scored_piece *piece = &proto->pieces[id];
         const int special = piece->type == LRC_PIECE_CONTROL || piece->type == LRC_PIECE_UNKNOWN;
         const int defined = piece->type == LRC_PIECE_USER_DEFINED;
-        const struct lrc_added_token token = { .id = id, .special = special, .normalized = defined, .verbatim = defined };
+        const struct lrc_added_token token = {
+            .id = id, .special = special, .normalized = defined, .verbatim = defined
+        };
         if (special || defined)
             LRC_TRY(lrc_added_tokens_add(&tokenizer->added, piece->text, piece->n, token, err));
     }
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status set_roles(struct lrc_tokenizer *tokenizer, const struct proto *proto, struct lrc_error *err)
+static enum lrc_status set_roles(struct lrc_tokenizer *tokenizer, const struct proto *proto,
+                                 struct lrc_error *err)
 {
     for (int role = 0; role < LRC_TOKEN_ROLE_COUNT; role++) {
         const char *piece = lrc_vocab_piece(&tokenizer->model->vocab, proto->role_ids[role], NULL);
@@ -250,9 +263,11 @@ static enum lrc_status set_roles(struct lrc_tokenizer *tokenizer, const struct p
 }
 
 /* As transformers' converter writes it for such a model. */
-static enum lrc_status make_decoder(struct lrc_tokenizer *tokenizer, const struct proto *proto, const char *name, struct lrc_error *err)
+static enum lrc_status make_decoder(struct lrc_tokenizer *tokenizer, const struct proto *proto,
+                                    const char *name, struct lrc_error *err)
 {
-    static const char spaced[] = "{\"type\": \"Sequence\", \"decoders\": ["
+    static const char spaced[] =
+        "{\"type\": \"Sequence\", \"decoders\": ["
         "{\"type\": \"Replace\", \"pattern\": {\"String\": \"\xE2\x96\x81\"}, \"content\": \" \"},"
         "{\"type\": \"ByteFallback\"}, {\"type\": \"Fuse\"}";
     static const char strip[] = ", {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}";
@@ -272,22 +287,24 @@ static enum lrc_status make_decoder(struct lrc_tokenizer *tokenizer, const struc
     return status;
 }
 
-static enum lrc_status make_normalizer(struct lrc_tokenizer *tokenizer, struct proto *proto, const json_t *config, const char *name,
-                                       struct lrc_error *err)
+static enum lrc_status make_normalizer(struct lrc_tokenizer *tokenizer, struct proto *proto,
+                                       const json_t *config, const char *name, struct lrc_error *err)
 {
     struct lrc_charsmap charsmap = { 0 };
     int                 legacy = 1;
     LRC_TRY(lrc_json_get_bool(&legacy, config, "legacy", name, err));
     proto->sentence.first_only = !legacy;
-    const enum lrc_status status = lrc_charsmap_read(&charsmap, proto->charsmap, proto->n_charsmap, name, err);
+    const enum lrc_status status = lrc_charsmap_read(&charsmap, proto->charsmap, proto->n_charsmap, name,
+                                                     err);
     if (status == LRC_STATUS_OK)
         lrc_normalizer_add_sentence(&tokenizer->normalizer, &proto->sentence, &charsmap);
     lrc_charsmap_release(&charsmap);
     return status;
 }
 
-enum lrc_status lrc_tokenizer_fill_sentencepiece(struct lrc_tokenizer *tokenizer, const char *bytes, size_t n, const json_t *config,
-                                                 const char *name, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_fill_sentencepiece(struct lrc_tokenizer *tokenizer, const char *bytes, size_t n,
+                                                 const json_t *config, const char *name,
+                                                 struct lrc_error *err)
 {
     struct proto proto = {
         .model_type = MODEL_UNIGRAM,

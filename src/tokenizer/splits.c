@@ -39,6 +39,7 @@ void lrc_splits_release(struct lrc_splits *splits)
 
 enum lrc_status lrc_splits_check(const struct lrc_splits *splits, struct lrc_error *err)
 {
-    return splits->failed || splits->text.failed ? lrc_fail(err, LRC_STATUS_NOMEM, "pieces of text: out of memory")
-                                                 : LRC_STATUS_OK;
+    return splits->failed || splits->text.failed
+               ? lrc_fail(err, LRC_STATUS_NOMEM, "pieces of text: out of memory")
+               : LRC_STATUS_OK;
 }

@@ -7,15 +7,18 @@
 
 enum { LRC_STAGE_DEPTH_MAX = 8, LRC_STAGES_MAX = 64 }; /* Sequences in Sequences; stages in all */
 
-/* Whether a piece of text is the beginning of the raw text: Metaspace "first" and SentencePiece's dummy prefix ask. */
+/* Whether a piece of text is the beginning of the raw text: Metaspace "first" and SentencePiece's dummy
+ * prefix ask. */
 enum lrc_at { LRC_AT_LATER, LRC_AT_START };
 
 /* "type" of a stage. errors: FORMAT. */
-enum lrc_status lrc_stage_type(const char **type, const json_t *json, const char *what, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
-/* The one sentence for a stage we do not know. */
-enum lrc_status lrc_stage_unknown(const char *type, const char *what, const char *name, struct lrc_error *err);
-/* A string member that must be there, NUL characters allowed. Borrowed. errors: FORMAT. */
-enum lrc_status lrc_stage_text(const char **text, size_t *n, const json_t *json, const char *key, const char *name,
+enum lrc_status lrc_stage_type(const char **type, const json_t *json, const char *what, const char *name,
                                struct lrc_error *err) LRC_MUST_CHECK;
+/* The one sentence for a stage we do not know. */
+enum lrc_status lrc_stage_unknown(const char *type, const char *what, const char *name,
+                                  struct lrc_error *err);
+/* A string member that must be there, NUL characters allowed. Borrowed. errors: FORMAT. */
+enum lrc_status lrc_stage_text(const char **text, size_t *n, const json_t *json, const char *key,
+                               const char *name, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -37,7 +37,8 @@ static enum lrc_status type_of(const char **type, const json_t *json, const char
     return lrc_stage_type(type, json, "model", name, err);
 }
 
-enum lrc_status lrc_token_model_read(struct lrc_token_model **model, const json_t *json, const char *name, struct lrc_error *err)
+enum lrc_status lrc_token_model_read(struct lrc_token_model **model, const json_t *json, const char *name,
+                                     struct lrc_error *err)
 {
     const char *type;
     *model = NULL;
@@ -65,7 +66,8 @@ int lrc_token_model_has_bytes(const struct lrc_token_model *model, const char *t
     return all;
 }
 
-void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n, int fused)
+void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
+                             size_t n, int fused)
 {
     if (lrc_token_model_has_bytes(model, text, n)) {
         for (size_t i = 0; i < n; i++)

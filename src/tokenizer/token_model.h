@@ -17,16 +17,18 @@ struct lrc_space {
 struct lrc_model_scratch {
     struct lrc_space spaces[2];
 };
-void *lrc_space_reserve(struct lrc_space *space, int64_t n_elems, size_t elem_bytes); /* content lost; NULL: out of memory */
+void *lrc_space_reserve(struct lrc_space *space, int64_t n_elems,
+                        size_t elem_bytes); /* content lost; NULL: out of memory */
 void  lrc_model_scratch_release(struct lrc_model_scratch *scratch);
 
 struct lrc_token_model;
 struct lrc_token_model_kind {
     const char *type;
-    enum lrc_status (*read)(struct lrc_token_model **model, const json_t *json, const char *name, struct lrc_error *err);
+    enum lrc_status (*read)(struct lrc_token_model **model, const json_t *json, const char *name,
+                            struct lrc_error *err);
     /* text (UTF-8), n >= 1. errors: NOMEM, DATA (a piece longer than 2^30 bytes). */
-    enum lrc_status (*encode)(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n,
-                              struct lrc_model_scratch *scratch, struct lrc_error *err);
+    enum lrc_status (*encode)(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
+                              size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err);
     void (*free)(struct lrc_token_model *model);
 };
 
@@ -46,7 +48,8 @@ extern const struct lrc_token_model_kind lrc_token_model_bpe;
 extern const struct lrc_token_model_kind lrc_token_model_unigram;
 
 /* errors: FORMAT, UNSUPPORTED, NOMEM. ownership: model->kind->free(). */
-enum lrc_status lrc_token_model_read(struct lrc_token_model **model, const json_t *json, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_token_model_read(struct lrc_token_model **model, const json_t *json, const char *name,
+                                     struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Fill byte_ids from the vocabulary. */
 void lrc_token_model_index_bytes(struct lrc_token_model *model);
@@ -54,8 +57,10 @@ void lrc_token_model_index_bytes(struct lrc_token_model *model);
 /* Whether byte_fallback can write text. */
 int lrc_token_model_has_bytes(const struct lrc_token_model *model, const char *text, size_t n);
 
-/* An unknown character: its bytes, else unk, else nothing. fused: the id before is an unk of this run of text. */
-void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n, int fused);
+/* An unknown character: its bytes, else unk, else nothing. fused: the id before is an unk of this run of
+ * text. */
+void lrc_token_model_unknown(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
+                             size_t n, int fused);
 
 /* ---- models out of a SentencePiece file: pieces with scores ---- */
 
@@ -80,9 +85,10 @@ struct lrc_scored_pieces {
     int                            byte_fallback;
 };
 
-/* BPE by score: the neighbours whose concatenation is the piece of the highest score merge first, leftmost on ties.
- * source: sentencepiece, bpe_model.cc. errors: FORMAT, NOMEM. */
-enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces, struct lrc_error *err) LRC_MUST_CHECK;
+/* BPE by score: the neighbours whose concatenation is the piece of the highest score merge first, leftmost on
+ * ties. source: sentencepiece, bpe_model.cc. errors: FORMAT, NOMEM. */
+enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_unigram_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces,
                                        struct lrc_error *err) LRC_MUST_CHECK;
 

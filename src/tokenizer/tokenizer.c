@@ -6,7 +6,8 @@
 
 /* ---- words seen in this call ---- */
 
-/* Running text repeats itself, so a call remembers the ids of short words. Direct-mapped: a newer word takes the place of an older. */
+/* Running text repeats itself, so a call remembers the ids of short words. Direct-mapped: a newer word takes
+ * the place of an older. */
 enum { WORD_BYTES_MAX = 30, WORD_IDS_MAX = 8, WORD_SLOTS = 4096, CACHED_TEXT_BYTES_MIN = 4096 };
 
 struct word {
@@ -15,23 +16,25 @@ struct word {
     int32_t       ids[WORD_IDS_MAX];
 };
 
-/* Memory of one encode call. */
-struct scratch {
-    struct lrc_matcher       matcher;
-    struct lrc_buf           normalized;
-    struct lrc_splits        splits, spare;
-    struct lrc_model_scratch model;
-    struct word             *words; /* NULL: the text is too short to pay for it */
+/* One encode call: what it reads and writes, and its memory. */
+struct call {
+    const struct lrc_tokenizer *tokenizer;
+    struct lrc_ids             *ids;
+    struct lrc_matcher          matcher;
+    struct lrc_buf              normalized;
+    struct lrc_splits           splits, spare;
+    struct lrc_model_scratch    model;
+    struct word                *words; /* NULL: the text is too short to pay for it */
 };
 
-static void scratch_release(struct scratch *scratch)
+static void call_release(struct call *call)
 {
-    lrc_matcher_release(&scratch->matcher);
-    lrc_buf_release(&scratch->normalized);
-    lrc_splits_release(&scratch->splits);
-    lrc_splits_release(&scratch->spare);
-    lrc_model_scratch_release(&scratch->model);
-    lrc_free(scratch->words);
+    lrc_matcher_release(&call->matcher);
+    lrc_buf_release(&call->normalized);
+    lrc_splits_release(&call->splits);
+    lrc_splits_release(&call->spare);
+    lrc_model_scratch_release(&call->model);
+    lrc_free(call->words);
 }
 
 static void remember(struct word *word, const char *text, size_t n, const struct lrc_ids *ids, int64_t first)
@@ -46,19 +49,20 @@ static void remember(struct word *word, const char *text, size_t n, const struct
     word->n_ids = (unsigned char)n_ids;
 }
 
-static enum lrc_status encode_piece(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n,
-                                    struct scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode_piece(struct call *call, const char *text, size_t n, struct lrc_error *err)
 {
-    if (!scratch->words || n > WORD_BYTES_MAX)
-        return model->kind->encode(model, ids, text, n, &scratch->model, err);
-    struct word *word = &scratch->words[lrc_hash_text(text, n) >> 20 & (WORD_SLOTS - 1)];
+    const struct lrc_token_model *model = call->tokenizer->model;
+    struct lrc_ids               *ids = call->ids;
+    if (!call->words || n > WORD_BYTES_MAX)
+        return model->kind->encode(model, ids, text, n, &call->model, err);
+    struct word *word = &call->words[lrc_hash_text(text, n) >> 20 & (WORD_SLOTS - 1)];
     if (word->n == n && memcmp(word->text, text, n) == 0) {
         for (int i = 0; i < word->n_ids; i++)
             lrc_ids_append(ids, word->ids[i]);
         return LRC_STATUS_OK;
     }
     const int64_t first = ids->len;
-    LRC_TRY(model->kind->encode(model, ids, text, n, &scratch->model, err));
+    LRC_TRY(model->kind->encode(model, ids, text, n, &call->model, err));
     remember(word, text, n, ids, first);
     return LRC_STATUS_OK;
 }
@@ -66,58 +70,61 @@ static enum lrc_status encode_piece(const struct lrc_token_model *model, struct 
 /* ---- text to ids ---- */
 
 /* Normalized text without added tokens. */
-static enum lrc_status encode_normal(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids, const char *text, size_t n,
-                                     enum lrc_at at, struct scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode_normal(struct call *call, const char *text, size_t n, enum lrc_at at,
+                                     struct lrc_error *err)
 {
     if (n == 0)
         return LRC_STATUS_OK;
-    lrc_splits_clear(&scratch->splits);
-    lrc_splits_append(&scratch->splits, text, n);
-    scratch->splits.at_start = at == LRC_AT_START;
-    LRC_TRY(lrc_pre_tokenizer_apply(&tokenizer->pre_tokenizer, &scratch->splits, &scratch->spare, &scratch->matcher, err));
-    for (int64_t i = 0; i < scratch->splits.n; i++) {
+    lrc_splits_clear(&call->splits);
+    lrc_splits_append(&call->splits, text, n);
+    call->splits.at_start = at == LRC_AT_START;
+    LRC_TRY(lrc_pre_tokenizer_apply(&call->tokenizer->pre_tokenizer, &call->splits, &call->spare,
+                                    &call->matcher, err));
+    for (int64_t i = 0; i < call->splits.n; i++) {
         size_t      n_piece;
-        const char *piece = lrc_splits_get(&scratch->splits, i, &n_piece);
+        const char *piece = lrc_splits_get(&call->splits, i, &n_piece);
         if (n_piece > 0)
-            LRC_TRY(encode_piece(tokenizer->model, ids, piece, n_piece, scratch, err));
+            LRC_TRY(encode_piece(call, piece, n_piece, err));
     }
     return LRC_STATUS_OK;
 }
 
 /* Raw text without raw added tokens. */
-static enum lrc_status encode_gap(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids, const char *text, size_t n,
-                                  enum lrc_at at, struct scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode_gap(struct call *call, const char *text, size_t n, enum lrc_at at,
+                                  struct lrc_error *err)
 {
     if (n == 0)
         return LRC_STATUS_OK;
-    struct lrc_buf *normal = &scratch->normalized;
+    struct lrc_buf *normal = &call->normalized;
     lrc_buf_clear(normal);
     lrc_buf_append(normal, text, n);
-    LRC_TRY(lrc_normalizer_apply(&tokenizer->normalizer, normal, at, &scratch->matcher, err));
-    struct lrc_added_scan scan = { .added = &tokenizer->added, .trie = &tokenizer->added.normalized };
+    LRC_TRY(lrc_normalizer_apply(&call->tokenizer->normalizer, normal, at, &call->matcher, err));
+    struct lrc_added_scan scan = { .added = &call->tokenizer->added,
+                                   .trie = &call->tokenizer->added.normalized };
     scan.text = lrc_buf_text(normal);
     scan.n = normal->len;
     for (size_t done = 0;; done = scan.end) {
         const struct lrc_added_token *token = lrc_added_scan_next(&scan);
         const size_t                  stop = token ? scan.start : scan.n;
-        LRC_TRY(encode_normal(tokenizer, ids, scan.text + done, stop - done, done == 0 ? at : LRC_AT_LATER, scratch, err));
+        LRC_TRY(encode_normal(call, scan.text + done, stop - done, done == 0 ? at : LRC_AT_LATER, err));
         if (!token)
             return LRC_STATUS_OK;
-        lrc_ids_append(ids, token->id);
+        lrc_ids_append(call->ids, token->id);
     }
 }
 
-static enum lrc_status encode_text(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids, const char *text, size_t n,
-                                   struct scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode_text(struct call *call, const char *text, size_t n, struct lrc_error *err)
 {
-    struct lrc_added_scan scan = { .added = &tokenizer->added, .trie = &tokenizer->added.raw, .text = text, .n = n };
+    struct lrc_added_scan scan = {
+        .added = &call->tokenizer->added, .trie = &call->tokenizer->added.raw, .text = text, .n = n
+    };
     for (size_t done = 0;; done = scan.end) {
         const struct lrc_added_token *token = lrc_added_scan_next(&scan);
         const size_t                  stop = token ? scan.start : n;
-        LRC_TRY(encode_gap(tokenizer, ids, text + done, stop - done, done == 0 ? LRC_AT_START : LRC_AT_LATER, scratch, err));
+        LRC_TRY(encode_gap(call, text + done, stop - done, done == 0 ? LRC_AT_START : LRC_AT_LATER, err));
         if (!token)
             return LRC_STATUS_OK;
-        lrc_ids_append(ids, token->id);
+        lrc_ids_append(call->ids, token->id);
     }
 }
 
@@ -127,42 +134,48 @@ static void append_all(struct lrc_ids *ids, const struct lrc_ids *more)
         lrc_ids_append(ids, more->data[i]);
 }
 
-enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids, const char *text, size_t n,
-                                     enum lrc_special special, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, struct lrc_ids *ids,
+                                     const char *text, size_t n, enum lrc_special special,
+                                     struct lrc_error *err)
 {
     const size_t valid = n > 0 ? lrc_utf8_valid(text, n) : 0;
     if (valid < n)
-        return lrc_fail(err, LRC_STATUS_DATA, "text: want UTF-8, got byte 0x%02x at %zu", (unsigned char)text[valid], valid);
-    struct scratch scratch = { 0 };
+        return lrc_fail(err, LRC_STATUS_DATA, "text: want UTF-8, got byte 0x%02x at %zu",
+                        (unsigned char)text[valid], valid);
+    struct call call = { .tokenizer = tokenizer, .ids = ids };
     if (n >= CACHED_TEXT_BYTES_MIN)
-        scratch.words = lrc_calloc(WORD_SLOTS, sizeof *scratch.words);
+        call.words = lrc_calloc(WORD_SLOTS, sizeof *call.words);
     if (special == LRC_SPECIAL_ADD)
         append_all(ids, &tokenizer->post_processor.before);
-    enum lrc_status status = encode_text(tokenizer, ids, n > 0 ? text : "", n, &scratch, err);
+    enum lrc_status status = encode_text(&call, n > 0 ? text : "", n, err);
     if (status == LRC_STATUS_OK && special == LRC_SPECIAL_ADD)
         append_all(ids, &tokenizer->post_processor.after);
-    scratch_release(&scratch);
+    call_release(&call);
     return status == LRC_STATUS_OK ? lrc_ids_check(ids, err) : status;
 }
 
 /* ---- ids to text ---- */
 
-static const char *piece_of(const struct lrc_tokenizer *tokenizer, int32_t id, size_t *n)
+/* What the decoder gets for an id; NULL: not there. */
+static const char *text_of(const struct lrc_tokenizer *tokenizer, int32_t id, size_t *n)
 {
-    const char *piece = lrc_vocab_piece(&tokenizer->added.vocab, id, n);
-    return piece ? piece : lrc_vocab_piece(&tokenizer->model->vocab, id, n);
+    const struct lrc_added_token *token = lrc_added_tokens_find(&tokenizer->added, id);
+    return token ? lrc_added_tokens_text(&tokenizer->added, token, n)
+                 : lrc_vocab_piece(&tokenizer->model->vocab, id, n);
 }
 
-enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, struct lrc_buf *text, const int32_t *ids, int64_t n_ids,
-                                     enum lrc_skip skip, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, struct lrc_buf *text,
+                                     const int32_t *ids, int64_t n_ids, enum lrc_skip skip,
+                                     struct lrc_error *err)
 {
     struct lrc_splits splits = { 0 }, spare = { 0 };
     enum lrc_status   status = LRC_STATUS_OK;
     for (int64_t i = 0; i < n_ids; i++) {
         size_t      n;
-        const char *piece = piece_of(tokenizer, ids[i], &n);
+        const char *piece = text_of(tokenizer, ids[i], &n);
         if (!piece) {
-            status = lrc_fail(err, LRC_STATUS_DATA, "token %lld: want an id of the vocabulary (0 to %lld), got %d", (long long)i,
+            status = lrc_fail(err, LRC_STATUS_DATA,
+                              "token %lld: want an id of the vocabulary (0 to %lld), got %d", (long long)i,
                               (long long)lrc_tokenizer_n_ids(tokenizer) - 1, ids[i]);
             goto done;
         }
@@ -186,7 +199,8 @@ int64_t lrc_tokenizer_n_ids(const struct lrc_tokenizer *tokenizer)
 
 const char *lrc_tokenizer_piece(const struct lrc_tokenizer *tokenizer, int32_t id)
 {
-    return piece_of(tokenizer, id, NULL);
+    const char *piece = lrc_vocab_piece(&tokenizer->added.vocab, id, NULL);
+    return piece ? piece : lrc_vocab_piece(&tokenizer->model->vocab, id, NULL);
 }
 
 int32_t lrc_tokenizer_find(const struct lrc_tokenizer *tokenizer, const char *piece, size_t n)

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const ROLE_KEYS[LRC_TOKEN_ROLE_COUNT] = { "bos_token", "eos_token", "pad_token", "unk_token" };
+static const char *const ROLE_KEYS[LRC_TOKEN_ROLE_COUNT] = { "bos_token", "eos_token", "pad_token",
+                                                             "unk_token" };
 
-enum lrc_status lrc_tokenizer_set_role(struct lrc_tokenizer *tokenizer, enum lrc_token_role role, const char *text,
-                                       struct lrc_error *err)
+enum lrc_status lrc_tokenizer_set_role(struct lrc_tokenizer *tokenizer, enum lrc_token_role role,
+                                       const char *text, struct lrc_error *err)
 {
     lrc_free(tokenizer->roles[role]);
     tokenizer->roles[role] = lrc_strdup(text);
@@ -26,11 +27,12 @@ enum lrc_status lrc_tokenizer_fill_json(struct lrc_tokenizer *tokenizer, const j
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", name, lrc_json_type_name(json));
     LRC_TRY(lrc_token_model_read(&tokenizer->model, json_object_get(json, "model"), name, err));
     LRC_TRY(lrc_normalizer_read(&tokenizer->normalizer, json_object_get(json, "normalizer"), name, err));
-    LRC_TRY(lrc_pre_tokenizer_read(&tokenizer->pre_tokenizer, json_object_get(json, "pre_tokenizer"), name, err));
-    LRC_TRY(lrc_post_processor_read(&tokenizer->post_processor, json_object_get(json, "post_processor"), name, err));
+    LRC_TRY(
+        lrc_pre_tokenizer_read(&tokenizer->pre_tokenizer, json_object_get(json, "pre_tokenizer"), name, err));
+    LRC_TRY(lrc_post_processor_read(&tokenizer->post_processor, json_object_get(json, "post_processor"), name,
+                                    err));
     LRC_TRY(lrc_decoder_read(&tokenizer->decoder, json_object_get(json, "decoder"), name, err));
-    json_array_foreach(json_object_get(json, "added_tokens"), i, token)
-    {
+    json_array_foreach(json_object_get(json, "added_tokens"), i, token) {
         int64_t id = -1;
         LRC_TRY(lrc_json_get_int(&id, token, "id", name, err));
         LRC_TRY(lrc_added_tokens_read(&tokenizer->added, token, id, &tokenizer->model->vocab, name, err));
@@ -41,7 +43,8 @@ enum lrc_status lrc_tokenizer_fill_json(struct lrc_tokenizer *tokenizer, const j
 /* ---- tokenizer_config.json ---- */
 
 /* "<s>" or {"content": "<s>", ...}; NULL when absent or null. */
-static enum lrc_status token_text(const char **text, const json_t *config, const char *key, const char *name, struct lrc_error *err)
+static enum lrc_status token_text(const char **text, const json_t *config, const char *key, const char *name,
+                                  struct lrc_error *err)
 {
     const json_t *member = json_object_get(config, key);
     *text = NULL;
@@ -51,18 +54,19 @@ static enum lrc_status token_text(const char **text, const json_t *config, const
 }
 
 /* {"0": {"content": "<s>", ...}, ...} */
-static enum lrc_status add_decoder_tokens(struct lrc_tokenizer *tokenizer, json_t *config, const char *name, struct lrc_error *err)
+static enum lrc_status add_decoder_tokens(struct lrc_tokenizer *tokenizer, json_t *config, const char *name,
+                                          struct lrc_error *err)
 {
     const char *key;
     json_t     *token;
-    json_object_foreach(json_object_get(config, "added_tokens_decoder"), key, token)
-    {
+    json_object_foreach(json_object_get(config, "added_tokens_decoder"), key, token) {
         char           *end;
         const long long id = strtoll(key, &end, 10);
         const char     *content = NULL;
         LRC_TRY(lrc_json_get_string(&content, token, "content", name, err));
         if (end == key || *end != '\0')
-            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'added_tokens_decoder': want ids as keys, got '%.60s'", name, key);
+            return lrc_fail(err, LRC_STATUS_FORMAT,
+                            "%s: 'added_tokens_decoder': want ids as keys, got '%.60s'", name, key);
         if (content && lrc_vocab_find(&tokenizer->added.vocab, content, strlen(content)) >= 0)
             continue; /* tokenizer.json knows it already */
         LRC_TRY(lrc_added_tokens_read(&tokenizer->added, token, id, &tokenizer->model->vocab, name, err));
@@ -71,15 +75,18 @@ static enum lrc_status add_decoder_tokens(struct lrc_tokenizer *tokenizer, json_
 }
 
 /* A role's token is special, also where only the model's vocabulary has it. */
-static enum lrc_status add_role(struct lrc_tokenizer *tokenizer, enum lrc_token_role role, const char *text, struct lrc_error *err)
+static enum lrc_status add_role(struct lrc_tokenizer *tokenizer, enum lrc_token_role role, const char *text,
+                                struct lrc_error *err)
 {
-    const struct lrc_added_token token = { .id = lrc_tokenizer_find(tokenizer, text, strlen(text)), .special = 1 };
+    const struct lrc_added_token token = { .id = lrc_tokenizer_find(tokenizer, text, strlen(text)),
+                                           .special = 1 };
     LRC_TRY(lrc_tokenizer_set_role(tokenizer, role, text, err));
-    return token.id < 0 ? LRC_STATUS_OK : lrc_added_tokens_add(&tokenizer->added, text, strlen(text), token, err);
+    return token.id < 0 ? LRC_STATUS_OK
+                        : lrc_added_tokens_add(&tokenizer->added, text, strlen(text), token, err);
 }
 
-static enum lrc_status set_end(struct lrc_ids *ids, const struct lrc_tokenizer *tokenizer, enum lrc_token_role role, int wanted,
-                               struct lrc_error *err)
+static enum lrc_status set_end(struct lrc_ids *ids, const struct lrc_tokenizer *tokenizer,
+                               enum lrc_token_role role, int wanted, struct lrc_error *err)
 {
     const int32_t id = lrc_tokenizer_role_id(tokenizer, role);
     ids->len = 0;
@@ -88,21 +95,25 @@ static enum lrc_status set_end(struct lrc_ids *ids, const struct lrc_tokenizer *
     return lrc_ids_check(ids, err);
 }
 
-/* Which ends a tokenizer class adds when tokenizer_config.json does not say. Other classes: none of their own doing. */
+/* Which ends a tokenizer class adds when tokenizer_config.json does not say. Other classes: none of their own
+ * doing. */
 static const struct {
     const char *class;
-    int         add_bos, add_eos;
+    int add_bos, add_eos;
 } CLASSES[] = {
-    { "LlamaTokenizer", 1, 0 }, { "LlamaTokenizerFast", 1, 0 }, { "CodeLlamaTokenizer", 1, 0 }, { "CodeLlamaTokenizerFast", 1, 0 },
-    { "GemmaTokenizer", 1, 0 }, { "GemmaTokenizerFast", 1, 0 }, { "T5Tokenizer", 0, 1 }, { "T5TokenizerFast", 0, 1 },
+    { "LlamaTokenizer", 1, 0 },     { "LlamaTokenizerFast", 1, 0 },
+    { "CodeLlamaTokenizer", 1, 0 }, { "CodeLlamaTokenizerFast", 1, 0 },
+    { "GemmaTokenizer", 1, 0 },     { "GemmaTokenizerFast", 1, 0 },
+    { "T5Tokenizer", 0, 1 },        { "T5TokenizerFast", 0, 1 },
 };
 
-/* A SentencePiece model has no post-processor: BOS and EOS come by these switches, BOS by default. With a tokenizer.json they
- * count where they are written and the class rebuilds its post-processor from them. */
-static enum lrc_status set_ends(struct lrc_tokenizer *tokenizer, const json_t *config, const char *name, struct lrc_error *err)
+/* A SentencePiece model has no post-processor: BOS and EOS come by these switches, BOS by default. With a
+ * tokenizer.json they count where they are written and the class rebuilds its post-processor from them. */
+static enum lrc_status set_ends(struct lrc_tokenizer *tokenizer, const json_t *config, const char *name,
+                                struct lrc_error *err)
 {
     const char *class = NULL;
-    int         add_bos = 1, add_eos = 0, known = 0;
+    int add_bos = 1, add_eos = 0, known = 0;
     LRC_TRY(lrc_json_get_string(&class, config, "tokenizer_class", name, err));
     for (size_t i = 0; class && i < sizeof CLASSES / sizeof *CLASSES; i++) {
         if (strcmp(CLASSES[i].class, class) == 0) {
@@ -111,16 +122,21 @@ static enum lrc_status set_ends(struct lrc_tokenizer *tokenizer, const json_t *c
             known = add_bos; /* T5 keeps the post-processor of its tokenizer.json */
         }
     }
-    const int written = json_is_boolean(json_object_get(config, "add_bos_token")) || json_is_boolean(json_object_get(config, "add_eos_token"));
+    const int written = json_is_boolean(json_object_get(config, "add_bos_token")) ||
+                        json_is_boolean(json_object_get(config, "add_eos_token"));
     if (!tokenizer->adds_ends && !(known && written))
         return LRC_STATUS_OK;
     LRC_TRY(lrc_json_get_bool(&add_bos, config, "add_bos_token", name, err));
     LRC_TRY(lrc_json_get_bool(&add_eos, config, "add_eos_token", name, err));
+    if (!tokenizer->adds_ends && ((add_bos && lrc_tokenizer_role_id(tokenizer, LRC_TOKEN_BOS) < 0) ||
+                                  (add_eos && lrc_tokenizer_role_id(tokenizer, LRC_TOKEN_EOS) < 0)))
+        return LRC_STATUS_OK; /* asked for, but unnamed: what tokenizer.json says stands */
     LRC_TRY(set_end(&tokenizer->post_processor.before, tokenizer, LRC_TOKEN_BOS, add_bos, err));
     return set_end(&tokenizer->post_processor.after, tokenizer, LRC_TOKEN_EOS, add_eos, err);
 }
 
-enum lrc_status lrc_tokenizer_finish(struct lrc_tokenizer *tokenizer, const json_t *config, const char *name, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_finish(struct lrc_tokenizer *tokenizer, const json_t *config, const char *name,
+                                     struct lrc_error *err)
 {
     json_t *mutable_config = (json_t *)(uintptr_t)config; /* jansson's iterators take no const */
     LRC_TRY(add_decoder_tokens(tokenizer, mutable_config, name, err));
@@ -137,7 +153,8 @@ enum lrc_status lrc_tokenizer_finish(struct lrc_tokenizer *tokenizer, const json
 /* ---- from memory ---- */
 
 /* Hand the tokenizer out, or release it when reading it failed. */
-static enum lrc_status settle(struct lrc_tokenizer **out, struct lrc_tokenizer *tokenizer, enum lrc_status status)
+static enum lrc_status settle(struct lrc_tokenizer **out, struct lrc_tokenizer *tokenizer,
+                              enum lrc_status status)
 {
     if (status != LRC_STATUS_OK) {
         lrc_tokenizer_free(tokenizer);
@@ -147,27 +164,29 @@ static enum lrc_status settle(struct lrc_tokenizer **out, struct lrc_tokenizer *
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_tokenizer_read_json(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n, const char *name,
-                                        struct lrc_error *err)
+enum lrc_status lrc_tokenizer_read_json(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
+                                        const char *name, struct lrc_error *err)
 {
     json_t *json = NULL;
     *tokenizer = NULL;
     LRC_TRY(lrc_json_parse(&json, bytes, n, name, err));
     struct lrc_tokenizer *made = lrc_tokenizer_new();
-    enum lrc_status       status = made ? lrc_tokenizer_fill_json(made, json, name, err) : lrc_fail_nomem(err, "tokenizer");
+    enum lrc_status       status = made ? lrc_tokenizer_fill_json(made, json, name, err)
+                                        : lrc_fail_nomem(err, "tokenizer");
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_finish(made, NULL, name, err);
     json_decref(json);
     return settle(tokenizer, made, status);
 }
 
-enum lrc_status lrc_tokenizer_read_sentencepiece(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n, const char *name,
-                                                 struct lrc_error *err)
+enum lrc_status lrc_tokenizer_read_sentencepiece(struct lrc_tokenizer **tokenizer, const char *bytes,
+                                                 size_t n, const char *name, struct lrc_error *err)
 {
     struct lrc_tokenizer *made = lrc_tokenizer_new();
     enum lrc_status       status = LRC_STATUS_OK;
     *tokenizer = NULL;
-    status = made ? lrc_tokenizer_fill_sentencepiece(made, bytes, n, NULL, name, err) : lrc_fail_nomem(err, "tokenizer");
+    status = made ? lrc_tokenizer_fill_sentencepiece(made, bytes, n, NULL, name, err)
+                  : lrc_fail_nomem(err, "tokenizer");
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_finish(made, NULL, name, err);
     return settle(tokenizer, made, status);
@@ -175,7 +194,8 @@ enum lrc_status lrc_tokenizer_read_sentencepiece(struct lrc_tokenizer **tokenize
 
 /* ---- from a model folder ---- */
 
-static enum lrc_status fill_json_file(struct lrc_tokenizer *tokenizer, const char *path, struct lrc_error *err)
+static enum lrc_status fill_json_file(struct lrc_tokenizer *tokenizer, const char *path,
+                                      struct lrc_error *err)
 {
     json_t *json = NULL;
     LRC_TRY(lrc_json_load(&json, path, err));
@@ -184,18 +204,19 @@ static enum lrc_status fill_json_file(struct lrc_tokenizer *tokenizer, const cha
     return status;
 }
 
-static enum lrc_status fill_sentencepiece_file(struct lrc_tokenizer *tokenizer, const char *path, const json_t *config,
-                                               struct lrc_error *err)
+static enum lrc_status fill_sentencepiece_file(struct lrc_tokenizer *tokenizer, const char *path,
+                                               const json_t *config, struct lrc_error *err)
 {
     struct lrc_map map;
     LRC_TRY(lrc_map_open(&map, path, err));
-    const enum lrc_status status =
-        lrc_tokenizer_fill_sentencepiece(tokenizer, (const char *)map.data, map.size_bytes, config, path, err);
+    const enum lrc_status status = lrc_tokenizer_fill_sentencepiece(tokenizer, (const char *)map.data,
+                                                                    map.size_bytes, config, path, err);
     lrc_map_close(&map);
     return status;
 }
 
-static enum lrc_status fill_folder(struct lrc_tokenizer *tokenizer, const char *model_dir, const json_t *config, struct lrc_error *err)
+static enum lrc_status fill_folder(struct lrc_tokenizer *tokenizer, const char *model_dir,
+                                   const json_t *config, struct lrc_error *err)
 {
     char           *json_path = lrc_path_join(model_dir, "tokenizer.json");
     char           *model_path = lrc_path_join(model_dir, "tokenizer.model");
@@ -210,8 +231,10 @@ static enum lrc_status fill_folder(struct lrc_tokenizer *tokenizer, const char *
     else if (lrc_path_exists(merges_path))
         status = lrc_tokenizer_fill_merges(tokenizer, model_dir, config, err);
     else
-        status = lrc_fail(err, LRC_STATUS_IO, "%s: want tokenizer.json, tokenizer.model, or vocab.json with merges.txt, got none of them",
-                          model_dir);
+        status = lrc_fail(
+            err, LRC_STATUS_IO,
+            "%s: want tokenizer.json, tokenizer.model, or vocab.json with merges.txt, got none of them",
+            model_dir);
     lrc_free(json_path);
     lrc_free(model_path);
     lrc_free(merges_path);
@@ -227,16 +250,19 @@ static enum lrc_status load_config(json_t **config, char **path, const char *mod
         return LRC_STATUS_OK;
     LRC_TRY(lrc_json_load(config, *path, err));
     if (!json_is_object(*config))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", *path, lrc_json_type_name(*config));
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want an object, got %s", *path,
+                        lrc_json_type_name(*config));
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_tokenizer_load(struct lrc_tokenizer **tokenizer, const char *model_dir, struct lrc_error *err)
+enum lrc_status lrc_tokenizer_load(struct lrc_tokenizer **tokenizer, const char *model_dir,
+                                   struct lrc_error *err)
 {
     json_t               *config = NULL;
     char                 *config_path = NULL;
     struct lrc_tokenizer *made = lrc_tokenizer_new();
-    enum lrc_status       status = made ? load_config(&config, &config_path, model_dir, err) : lrc_fail_nomem(err, "tokenizer");
+    enum lrc_status       status = made ? load_config(&config, &config_path, model_dir, err)
+                                        : lrc_fail_nomem(err, "tokenizer");
 
     *tokenizer = NULL;
     if (status == LRC_STATUS_OK)

@@ -20,25 +20,27 @@ struct lrc_tokenizer {
     struct lrc_post_processor post_processor;
     struct lrc_decoder        decoder;
     char                     *roles[LRC_TOKEN_ROLE_COUNT]; /* NULL: not set */
-    int                       adds_ends; /* the post-processor is BOS and EOS, by add_bos_token and add_eos_token */
+    int adds_ends; /* the post-processor is BOS and EOS, by add_bos_token and add_eos_token */
 };
 
-/* Readers fill an empty tokenizer; config is the parsed tokenizer_config.json or NULL. What they leave behind on failure,
- * lrc_tokenizer_free() releases. errors: FORMAT, UNSUPPORTED, NOMEM. */
+/* Readers fill an empty tokenizer; config is the parsed tokenizer_config.json or NULL. What they leave behind
+ * on failure, lrc_tokenizer_free() releases. errors: FORMAT, UNSUPPORTED, NOMEM. */
 enum lrc_status lrc_tokenizer_fill_json(struct lrc_tokenizer *tokenizer, const json_t *json, const char *name,
                                         struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_tokenizer_fill_sentencepiece(struct lrc_tokenizer *tokenizer, const char *bytes, size_t n, const json_t *config,
-                                                 const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_tokenizer_fill_sentencepiece(struct lrc_tokenizer *tokenizer, const char *bytes, size_t n,
+                                                 const json_t *config, const char *name,
+                                                 struct lrc_error *err) LRC_MUST_CHECK;
 /* vocab.json and merges.txt, as GPT-2 and Qwen2 publish them. */
-enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const char *model_dir, const json_t *config,
-                                          struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const char *model_dir,
+                                          const json_t *config, struct lrc_error *err) LRC_MUST_CHECK;
 
 struct lrc_tokenizer *lrc_tokenizer_new(void); /* NULL: out of memory */
 
-/* Roles, added tokens and the BOS and EOS switches of tokenizer_config.json (NULL: none), then the indexes. */
+/* Roles, added tokens and the BOS and EOS switches of tokenizer_config.json (NULL: none), then the indexes.
+ */
 enum lrc_status lrc_tokenizer_finish(struct lrc_tokenizer *tokenizer, const json_t *config, const char *name,
                                      struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_tokenizer_set_role(struct lrc_tokenizer *tokenizer, enum lrc_token_role role, const char *text,
-                                       struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_tokenizer_set_role(struct lrc_tokenizer *tokenizer, enum lrc_token_role role,
+                                       const char *text, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

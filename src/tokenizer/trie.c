@@ -26,7 +26,8 @@ int32_t lrc_trie_step(const struct lrc_trie *trie, int32_t node, unsigned char b
     return at;
 }
 
-enum lrc_status lrc_trie_add(struct lrc_trie *trie, const char *string, size_t n, int32_t value, struct lrc_error *err)
+enum lrc_status lrc_trie_add(struct lrc_trie *trie, const char *string, size_t n, int32_t value,
+                             struct lrc_error *err)
 {
     int32_t node = 0;
     if (n == 0)

@@ -19,7 +19,8 @@ struct lrc_trie {
 };
 
 /* A string added again gets the new value. Empty strings are not kept. errors: NOMEM. */
-enum lrc_status lrc_trie_add(struct lrc_trie *trie, const char *string, size_t n, int32_t value, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_trie_add(struct lrc_trie *trie, const char *string, size_t n, int32_t value,
+                             struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_trie_release(struct lrc_trie *trie);
 
 /* Walking: node 0, then lrc_trie_step() per byte until it gives -1. */

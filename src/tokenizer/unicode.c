@@ -63,7 +63,7 @@ size_t lrc_utf8_last(const char *text, size_t n)
 
 void lrc_utf8_append(struct lrc_buf *buf, int32_t cp)
 {
-    utf8proc_uint8_t         bytes[4];
+    utf8proc_uint8_t       bytes[4];
     const utf8proc_ssize_t n = utf8proc_encode_char(cp, bytes);
     lrc_buf_append(buf, bytes, (size_t)n);
 }
@@ -87,7 +87,8 @@ void lrc_utf8_append_lossy(struct lrc_buf *buf, const char *bytes, size_t n)
 int lrc_char_is_space(int32_t cp)
 {
     return (cp >= 0x09 && cp <= 0x0D) || cp == 0x20 || cp == 0x85 || cp == 0xA0 || cp == 0x1680 ||
-           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F || cp == 0x3000;
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F ||
+           cp == 0x3000;
 }
 
 int lrc_char_is_numeric(int32_t cp)
@@ -127,8 +128,9 @@ int lrc_char_is_word(int32_t cp)
     default: break;
     }
     /* Other_Alphabetic outside M*: circled and squared letters; then Join_Control. */
-    return (cp >= 0x24B6 && cp <= 0x24E9) || (cp >= 0x1F130 && cp <= 0x1F149) || (cp >= 0x1F150 && cp <= 0x1F169) ||
-           (cp >= 0x1F170 && cp <= 0x1F189) || cp == 0x200C || cp == 0x200D;
+    return (cp >= 0x24B6 && cp <= 0x24E9) || (cp >= 0x1F130 && cp <= 0x1F149) ||
+           (cp >= 0x1F150 && cp <= 0x1F169) || (cp >= 0x1F170 && cp <= 0x1F189) || cp == 0x200C ||
+           cp == 0x200D;
 }
 
 /* Below these code points text is already in the form: no decomposition applies and no mark can reorder. */
@@ -167,7 +169,8 @@ static int codepoints_reserve(struct codepoints *list, int64_t extra)
     return 1;
 }
 
-/* Stable order of a run of marks by combining class, by counting: utf8proc's own exchange sort is quadratic. */
+/* Stable order of a run of marks by combining class, by counting: utf8proc's own exchange sort is quadratic.
+ */
 static int sort_run(int32_t *run, int64_t n)
 {
     if (n < 2)
@@ -208,17 +211,17 @@ static int decompose(struct codepoints *list, const char *text, size_t n, utf8pr
         at += lrc_utf8_step(&cp, text + at, n - at);
         if (!codepoints_reserve(list, EXPANSION_MAX))
             return 0;
-        int last_boundclass = 0;
-        const utf8proc_ssize_t got =
-            utf8proc_decompose_char(cp, list->data + list->len, EXPANSION_MAX, options, &last_boundclass);
+        int                    last_boundclass = 0;
+        const utf8proc_ssize_t got = utf8proc_decompose_char(cp, list->data + list->len, EXPANSION_MAX,
+                                                             options, &last_boundclass);
         LRC_ASSERT(got >= 0 && got <= EXPANSION_MAX);
         list->len += got;
     }
     return 1;
 }
 
-enum lrc_status lrc_unicode_normalize(struct lrc_buf *out, const char *text, size_t n, enum lrc_unicode_form form,
-                                      struct lrc_error *err)
+enum lrc_status lrc_unicode_normalize(struct lrc_buf *out, const char *text, size_t n,
+                                      enum lrc_unicode_form form, struct lrc_error *err)
 {
     if (is_normalized(text, n, form)) {
         lrc_buf_append(out, text, n);

@@ -76,7 +76,8 @@ static enum lrc_status grow_pieces(struct lrc_vocab *vocab, int64_t n_ids, struc
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_vocab_add(struct lrc_vocab *vocab, const char *piece, size_t n, int64_t id, struct lrc_error *err)
+enum lrc_status lrc_vocab_add(struct lrc_vocab *vocab, const char *piece, size_t n, int64_t id,
+                              struct lrc_error *err)
 {
     const int n_shown = (int)(n < 60 ? n : 60);
     if (id < 0 || id >= LRC_VOCAB_IDS_MAX)
@@ -88,8 +89,8 @@ enum lrc_status lrc_vocab_add(struct lrc_vocab *vocab, const char *piece, size_t
     LRC_TRY(grow_slots(vocab, err));
     const int64_t slot = slot_of(vocab, piece, n);
     if (vocab->slots[slot] != 0)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "vocabulary: piece '%.*s': want one id, got %d and %lld", n_shown,
-                        piece, vocab->slots[slot] - 1, (long long)id);
+        return lrc_fail(err, LRC_STATUS_FORMAT, "vocabulary: piece '%.*s': want one id, got %d and %lld",
+                        n_shown, piece, vocab->slots[slot] - 1, (long long)id);
     LRC_TRY(grow_pieces(vocab, id + 1, err));
     const size_t offset = vocab->text.len;
     lrc_buf_append(&vocab->text, piece, n);

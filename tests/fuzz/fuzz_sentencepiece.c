@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char     text[] = "  the  Hello w\xC3\xB6rld <s> \xE2\x96\x81\xE2\x96\x81 aaaaaaaaaaaaaaaa \xF0\x9F\x91\x8D ";
+    static const char
+        text[] = "  the  Hello w\xC3\xB6rld <s> \xE2\x96\x81\xE2\x96\x81 aaaaaaaaaaaaaaaa \xF0\x9F\x91\x8D ";
     struct lrc_tokenizer *tokenizer;
     struct lrc_error      err;
     struct lrc_ids        ids = { 0 };
@@ -17,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lrc_tokenizer_read_sentencepiece(&tokenizer, (const char *)data, size, "fuzz", &err) != LRC_STATUS_OK)
         return 0;
     if (lrc_tokenizer_encode(tokenizer, &ids, text, sizeof text - 1, LRC_SPECIAL_ADD, &err) == LRC_STATUS_OK)
-        (void)lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, LRC_SKIP_SPECIAL, &err);
+        (void)!lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, LRC_SKIP_SPECIAL, &err);
     lrc_ids_release(&ids);
     lrc_buf_release(&whole);
     lrc_tokenizer_free(tokenizer);

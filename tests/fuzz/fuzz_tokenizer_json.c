@@ -7,7 +7,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void stream_all(const struct lrc_tokenizer *tokenizer, const struct lrc_ids *ids, const struct lrc_buf *whole)
+static void stream_all(const struct lrc_tokenizer *tokenizer, const struct lrc_ids *ids,
+                       const struct lrc_buf *whole)
 {
     struct lrc_decode_stream stream;
     struct lrc_error         err;
@@ -24,7 +25,8 @@ static void stream_all(const struct lrc_tokenizer *tokenizer, const struct lrc_i
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const char *const texts[] = { "", "Hello  wörld \r\n 12345 aaaaaaaaaaaaaaaa <s>[INST]", "\xE2\x96\x81 e\xCC\x81 \xF0\x9F\x91\x8D" };
+    static const char *const texts[] = { "", "Hello  wörld \r\n 12345 aaaaaaaaaaaaaaaa <s>[INST]",
+                                         "\xE2\x96\x81 e\xCC\x81 \xF0\x9F\x91\x8D" };
     struct lrc_tokenizer    *tokenizer;
     struct lrc_error         err;
     if (lrc_tokenizer_read_json(&tokenizer, (const char *)data, size, "fuzz", &err) != LRC_STATUS_OK)
@@ -32,7 +34,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct lrc_ids ids = { 0 };
         struct lrc_buf whole = { 0 };
-        if (lrc_tokenizer_encode(tokenizer, &ids, texts[i], strlen(texts[i]), LRC_SPECIAL_NONE, &err) == LRC_STATUS_OK &&
+        if (lrc_tokenizer_encode(tokenizer, &ids, texts[i], strlen(texts[i]), LRC_SPECIAL_NONE, &err) ==
+                LRC_STATUS_OK &&
             lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, LRC_SKIP_NONE, &err) == LRC_STATUS_OK)
             stream_all(tokenizer, &ids, &whole);
         lrc_ids_release(&ids);

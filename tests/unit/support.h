@@ -9,8 +9,8 @@
 /* FNV-1a, 64 bits. */
 uint64_t test_fnv(const void *bytes, size_t n);
 
-/* "<value of the environment variable>/<rest>" in a buffer that the next call but three overwrites; skips the test, saying so, when
- * the variable is not set. */
+/* "<value of the environment variable>/<rest>" in a buffer that the next call but three overwrites; skips
+ * the test, saying so, when the variable is not set. */
 const char *test_asset(const char *variable, const char *rest);
 
 /* A fresh folder under the build's temporary folder, removed and made anew. */

@@ -102,7 +102,7 @@ Test(data_chat, generation_blocks_say_what_is_trained)
 {
     static const char marked[] = "{% for m in messages %}{% if m['role'] == 'user' %}[{{ m['content'] }}]{% "
                                  "else %}:{% generation %}{{ m['content'] }}</s>"
-                                 "{% endgeneration %}\n{% endif %}{% endfor %}";
+                                 "{% endgeneration %}{{ '\\n' }}{% endif %}{% endfor %}";
     expect_by(marked, FIXTURE_PLAIN, 0,
               "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", "
               "\"content\": \"y\"}, {\"role\": \"assistant\", \"content\": \"z\"}]}",
@@ -122,6 +122,62 @@ Test(data_chat, earlier_turns_may_be_written_otherwise)
               " {\"role\": \"assistant\", \"content\": \"z\"}]}",
               "-<|im_start|>-u-\\n-x-<|im_end|>-\\n-<|im_start|>-a-\\n+y+<|im_end|>-\\n-<|im_start|>-u-\\n-v-"
               "<|im_end|>-\\n-<|im_start|>-a-\\n+{+T+}+z+<|im_end|>-\\n");
+}
+
+/* The prompt for an answer opens a thought that the rows do not have. */
+Test(data_chat, prompt_may_go_on_where_the_answer_does_not)
+{
+    static const char thinking[] =
+        "{% for m in messages %}<|im_start|>{{ m['role'][0] }}{{ m['content'] }}</s>{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>a{T}{% endif %}";
+    expect_by(thinking, FIXTURE_PLAIN, 0,
+              "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", "
+              "\"content\": \"y\"}, {\"role\": \"user\", \"content\": \"v\"}]}",
+              "-<|im_start|>-u-x-</s>-<|im_start|>-a+y+</s>-<|im_start|>-u-v-</s>");
+}
+
+/* The end of turn is left out behind the last message: there the end of text is appended. */
+Test(data_chat, every_answer_ends)
+{
+    static const char unended[] =
+        "{% for m in messages %}[{{ m['content'] }}{% if not loop.last %}<|im_end|>\n{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}<|im_end|>\n[{% endif %}";
+    static const char rows[] =
+        "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", \"content\": "
+        "\"y\"}, "
+        "{\"role\": \"user\", \"content\": \"v\"}, {\"role\": \"assistant\", \"content\": \"z\"}]}";
+    expect_by(unended, FIXTURE_PLAIN, 0, rows,
+              "-[-x-<|im_end|>-\\n-[+y+<|im_end|>-\\n-[-v-<|im_end|>-\\n-[+z+</s>");
+    expect_by(unended, FIXTURE_NO_EOS, 0, rows,
+              "-[-x-<|im_end|>-\\n-[+y+<|im_end|>-\\n-[-v-<|im_end|>-\\n-[+z");
+}
+
+/* The thought of an earlier turn is written closed where the prompt opens one. */
+Test(data_chat, history_may_close_what_the_prompt_opens)
+{
+    static const char closing[] =
+        "{% for m in messages %}<|im_start|>{{ m['role'][0] }}{% if m['role'] == 'assistant' %}{/}{% endif %}"
+        "{{ m['content'] }}</s>{% endfor %}{% if add_generation_prompt %}<|im_start|>a{T}{% endif %}";
+    expect_by(closing, FIXTURE_PLAIN, 0,
+              "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", "
+              "\"content\": \"y\"}]}",
+              "-<|im_start|>-u-x-</s>-<|im_start|>-a-{-/-}+y+</s>");
+}
+
+/* The system message goes into the last user turn, and only while it is the last: training would lose it. */
+Test(data_chat, template_that_loses_the_system_message_is_named)
+{
+    static const char losing[] =
+        "{% for m in messages %}{% if m['role'] == 'user' %}[{% if loop.last %}{{ messages[0]['content'] }}"
+        "{% endif %}{{ m['content'] }}]{% elif m['role'] == 'assistant' %}{{ m['content'] }}</s>{% endif "
+        "%}{% endfor %}";
+    expect_by(losing, FIXTURE_PLAIN, 0,
+              "{\"messages\": [{\"role\": \"system\", \"content\": \"s\"}, {\"role\": \"user\", \"content\": "
+              "\"x\"}, "
+              "{\"role\": \"assistant\", \"content\": \"y\"}]}",
+              "the template cannot be split at turn 2: want the text before the turn to open the whole "
+              "conversation's text, "
+              "got a difference at byte 1");
 }
 
 Test(data_chat, template_that_cannot_be_split_is_named)

@@ -186,13 +186,15 @@ static void remember_warnings(enum lrc_log_level level, const char *line)
         lrc_buf_puts(&warned, line);
 }
 
-static const char *warnings_of(const char *template_text, const char *rows)
+static const char *warnings_of(const char *template_text, int kind, const char *rows)
 {
     struct setup        setup;
     struct lrc_dataset  dataset;
     struct lrc_problems problems = { 0 };
     struct lrc_error    err;
     begin(&setup, rows);
+    lrc_tokenizer_free(setup.tokenizer);
+    setup.options.tokenizer = setup.tokenizer = data_fixture_tokenizer(kind);
     lrc_template_free(setup.template);
     cr_assert_eq(lrc_template_parse(&setup.template, template_text, strlen(template_text), "test", &err),
                  LRC_STATUS_OK, "%s", err.message);
@@ -210,9 +212,11 @@ static const char *warnings_of(const char *template_text, const char *rows)
 Test(data_load, template_without_an_end_of_turn_is_warned_of)
 {
     static const char endless[] = "{% for m in messages %}[{{ m['content'] }}{% endfor %}";
-    cr_assert_str_eq(warnings_of(chatml, kinds[1].rows), "");
-    cr_assert_str_eq(warnings_of(chatml, kinds[0].rows), "");
-    cr_assert(strstr(warnings_of(endless, kinds[1].rows), "no trained turn ends with a special token"));
+    cr_assert_str_eq(warnings_of(chatml, FIXTURE_PLAIN, kinds[1].rows), "");
+    cr_assert_str_eq(warnings_of(chatml, FIXTURE_PLAIN, kinds[0].rows), "");
+    cr_assert_str_eq(warnings_of(endless, FIXTURE_PLAIN, kinds[1].rows), "", "the end of text is appended");
+    cr_assert(strstr(warnings_of(endless, FIXTURE_NO_EOS, kinds[1].rows),
+                     "no trained turn ends with a special token"));
     lrc_buf_release(&warned);
 }
 

@@ -29,7 +29,8 @@ static void matrix_set(const struct matrix *m, int64_t i, float x)
 static double matrix_get(const struct matrix *m, int64_t r, int64_t c)
 {
     float x;
-    lrc_dtype_to_f32(&x, m->data + (size_t)(r * (m->cols + PAD) + c) * lrc_dtype_bytes(m->dtype), m->dtype, 1);
+    lrc_dtype_to_f32(&x, m->data + (size_t)(r * (m->cols + PAD) + c) * lrc_dtype_bytes(m->dtype), m->dtype,
+                     1);
     return (double)x;
 }
 
@@ -50,40 +51,55 @@ struct product {
     enum lrc_gemm_mode mode;
 };
 
-static struct lrc_gemm gemm_of(const struct product *p, const struct matrix *a, const struct matrix *b, const struct matrix *c)
+static struct lrc_gemm gemm_of(const struct product *p, const struct matrix *a, const struct matrix *b,
+                               const struct matrix *c)
 {
-    return (struct lrc_gemm){ .m = p->m, .n = p->n, .k = p->k, .a = { a->data, a->cols + PAD, p->a_transposed },
-                              .b = { b->data, b->cols + PAD, p->b_transposed }, .c = c->data, .c_stride = c->cols + PAD,
-                              .dtype = p->dtype, .c_dtype = p->c_dtype, .mode = p->mode };
+    return (struct lrc_gemm){ .m = p->m,
+                              .n = p->n,
+                              .k = p->k,
+                              .a = { a->data, a->cols + PAD, p->a_transposed },
+                              .b = { b->data, b->cols + PAD, p->b_transposed },
+                              .c = c->data,
+                              .c_stride = c->cols + PAD,
+                              .dtype = p->dtype,
+                              .c_dtype = p->c_dtype,
+                              .mode = p->mode };
 }
 
-static void expect_element(const struct product *p, const struct matrix *a, const struct matrix *b, const struct matrix *c,
-                           const int64_t at[2], double before)
+static void expect_element(const struct product *p, const struct matrix *a, const struct matrix *b,
+                           const struct matrix *c, const int64_t at[2], double before)
 {
     double want = p->mode == LRC_GEMM_ADD ? before : 0;
     for (int64_t k = 0; k < p->k; k++)
         want += (p->a_transposed ? matrix_get(a, k, at[0]) : matrix_get(a, at[0], k)) *
                 (p->b_transposed ? matrix_get(b, at[1], k) : matrix_get(b, k, at[1]));
     /* a float32 sum of k products below 1, and one rounding of the result */
-    const double bound = (double)(p->k + 2) * 0x1p-24 * (double)(p->k + 1) + (p->c_dtype == LRC_DTYPE_BF16 ? 0x1p-8 * fabs(want) : 0);
+    const double bound = (double)(p->k + 2) * 0x1p-24 * (double)(p->k + 1) +
+                         (p->c_dtype == LRC_DTYPE_BF16 ? 0x1p-8 * fabs(want) : 0);
     const double got = matrix_get(c, at[0], at[1]);
-    cr_expect(fabs(got - want) <= bound, "%lldx%lldx%lld %s->%s transposed %d %d mode %d: element %lld,%lld: want %g, got %g",
-              (long long)p->m, (long long)p->n, (long long)p->k, lrc_dtype_info[p->dtype].name, lrc_dtype_info[p->c_dtype].name,
-              p->a_transposed, p->b_transposed, (int)p->mode, (long long)at[0], (long long)at[1], want, got);
+    cr_expect(fabs(got - want) <= bound,
+              "%lldx%lldx%lld %s->%s transposed %d %d mode %d: element %lld,%lld: want %g, got %g",
+              (long long)p->m, (long long)p->n, (long long)p->k, lrc_dtype_info[p->dtype].name,
+              lrc_dtype_info[p->c_dtype].name, p->a_transposed, p->b_transposed, (int)p->mode,
+              (long long)at[0], (long long)at[1], want, got);
 }
 
 static void expect_product(const struct product *p)
 {
-    const struct matrix a = p->a_transposed ? matrix_new(p->dtype, p->k, p->m, 1) : matrix_new(p->dtype, p->m, p->k, 1);
-    const struct matrix b = p->b_transposed ? matrix_new(p->dtype, p->n, p->k, 2) : matrix_new(p->dtype, p->k, p->n, 2);
-    const struct matrix before = matrix_new(p->c_dtype, p->m, p->n, 3), c = matrix_new(p->c_dtype, p->m, p->n, 3);
+    const struct matrix a =
+        p->a_transposed ? matrix_new(p->dtype, p->k, p->m, 1) : matrix_new(p->dtype, p->m, p->k, 1);
+    const struct matrix b =
+        p->b_transposed ? matrix_new(p->dtype, p->n, p->k, 2) : matrix_new(p->dtype, p->k, p->n, 2);
+    const struct matrix before = matrix_new(p->c_dtype, p->m, p->n, 3),
+                        c = matrix_new(p->c_dtype, p->m, p->n, 3);
     const struct matrix again = matrix_new(p->c_dtype, p->m, p->n, 3);
     struct lrc_error    err = { 0 };
     struct lrc_gemm     gemm = gemm_of(p, &a, &b, &c);
     cr_expect(lrc_gemm_run(&gemm, &err) == LRC_STATUS_OK, "%s", err.message);
     gemm.c = again.data;
     cr_expect(lrc_gemm_run(&gemm, &err) == LRC_STATUS_OK, "%s", err.message);
-    cr_expect(memcmp(c.data, again.data, (size_t)(p->m * (p->n + PAD)) * lrc_dtype_bytes(p->c_dtype)) == 0, "not the same bits twice");
+    cr_expect(memcmp(c.data, again.data, (size_t)(p->m * (p->n + PAD)) * lrc_dtype_bytes(p->c_dtype)) == 0,
+              "not the same bits twice");
     for (int64_t i = 0; i < p->m; i++) {
         for (int64_t j = 0; j < p->n; j++)
             expect_element(p, &a, &b, &c, (int64_t[]){ i, j }, matrix_get(&before, i, j));
@@ -102,12 +118,15 @@ static void expect_products(int64_t m, int64_t n, int64_t k)
     static const struct {
         enum lrc_dtype     dtype, c_dtype;
         enum lrc_gemm_mode mode;
-    } kinds[] = { { LRC_DTYPE_F32, LRC_DTYPE_F32, LRC_GEMM_SET },   { LRC_DTYPE_F32, LRC_DTYPE_F32, LRC_GEMM_ADD },
-                  { LRC_DTYPE_BF16, LRC_DTYPE_F32, LRC_GEMM_SET },  { LRC_DTYPE_BF16, LRC_DTYPE_F32, LRC_GEMM_ADD },
+    } kinds[] = { { LRC_DTYPE_F32, LRC_DTYPE_F32, LRC_GEMM_SET },
+                  { LRC_DTYPE_F32, LRC_DTYPE_F32, LRC_GEMM_ADD },
+                  { LRC_DTYPE_BF16, LRC_DTYPE_F32, LRC_GEMM_SET },
+                  { LRC_DTYPE_BF16, LRC_DTYPE_F32, LRC_GEMM_ADD },
                   { LRC_DTYPE_BF16, LRC_DTYPE_BF16, LRC_GEMM_SET } };
     for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++)
         for (int t = 0; t < 4; t++)
-            expect_product(&(struct product){ m, n, k, t & 1, t >> 1, kinds[i].dtype, kinds[i].c_dtype, kinds[i].mode });
+            expect_product(
+                &(struct product){ m, n, k, t & 1, t >> 1, kinds[i].dtype, kinds[i].c_dtype, kinds[i].mode });
 }
 
 static void expect_all(void)
@@ -141,8 +160,16 @@ Test(gemm, keeps_working_when_the_cache_is_full)
 {
     for (int64_t m = 1; m <= 520; m++) {
         float           a = 2, b = 3, c[520];
-        struct lrc_gemm gemm = { .m = 1, .n = 1, .k = 1, .a = { &a, m, 0 }, .b = { &b, 1, 0 }, .c = c, .c_stride = 1,
-                                 .dtype = LRC_DTYPE_F32, .c_dtype = LRC_DTYPE_F32, .mode = LRC_GEMM_SET };
+        struct lrc_gemm gemm = { .m = 1,
+                                 .n = 1,
+                                 .k = 1,
+                                 .a = { &a, m, 0 },
+                                 .b = { &b, 1, 0 },
+                                 .c = c,
+                                 .c_stride = 1,
+                                 .dtype = LRC_DTYPE_F32,
+                                 .c_dtype = LRC_DTYPE_F32,
+                                 .mode = LRC_GEMM_SET };
         cr_assert(lrc_gemm_run(&gemm, NULL) == LRC_STATUS_OK);
         cr_expect(c[0] == 6);
     }
@@ -169,8 +196,16 @@ Test(gemm, may_be_called_from_several_threads)
 Test(gemm, refuses_what_it_cannot_multiply)
 {
     float                 x[64] = { 0 };
-    const struct lrc_gemm good = { .m = 4, .n = 4, .k = 4, .a = { x, 4, 0 }, .b = { x, 4, 0 }, .c = x + 32, .c_stride = 4,
-                                   .dtype = LRC_DTYPE_F32, .c_dtype = LRC_DTYPE_F32, .mode = LRC_GEMM_SET };
+    const struct lrc_gemm good = { .m = 4,
+                                   .n = 4,
+                                   .k = 4,
+                                   .a = { x, 4, 0 },
+                                   .b = { x, 4, 0 },
+                                   .c = x + 32,
+                                   .c_stride = 4,
+                                   .dtype = LRC_DTYPE_F32,
+                                   .c_dtype = LRC_DTYPE_F32,
+                                   .mode = LRC_GEMM_SET };
     struct lrc_gemm       bad[6];
     for (int i = 0; i < 6; i++)
         bad[i] = good;

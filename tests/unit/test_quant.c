@@ -1,5 +1,5 @@
-/* Golden hashes: an independent implementation of bitsandbytes' rules, confirmed by running bitsandbytes 0.50.2. The inputs
- * come from a formula, exact in float32. */
+/* Golden hashes: an independent implementation of bitsandbytes' rules, confirmed by running bitsandbytes
+ * 0.50.2. The inputs come from a formula, exact in float32. */
 #include "base/alloc.h"
 #include "quant/quant.h"
 #include "support.h"
@@ -25,7 +25,8 @@ static float absmax_of(const struct lrc_weight *w, int64_t block)
 {
     if (!w->absmax_code)
         return w->absmax[block];
-    const float product = w->nested_map[w->absmax_code[block]] * w->nested_absmax[block / w->nested_block_elems];
+    const float product =
+        w->nested_map[w->absmax_code[block]] * w->nested_absmax[block / w->nested_block_elems];
     return product + w->nested_offset;
 }
 
@@ -35,8 +36,8 @@ static float value_of(const struct lrc_weight *w, int64_t i)
     return w->code[i % 2 == 0 ? byte >> 4 : byte & 15] * absmax_of(w, i / w->block_elems);
 }
 
-static struct lrc_weight quantize(void **storage, const void *x, enum lrc_dtype dtype, int64_t rows, int64_t cols,
-                                  const struct lrc_quant_options *options)
+static struct lrc_weight quantize(void **storage, const void *x, enum lrc_dtype dtype, int64_t rows,
+                                  int64_t cols, const struct lrc_quant_options *options)
 {
     const struct lrc_weight source = { .rows = rows, .cols = cols, .dtype = dtype, .data = x };
     struct lrc_weight       w;
@@ -138,10 +139,12 @@ Test(quant, error_is_within_half_the_widest_gap)
     for (const struct lrc_quant_type *const *type = lrc_quant_type_all; *type; type++)
         for (size_t b = 0; b < sizeof blocks / sizeof *blocks; b++) {
             void             *storage;
-            struct lrc_weight w = quantize(&storage, x16, LRC_DTYPE_BF16, ROWS, COLS, options_of((*type)->name, blocks[b], 0));
+            struct lrc_weight w =
+                quantize(&storage, x16, LRC_DTYPE_BF16, ROWS, COLS, options_of((*type)->name, blocks[b], 0));
             const double      gap = (*type)->type == LRC_BLOCK_NF4 ? 0.31 : 0.34;
             for (int64_t i = 0; i < ROWS * COLS; i++)
-                cr_assert(fabs((double)value_of(&w, i) - (double)x[i]) <= gap / 2 * (double)absmax_of(&w, i / blocks[b]),
+                cr_assert(fabs((double)value_of(&w, i) - (double)x[i]) <=
+                              gap / 2 * (double)absmax_of(&w, i / blocks[b]),
                           "%s block %d element %d", (*type)->name, (int)blocks[b], (int)i);
             lrc_free(storage);
         }
@@ -208,7 +211,8 @@ Test(quant, bad_block_size_is_refused)
     static const int64_t    blocks[] = { 16, 48, 8192, 0, -64 };
     struct lrc_weight       w;
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++)
-        cr_expect_eq(lrc_quantize(&w, storage, &source, options_of("nf4", blocks[i], 0), NULL), LRC_STATUS_SHAPE);
+        cr_expect_eq(lrc_quantize(&w, storage, &source, options_of("nf4", blocks[i], 0), NULL),
+                     LRC_STATUS_SHAPE);
 }
 
 /* Thresholds are the float32 means of neighbours; the tie itself belongs to the lower of the two. */

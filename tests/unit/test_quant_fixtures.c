@@ -1,4 +1,5 @@
-/* Against what bitsandbytes 0.50.2 stored on a CPU: every block size, dtype, tail and edge value of the fixture. */
+/* Against what bitsandbytes 0.50.2 stored on a CPU: every block size, dtype, tail and edge value of the
+ * fixture. */
 #include "base/alloc.h"
 #include "formats/safetensors.h"
 #include "quant/quant.h"
@@ -9,20 +10,23 @@
 #include <stdio.h>
 #include <string.h>
 
-static const struct lrc_safetensors_entry *find(const struct lrc_safetensors *file, const char *name, const char *suffix)
+static const struct lrc_safetensors_entry *find(const struct lrc_safetensors *file, const char *name,
+                                                const char *suffix)
 {
     char full[256];
     (void)snprintf(full, sizeof full, "%s%s", name, suffix);
     return lrc_safetensors_find(file, full);
 }
 
-static void expect_same(const void *got, const struct lrc_safetensors_entry *want, const char *name, const char *what)
+static void expect_same(const void *got, const struct lrc_safetensors_entry *want, const char *name,
+                        const char *what)
 {
     cr_assert(want, "%s%s", name, what);
     cr_expect_arr_eq(got, want->data, want->size_bytes, "%s%s", name, what);
 }
 
-/* A mean's last bit depends on the order of summation, which torch does not promise: within one unit of float32. */
+/* A mean's last bit depends on the order of summation, which torch does not promise: within one unit of
+ * float32. */
 static int is_same_mean(float got, double want)
 {
     return fabs((double)got - want) <= fabs(want) * 0x1p-23;
@@ -31,10 +35,12 @@ static int is_same_mean(float got, double want)
 static void check_case(const struct lrc_safetensors *file, const json_t *json)
 {
     const char *name = json_string_value(json_object_get(json, "name"));
-    const struct lrc_safetensors_entry *in = find(file, json_string_value(json_object_get(json, "input")), "");
-    const struct lrc_quant_options options = { lrc_quant_type_find(json_string_value(json_object_get(json, "quant_type"))),
-                                               json_integer_value(json_object_get(json, "blocksize")),
-                                               json_is_true(json_object_get(json, "nested")) };
+    const struct lrc_safetensors_entry *in =
+        find(file, json_string_value(json_object_get(json, "input")), "");
+    const struct lrc_quant_options options = {
+        lrc_quant_type_find(json_string_value(json_object_get(json, "quant_type"))),
+        json_integer_value(json_object_get(json, "blocksize")), json_is_true(json_object_get(json, "nested"))
+    };
     const struct lrc_weight source = { .rows = 1, .cols = in->n_elems, .dtype = in->dtype, .data = in->data };
     struct lrc_weight       w;
     struct lrc_error        err;
@@ -49,7 +55,8 @@ static void check_case(const struct lrc_safetensors *file, const json_t *json)
     expect_same(w.data, find(file, name, ".packed"), name, ".packed");
     if (options.double_quant) {
         const double offset = json_number_value(json_object_get(json, "nested_offset"));
-        cr_expect(is_same_mean(w.nested_offset, offset), "%s: offset %.9g, want %.9g", name, (double)w.nested_offset, offset);
+        cr_expect(is_same_mean(w.nested_offset, offset), "%s: offset %.9g, want %.9g", name,
+                  (double)w.nested_offset, offset);
         if ((double)w.nested_offset == offset) {
             expect_same(w.nested_absmax, find(file, name, ".nested_absmax"), name, ".nested_absmax");
             expect_same(w.absmax_code, find(file, name, ".absmax"), name, ".absmax");
@@ -70,7 +77,8 @@ Test(quant_fixtures, blocks_equal_bitsandbytes)
     size_t                 i;
     const char            *tensors = test_asset("LRC_FIXTURES", "numerics/data/bnb_4bit.safetensors");
     cr_assert_eq(lrc_safetensors_open(&file, tensors, &err), LRC_STATUS_OK, "%s", err.message);
-    cr_assert_eq(lrc_json_load(&json, test_asset("LRC_FIXTURES", "numerics/data/bnb_4bit.json"), &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_json_load(&json, test_asset("LRC_FIXTURES", "numerics/data/bnb_4bit.json"), &err),
+                 LRC_STATUS_OK, "%s", err.message);
     cr_assert_gt(json_array_size(json_object_get(json, "cases")), 0);
     json_array_foreach (json_object_get(json, "cases"), i, value)
         check_case(&file, value);

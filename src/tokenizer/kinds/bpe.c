@@ -1,70 +1,44 @@
-/* Byte-pair encoding: of all neighbours that may merge, those of the lowest rank merge first, the leftmost on ties.
+/* Byte-pair encoding: of all neighbours that may merge, those of the lowest rank merge first, the leftmost on
+ * ties.
  *
- * Symbols are a linked list over the characters; candidates wait in a heap ordered by (rank, position) and are
- * checked when they come out. n characters make at most 2n candidates, so a piece takes O(n log n).
+ * Symbols are a linked list over the characters; candidates wait in a heap ordered by (rank, position) and
+ * are checked when they come out. n characters make at most 2n candidates, so a piece takes O(n log n).
  * source: Sennrich et al. 2016, arXiv:1508.07909; tokenizers, models/bpe/word.rs (what wins on ties) */
+#include "tokenizer/kinds/bpe.h"
+
 #include "base/alloc.h"
 #include "tokenizer/stage.h"
-#include "tokenizer/token_model.h"
 #include "tokenizer/unicode.h"
-#include <stdlib.h>
 #include <string.h>
 
-enum { EARLY_CHARS = 0x180 }; /* symbols of the first code points, found without hashing */
-
-struct merge {
-    uint64_t pair; /* left symbol << 32 | right symbol; EMPTY: a free slot */
-    int32_t  rank;
-    int32_t  symbol; /* what they become */
-};
-#define EMPTY UINT64_MAX
-
-struct bpe {
-    struct lrc_token_model base;
-    struct merge          *merges; /* open addressing */
-    int64_t                n_slots, n_merges;
-    int                    ignore_merges;
-    struct lrc_buf         prefix, suffix; /* continuing_subword_prefix, end_of_word_suffix */
-    /* Models with scores merge only some of the pieces, and also characters that are not pieces themselves. Their symbols are a
-     * vocabulary of its own, with ids from n_ids for those characters. */
-    struct lrc_vocab symbols;
-    int              own_symbols;
-    int32_t          early[EARLY_CHARS];
-};
-
-static const struct lrc_vocab *symbols_of(const struct bpe *bpe)
+static const struct lrc_vocab *symbols_of(const struct lrc_bpe *bpe)
 {
     return bpe->own_symbols ? &bpe->symbols : &bpe->base.vocab;
 }
 
 /* ---- the merge table ---- */
 
-static uint64_t pair_of(int32_t left, int32_t right)
-{
-    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
-}
-
-static int64_t slot_of(const struct merge *merges, int64_t n_slots, uint64_t pair)
+static int64_t slot_of(const struct lrc_bpe_merge *merges, int64_t n_slots, uint64_t pair)
 {
     uint64_t at = pair * 0x9E3779B97F4A7C15u;
     at = (at ^ at >> 32) & (uint64_t)(n_slots - 1);
-    while (merges[at].pair != pair && merges[at].pair != EMPTY)
+    while (merges[at].pair != pair && merges[at].pair != LRC_BPE_EMPTY)
         at = (at + 1) & (uint64_t)(n_slots - 1);
     return (int64_t)at;
 }
 
-static enum lrc_status grow_merges(struct bpe *bpe, struct lrc_error *err)
+static enum lrc_status grow_merges(struct lrc_bpe *bpe, struct lrc_error *err)
 {
     if ((bpe->n_merges + 1) * 2 <= bpe->n_slots)
         return LRC_STATUS_OK;
-    const int64_t n_slots = bpe->n_slots ? bpe->n_slots * 2 : 64;
-    struct merge *merges = lrc_calloc(n_slots, sizeof *merges);
+    const int64_t         n_slots = bpe->n_slots ? bpe->n_slots * 2 : 64;
+    struct lrc_bpe_merge *merges = lrc_calloc(n_slots, sizeof *merges);
     if (!merges)
         return lrc_fail_nomem(err, "merges");
     for (int64_t i = 0; i < n_slots; i++)
-        merges[i].pair = EMPTY;
+        merges[i].pair = LRC_BPE_EMPTY;
     for (int64_t i = 0; i < bpe->n_slots; i++)
-        if (bpe->merges[i].pair != EMPTY)
+        if (bpe->merges[i].pair != LRC_BPE_EMPTY)
             merges[slot_of(merges, n_slots, bpe->merges[i].pair)] = bpe->merges[i];
     lrc_free(bpe->merges);
     bpe->merges = merges;
@@ -73,21 +47,22 @@ static enum lrc_status grow_merges(struct bpe *bpe, struct lrc_error *err)
 }
 
 /* A pair given again gets the later rank, as in the reference. */
-static enum lrc_status add_merge(struct bpe *bpe, struct merge merge, struct lrc_error *err)
+enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge, struct lrc_error *err)
 {
     LRC_TRY(grow_merges(bpe, err));
-    struct merge *slot = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, merge.pair)];
-    bpe->n_merges += slot->pair == EMPTY;
+    struct lrc_bpe_merge *slot = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, merge.pair)];
+    bpe->n_merges += slot->pair == LRC_BPE_EMPTY;
     *slot = merge;
     return LRC_STATUS_OK;
 }
 
-static const struct merge *find_merge(const struct bpe *bpe, int32_t left, int32_t right)
+static const struct lrc_bpe_merge *find_merge(const struct lrc_bpe *bpe, int32_t left, int32_t right)
 {
     if (bpe->n_merges == 0)
         return NULL;
-    const struct merge *merge = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, pair_of(left, right))];
-    return merge->pair != EMPTY ? merge : NULL;
+    const struct lrc_bpe_merge
+        *merge = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
+    return merge->pair != LRC_BPE_EMPTY ? merge : NULL;
 }
 
 /* ---- merging ---- */
@@ -139,27 +114,29 @@ static struct candidate heap_pop(struct heap *heap)
     return top;
 }
 
-static void push_pair(const struct bpe *bpe, struct heap *heap, const struct symbol *symbols, int32_t left)
+static void push_pair(const struct lrc_bpe *bpe, struct heap *heap, const struct symbol *symbols,
+                      int32_t left)
 {
     const int32_t right = left >= 0 ? symbols[left].next : -1;
     if (right < 0 || symbols[left].id < 0 || symbols[right].id < 0)
         return;
-    const struct merge *merge = find_merge(bpe, symbols[left].id, symbols[right].id);
+    const struct lrc_bpe_merge *merge = find_merge(bpe, symbols[left].id, symbols[right].id);
     if (merge)
-        heap_push(heap, (struct candidate){ (uint64_t)(uint32_t)merge->rank << 32 | (uint32_t)left, merge->symbol });
+        heap_push(heap, (struct candidate){ (uint64_t)(uint32_t)merge->rank << 32 | (uint32_t)left,
+                                            merge->symbol });
 }
 
 /* Whether a candidate still stands: its symbols may have merged with others since. */
-static int still_stands(const struct bpe *bpe, const struct symbol *symbols, struct candidate candidate)
+static int still_stands(const struct lrc_bpe *bpe, const struct symbol *symbols, struct candidate candidate)
 {
     const int32_t left = (int32_t)(candidate.key & UINT32_MAX), right = symbols[left].next;
     if (symbols[left].id < 0 || right < 0)
         return 0;
-    const struct merge *merge = find_merge(bpe, symbols[left].id, symbols[right].id);
+    const struct lrc_bpe_merge *merge = find_merge(bpe, symbols[left].id, symbols[right].id);
     return merge && merge->symbol == candidate.symbol;
 }
 
-static void merge_all(const struct bpe *bpe, struct symbol *symbols, int32_t n, struct heap *heap)
+static void merge_all(const struct lrc_bpe *bpe, struct symbol *symbols, int32_t n, struct heap *heap)
 {
     for (int32_t i = 0; i + 1 < n; i++)
         push_pair(bpe, heap, symbols, i);
@@ -182,10 +159,10 @@ static void merge_all(const struct bpe *bpe, struct symbol *symbols, int32_t n, 
 /* ---- a piece of text ---- */
 
 /* Symbol of a character that wears the word's prefix or suffix. */
-static int32_t decorated(const struct bpe *bpe, const char *text, size_t n, int is_first, int is_last)
+static int32_t decorated(const struct lrc_bpe *bpe, const char *text, size_t n, int is_first, int is_last)
 {
-    char   spelled[64];
-    size_t at = 0;
+    char         spelled[64];
+    size_t       at = 0;
     const size_t n_prefix = is_first ? 0 : bpe->prefix.len, n_suffix = is_last ? bpe->suffix.len : 0;
     if (n_prefix + n + n_suffix > sizeof spelled)
         return NO_SYMBOL;
@@ -203,13 +180,15 @@ struct reading {
 
 static void add_symbol(struct reading *reading, int32_t id, size_t start, size_t n)
 {
-    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start, (uint32_t)n };
+    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start,
+                                                    (uint32_t)n };
     reading->n++;
 }
 
-/* Models with merges see an unknown character as its bytes, as unk, or not at all: what stands beside it then meets. Models with
- * scores keep it apart until the ids are written. */
-static void add_unknown(const struct bpe *bpe, struct reading *reading, const char *text, size_t start, size_t n)
+/* Models with merges see an unknown character as its bytes, as unk, or not at all: what stands beside it then
+ * meets. Models with scores keep it apart until the ids are written. */
+static void add_unknown(const struct lrc_bpe *bpe, struct reading *reading, const char *text, size_t start,
+                        size_t n)
 {
     const struct lrc_token_model *model = &bpe->base;
     if (bpe->own_symbols) {
@@ -224,20 +203,21 @@ static void add_unknown(const struct bpe *bpe, struct reading *reading, const ch
     }
 }
 
-static int32_t symbol_of(const struct bpe *bpe, const char *text, size_t n, int32_t cp)
+static int32_t symbol_of(const struct lrc_bpe *bpe, const char *text, size_t n, int32_t cp)
 {
-    return cp < EARLY_CHARS ? bpe->early[cp] : lrc_vocab_find(symbols_of(bpe), text, n);
+    return cp < LRC_BPE_EARLY_CHARS ? bpe->early[cp] : lrc_vocab_find(symbols_of(bpe), text, n);
 }
 
 /* Characters of text to symbols. Returns how many: never more than n. */
-static int32_t read_symbols(const struct bpe *bpe, struct symbol *symbols, const char *text, size_t n)
+static int32_t read_symbols(const struct lrc_bpe *bpe, struct symbol *symbols, const char *text, size_t n)
 {
     const int      plain = bpe->prefix.len == 0 && bpe->suffix.len == 0;
     struct reading reading = { .symbols = symbols };
     for (size_t at = 0; at < n;) {
         int32_t       cp;
         const size_t  step = lrc_utf8_step(&cp, text + at, n - at);
-        const int32_t id = plain ? symbol_of(bpe, text + at, step, cp) : decorated(bpe, text + at, step, at == 0, at + step == n);
+        const int32_t id = plain ? symbol_of(bpe, text + at, step, cp)
+                                 : decorated(bpe, text + at, step, at == 0, at + step == n);
         if (id >= 0) {
             add_symbol(&reading, id, at, step);
             reading.after_unknown = 0;
@@ -251,7 +231,8 @@ static int32_t read_symbols(const struct bpe *bpe, struct symbol *symbols, const
     return reading.n;
 }
 
-static void write_ids(const struct bpe *bpe, struct lrc_ids *ids, const struct symbol *symbols, const char *text)
+static void write_ids(const struct lrc_bpe *bpe, struct lrc_ids *ids, const struct symbol *symbols,
+                      const char *text)
 {
     const int64_t n_ids = bpe->base.vocab.n_ids;
     int           after_unknown = 0;
@@ -265,10 +246,10 @@ static void write_ids(const struct bpe *bpe, struct lrc_ids *ids, const struct s
     }
 }
 
-static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n,
-                              struct lrc_model_scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
+                              size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err)
 {
-    const struct bpe *bpe = (const struct bpe *)model;
+    const struct lrc_bpe *bpe = (const struct lrc_bpe *)model;
     if (bpe->ignore_merges) {
         const int32_t whole = lrc_vocab_find(&model->vocab, text, n);
         if (whole >= 0) {
@@ -277,7 +258,8 @@ static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_id
         }
     }
     if (n > LRC_PIECE_BYTES_MAX)
-        return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu", LRC_PIECE_BYTES_MAX, n);
+        return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu",
+                        LRC_PIECE_BYTES_MAX, n);
     struct symbol *symbols = lrc_space_reserve(&scratch->spaces[0], (int64_t)n, sizeof *symbols);
     /* n - 1 pairs at the start, and each of the n - 1 merges at most adds two and has taken one out. */
     struct heap heap = { lrc_space_reserve(&scratch->spaces[1], 2 * (int64_t)n, sizeof *heap.items), 0 };
@@ -293,9 +275,9 @@ static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_id
 
 /* ---- reading ---- */
 
-static void bpe_free(struct lrc_token_model *model)
+void lrc_bpe__free(struct lrc_token_model *model)
 {
-    struct bpe *bpe = (struct bpe *)model;
+    struct lrc_bpe *bpe = (struct lrc_bpe *)model;
     lrc_vocab_release(&bpe->base.vocab);
     lrc_vocab_release(&bpe->symbols);
     lrc_buf_release(&bpe->prefix);
@@ -304,9 +286,9 @@ static void bpe_free(struct lrc_token_model *model)
     lrc_free(bpe);
 }
 
-static struct bpe *bpe_new(void)
+struct lrc_bpe *lrc_bpe__new(void)
 {
-    struct bpe *bpe = lrc_calloc(1, sizeof *bpe);
+    struct lrc_bpe *bpe = lrc_calloc(1, sizeof *bpe);
     if (bpe) {
         bpe->base.kind = &lrc_token_model_bpe;
         bpe->base.unk_id = -1;
@@ -314,26 +296,28 @@ static struct bpe *bpe_new(void)
     return bpe;
 }
 
-static void index_early(struct bpe *bpe)
+void lrc_bpe__index(struct lrc_bpe *bpe)
 {
-    for (int32_t cp = 0; cp < EARLY_CHARS; cp++) {
+    lrc_token_model_index_bytes(&bpe->base);
+    for (int32_t cp = 0; cp < LRC_BPE_EARLY_CHARS; cp++) {
         const char   spelled[2] = { (char)(cp < 0x80 ? cp : 0xC0 | cp >> 6), (char)(0x80 | (cp & 0x3F)) };
         const size_t n = cp < 0x80 ? 1 : 2;
         bpe->early[cp] = lrc_vocab_find(symbols_of(bpe), spelled, n);
     }
 }
 
-static enum lrc_status read_vocab(struct bpe *bpe, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
     json_t     *vocab = json_object_get(json, "vocab"), *id;
     const char *piece;
     if (!json_is_object(vocab))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an object, got %s", name, lrc_json_type_name(vocab));
-    json_object_foreach(vocab, piece, id)
-    {
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an object, got %s", name,
+                        lrc_json_type_name(vocab));
+    json_object_foreach(vocab, piece, id) {
         if (!json_is_integer(id))
-            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': '%.60s': want an integer, got %s", name, piece,
-                            lrc_json_type_name(id));
+            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': '%.60s': want an integer, got %s", name,
+                            piece, lrc_json_type_name(id));
         LRC_TRY(lrc_vocab_add(&bpe->base.vocab, piece, strlen(piece), json_integer_value(id), err));
     }
     return LRC_STATUS_OK;
@@ -349,8 +333,8 @@ static int split_merge(struct halves *halves, const json_t *json)
 {
     const json_t *left = json_array_get(json, 0), *right = json_array_get(json, 1);
     if (json_array_size(json) == 2 && json_is_string(left) && json_is_string(right)) {
-        *halves = (struct halves){ json_string_value(left), json_string_value(right), json_string_length(left),
-                                   json_string_length(right) };
+        *halves = (struct halves){ json_string_value(left), json_string_value(right),
+                                   json_string_length(left), json_string_length(right) };
         return 1;
     }
     const char *text = json_string_value(json);
@@ -361,15 +345,17 @@ static int split_merge(struct halves *halves, const json_t *json)
     return 1;
 }
 
-static enum lrc_status read_merge(struct bpe *bpe, const json_t *json, int64_t rank, struct lrc_buf *joined, const char *name,
-                                  struct lrc_error *err)
+static enum lrc_status read_merge(struct lrc_bpe *bpe, const json_t *json, int64_t rank,
+                                  struct lrc_buf *joined, const char *name, struct lrc_error *err)
 {
     struct halves halves;
     if (!split_merge(&halves, json))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges'[%lld]: want two pieces, got %s", name, (long long)rank,
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges'[%lld]: want two pieces, got %s", name,
+                        (long long)rank,
                         json_is_string(json) ? json_string_value(json) : lrc_json_type_name(json));
     const struct lrc_vocab *vocab = &bpe->base.vocab;
-    const size_t n_prefix = halves.n_right >= bpe->prefix.len ? bpe->prefix.len : 0; /* of the right half, left out */
+    /* Of the right half, left out of the whole. */
+    const size_t n_prefix = halves.n_right >= bpe->prefix.len ? bpe->prefix.len : 0;
     lrc_buf_clear(joined);
     lrc_buf_append(joined, halves.left, halves.n_left);
     lrc_buf_append(joined, halves.right + n_prefix, halves.n_right - n_prefix);
@@ -378,21 +364,24 @@ static enum lrc_status read_merge(struct bpe *bpe, const json_t *json, int64_t r
     const int32_t right = lrc_vocab_find(vocab, halves.right, halves.n_right);
     const int32_t whole = lrc_vocab_find(vocab, lrc_buf_text(joined), joined->len);
     if (left < 0 || right < 0 || whole < 0)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges'[%lld]: want '%.60s', '%.60s' and '%.120s' in the vocabulary", name,
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'merges'[%lld]: want '%.60s', '%.60s' and '%.120s' in the vocabulary", name,
                         (long long)rank, halves.left, halves.right, lrc_buf_text(joined));
-    return add_merge(bpe, (struct merge){ pair_of(left, right), (int32_t)rank, whole }, err);
+    return lrc_bpe__add_merge(bpe, (struct lrc_bpe_merge){ lrc_bpe__pair(left, right), (int32_t)rank, whole },
+                              err);
 }
 
-static enum lrc_status read_merges(struct bpe *bpe, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_merges(struct lrc_bpe *bpe, const json_t *json, const char *name,
+                                   struct lrc_error *err)
 {
     const json_t   *merges = json_object_get(json, "merges"), *merge;
     struct lrc_buf  joined = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
     size_t          rank;
     if (!json_is_array(merges) || json_array_size(merges) > INT32_MAX)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges': want an array, got %s", name, lrc_json_type_name(merges));
-    json_array_foreach(merges, rank, merge)
-    {
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges': want an array, got %s", name,
+                        lrc_json_type_name(merges));
+    json_array_foreach(merges, rank, merge) {
         status = read_merge(bpe, merge, (int64_t)rank, &joined, name, err);
         if (status != LRC_STATUS_OK)
             break;
@@ -401,7 +390,8 @@ static enum lrc_status read_merges(struct bpe *bpe, const json_t *json, const ch
     return status;
 }
 
-static enum lrc_status read_options(struct bpe *bpe, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_options(struct lrc_bpe *bpe, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     const char *unk = NULL, *prefix = "", *suffix = "";
     LRC_TRY(lrc_json_get_string(&unk, json, "unk_token", name, err));
@@ -420,126 +410,22 @@ static enum lrc_status read_options(struct bpe *bpe, const json_t *json, const c
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status bpe_read(struct lrc_token_model **model, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status bpe_read(struct lrc_token_model **model, const json_t *json, const char *name,
+                                struct lrc_error *err)
 {
-    struct bpe *bpe = bpe_new();
+    struct lrc_bpe *bpe = lrc_bpe__new();
     if (!bpe)
         return lrc_fail_nomem(err, "BPE model");
     enum lrc_status status = read_options(bpe, json, name, err);
     if (status == LRC_STATUS_OK)
         status = read_merges(bpe, json, name, err);
     if (status != LRC_STATUS_OK) {
-        bpe_free(&bpe->base);
+        lrc_bpe__free(&bpe->base);
         return status;
     }
-    lrc_token_model_index_bytes(&bpe->base);
-    index_early(bpe);
+    lrc_bpe__index(bpe);
     *model = &bpe->base;
     return LRC_STATUS_OK;
 }
 
-const struct lrc_token_model_kind lrc_token_model_bpe = { "BPE", bpe_read, encode, bpe_free };
-
-/* ---- BPE by score ---- */
-
-static int is_mergeable(const struct lrc_scored_piece *piece)
-{
-    return piece->type == LRC_PIECE_NORMAL || piece->type == LRC_PIECE_USER_DEFINED;
-}
-
-/* Symbol of a half of a piece. A single character gets one if it has none. -1: it can never stand alone. */
-static enum lrc_status half_symbol(struct bpe *bpe, const char *text, size_t n, int32_t *symbol, struct lrc_error *err)
-{
-    int32_t cp;
-    *symbol = lrc_vocab_find(&bpe->symbols, text, n);
-    if (*symbol >= 0 || lrc_utf8_step(&cp, text, n) != n)
-        return LRC_STATUS_OK;
-    const int64_t n_ids = bpe->base.vocab.n_ids;
-    const int64_t id = bpe->symbols.n_ids > n_ids ? bpe->symbols.n_ids : n_ids;
-    LRC_TRY(lrc_vocab_add(&bpe->symbols, text, n, id, err));
-    *symbol = (int32_t)id;
-    return LRC_STATUS_OK;
-}
-
-/* Every way to cut a piece in two is a pair that makes it. */
-static enum lrc_status add_cuts(struct bpe *bpe, const struct lrc_scored_piece *piece, int32_t id, int32_t rank, struct lrc_error *err)
-{
-    int32_t cp;
-    for (size_t at = lrc_utf8_step(&cp, piece->text, piece->n); at < piece->n;) {
-        int32_t left, right;
-        LRC_TRY(half_symbol(bpe, piece->text, at, &left, err));
-        LRC_TRY(half_symbol(bpe, piece->text + at, piece->n - at, &right, err));
-        if (left >= 0 && right >= 0)
-            LRC_TRY(add_merge(bpe, (struct merge){ pair_of(left, right), rank, id }, err));
-        at += lrc_utf8_step(&cp, piece->text + at, piece->n - at);
-    }
-    return LRC_STATUS_OK;
-}
-
-struct ranked {
-    float   score;
-    int32_t id;
-};
-
-static int by_score(const void *a, const void *b)
-{
-    const struct ranked *left = a, *right = b;
-    if (left->score != right->score)
-        return left->score > right->score ? -1 : 1;
-    return (left->id > right->id) - (left->id < right->id);
-}
-
-static enum lrc_status add_pieces(struct bpe *bpe, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
-{
-    for (int64_t id = 0; id < pieces->n; id++) {
-        const struct lrc_scored_piece *piece = &pieces->pieces[id];
-        LRC_TRY(lrc_vocab_add(&bpe->base.vocab, piece->text, piece->n, id, err));
-        if (is_mergeable(piece))
-            LRC_TRY(lrc_vocab_add(&bpe->symbols, piece->text, piece->n, id, err));
-    }
-    return LRC_STATUS_OK;
-}
-
-/* Equal scores are an equal rank: then the leftmost merges first. */
-static enum lrc_status add_ranked(struct bpe *bpe, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
-{
-    struct ranked *order = lrc_calloc(pieces->n, sizeof *order);
-    if (!order)
-        return lrc_fail_nomem(err, "scores");
-    int64_t n = 0;
-    for (int32_t id = 0; id < pieces->n; id++)
-        if (is_mergeable(&pieces->pieces[id]))
-            order[n++] = (struct ranked){ pieces->pieces[id].score, id };
-    qsort(order, (size_t)n, sizeof *order, by_score);
-
-    enum lrc_status status = LRC_STATUS_OK;
-    int32_t         rank = 0;
-    for (int64_t i = 0; i < n && status == LRC_STATUS_OK; i++) {
-        rank += i > 0 && order[i].score != order[i - 1].score;
-        status = add_cuts(bpe, &pieces->pieces[order[i].id], order[i].id, rank, err);
-    }
-    lrc_free(order);
-    return status;
-}
-
-enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
-{
-    struct bpe *bpe = bpe_new();
-    if (!bpe)
-        return lrc_fail_nomem(err, "BPE model");
-    bpe->own_symbols = 1;
-    bpe->base.unk_id = pieces->unk_id;
-    bpe->base.byte_fallback = pieces->byte_fallback;
-    bpe->base.fuse_unk = 1;
-    enum lrc_status status = add_pieces(bpe, pieces, err);
-    if (status == LRC_STATUS_OK)
-        status = add_ranked(bpe, pieces, err);
-    if (status != LRC_STATUS_OK) {
-        bpe_free(&bpe->base);
-        return status;
-    }
-    lrc_token_model_index_bytes(&bpe->base);
-    index_early(bpe);
-    *model = &bpe->base;
-    return LRC_STATUS_OK;
-}
+const struct lrc_token_model_kind lrc_token_model_bpe = { "BPE", bpe_read, encode, lrc_bpe__free };

@@ -1,7 +1,8 @@
-/* Unigram: of all ways to write a text as pieces, the one with the greatest sum of scores; the first found wins ties.
+/* Unigram: of all ways to write a text as pieces, the one with the greatest sum of scores; the first found
+ * wins ties.
  *
- * best[i] is the best way to write the first i bytes; every character is a step to the ends of all pieces that begin there.
- * source: Kudo 2018, arXiv:1804.10959; sentencepiece, unigram_model.cc (EncodeOptimized) */
+ * best[i] is the best way to write the first i bytes; every character is a step to the ends of all pieces
+ * that begin there. source: Kudo 2018, arXiv:1804.10959; sentencepiece, unigram_model.cc (EncodeOptimized) */
 #include "base/alloc.h"
 #include "tokenizer/token_model.h"
 #include "tokenizer/trie.h"
@@ -47,7 +48,8 @@ static void find_best(const struct unigram *unigram, struct step *best, const ch
         const size_t one = lrc_utf8_step(&cp, text + start, n - start);
         const double so_far = best[start].score;
         int          has_one = 0;
-        for (size_t end = start; end < n && (node = lrc_trie_step(&unigram->trie, node, (unsigned char)text[end])) >= 0;) {
+        for (size_t end = start;
+             end < n && (node = lrc_trie_step(&unigram->trie, node, (unsigned char)text[end])) >= 0;) {
             end++;
             const int32_t id = unigram->trie.nodes[node].value;
             if (id < 0)
@@ -77,12 +79,13 @@ static void turn_round(struct step *best, size_t n)
     }
 }
 
-static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text, size_t n,
-                              struct lrc_model_scratch *scratch, struct lrc_error *err)
+static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
+                              size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err)
 {
     const struct unigram *unigram = (const struct unigram *)model;
     if (n > LRC_PIECE_BYTES_MAX)
-        return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu", LRC_PIECE_BYTES_MAX, n);
+        return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu",
+                        LRC_PIECE_BYTES_MAX, n);
     struct step *best = lrc_space_reserve(&scratch->spaces[0], (int64_t)n + 1, sizeof *best);
     if (!best)
         return lrc_fail_nomem(err, "pieces of a text");
@@ -127,12 +130,13 @@ static enum lrc_status unigram_new(struct unigram **out, int64_t n, struct lrc_e
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_piece(struct unigram *unigram, const json_t *json, int64_t id, const char *name, struct lrc_error *err)
+static enum lrc_status read_piece(struct unigram *unigram, const json_t *json, int64_t id, const char *name,
+                                  struct lrc_error *err)
 {
     const json_t *piece = json_array_get(json, 0), *score = json_array_get(json, 1);
     if (!json_is_string(piece) || !json_is_number(score))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab'[%lld]: want a piece and its score, got %s", name, (long long)id,
-                        lrc_json_type_name(json));
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab'[%lld]: want a piece and its score, got %s", name,
+                        (long long)id, lrc_json_type_name(json));
     const char  *text = json_string_value(piece);
     const size_t n = json_string_length(piece);
     LRC_TRY(lrc_vocab_add(&unigram->base.vocab, text, n, id, err));
@@ -143,7 +147,8 @@ static enum lrc_status read_piece(struct unigram *unigram, const json_t *json, i
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status read_pieces(struct unigram *unigram, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status read_pieces(struct unigram *unigram, const json_t *json, const char *name,
+                                   struct lrc_error *err)
 {
     const json_t *piece;
     size_t        id;
@@ -161,12 +166,14 @@ static enum lrc_status read_pieces(struct unigram *unigram, const json_t *json, 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status unigram_read(struct lrc_token_model **model, const json_t *json, const char *name, struct lrc_error *err)
+static enum lrc_status unigram_read(struct lrc_token_model **model, const json_t *json, const char *name,
+                                    struct lrc_error *err)
 {
     struct unigram *unigram;
     const json_t   *vocab = json_object_get(json, "vocab");
     if (!json_is_array(vocab))
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an array, got %s", name, lrc_json_type_name(vocab));
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an array, got %s", name,
+                        lrc_json_type_name(vocab));
     LRC_TRY(unigram_new(&unigram, (int64_t)json_array_size(vocab), err));
     const enum lrc_status status = read_pieces(unigram, json, name, err);
     if (status != LRC_STATUS_OK) {
@@ -197,7 +204,8 @@ static struct range score_range(const struct lrc_scored_pieces *pieces)
     return range.low <= range.high ? range : (struct range){ 0, 0 };
 }
 
-static enum lrc_status add_scored(struct unigram *unigram, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
+static enum lrc_status add_scored(struct unigram *unigram, const struct lrc_scored_pieces *pieces,
+                                  struct lrc_error *err)
 {
     const struct range range = score_range(pieces);
     for (int64_t id = 0; id < pieces->n; id++) {
@@ -214,7 +222,8 @@ static enum lrc_status add_scored(struct unigram *unigram, const struct lrc_scor
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_unigram_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces, struct lrc_error *err)
+enum lrc_status lrc_unigram_new_scored(struct lrc_token_model **model, const struct lrc_scored_pieces *pieces,
+                                       struct lrc_error *err)
 {
     struct unigram *unigram;
     LRC_TRY(unigram_new(&unigram, pieces->n, err));

@@ -1,0 +1,274 @@
+#include "template/template.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "template/builtin.h"
+#include "template/render.h"
+#include <stdio.h>
+#include <string.h>
+#include <utf8proc.h>
+
+enum { TEXT_MAX_BYTES = 4 << 20 };
+#define TREE_MAX_BYTES ((size_t)1 << 30)
+
+/* "\r\n" and "\r" become "\n", and one "\n" at the end is cut, as jinja2's keep_trailing_newline=False. */
+static size_t normalize_lines(char *out, const char *text, size_t n)
+{
+    size_t n_out = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\r' && i + 1 < n && text[i + 1] == '\n')
+            continue;
+        out[n_out++] = text[i] == '\r' ? '\n' : text[i];
+    }
+    n_out -= n_out > 0 && out[n_out - 1] == '\n';
+    out[n_out] = '\0';
+    return n_out;
+}
+
+static int is_utf8(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n;) {
+        utf8proc_int32_t point;
+        const utf8proc_ssize_t step =
+            utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &point);
+        if (step < 1)
+            return 0;
+        i += (size_t)step;
+    }
+    return 1;
+}
+
+enum lrc_status lrc_template_parse(struct lrc_template **out, const char *text, size_t n, const char *name,
+                                   struct lrc_error *err)
+{
+    *out = NULL;
+    if (n > TEXT_MAX_BYTES)
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a template of at most 4 MiB, got %zu bytes", name,
+                        n);
+    if (!is_utf8(text, n))
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want UTF-8, got other bytes", name);
+    struct lrc_template *t = lrc_calloc(1, sizeof *t);
+    if (!t)
+        return lrc_fail_nomem(err, "template");
+    t->memory.max_bytes = TREE_MAX_BYTES;
+    t->name = lrc_strdup(name);
+    t->text = lrc_calloc((int64_t)n + 1, 1);
+    t->source = lrc_calloc((int64_t)n + 1, 1);
+    enum lrc_status status = LRC_STATUS_OK;
+    if (!t->name || !t->text || !t->source) {
+        status = lrc_fail_nomem(err, "template");
+    } else {
+        if (n > 0)
+            memcpy(t->text, text, n);
+        status = lrc_template__build(t, normalize_lines(t->source, text, n), err);
+    }
+    if (status == LRC_STATUS_OK)
+        *out = t;
+    else
+        lrc_template_free(t);
+    return status;
+}
+
+void lrc_template_free(struct lrc_template *t)
+{
+    if (!t)
+        return;
+    lrc_bump__release(&t->memory);
+    lrc_free(t->names);
+    lrc_free(t->source);
+    lrc_free(t->text);
+    lrc_free(t->name);
+    lrc_free(t);
+}
+
+const char *lrc_template_text(const struct lrc_template *t)
+{
+    return t->text;
+}
+
+static enum lrc_status load_file(struct lrc_template **out, const char *path, struct lrc_error *err)
+{
+    struct lrc_buf text = {0};
+    enum lrc_status status = lrc_file_read(&text, path, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_template_parse(out, lrc_buf_text(&text), text.len, lrc_path_base(path), err);
+    lrc_buf_release(&text);
+    return status;
+}
+
+/* chat_template: a string, or a list of {"name", "template"} of which "default" is meant. NULL: none. */
+static const json_t *find_text(const json_t *config)
+{
+    const json_t *entry = json_object_get(config, "chat_template");
+    if (!json_is_array(entry))
+        return json_is_string(entry) ? entry : NULL;
+    for (size_t i = 0; i < json_array_size(entry); i++) {
+        const json_t *one = json_array_get(entry, i), *name = json_object_get(one, "name"),
+                     *text = json_object_get(one, "template");
+        if (json_is_string(name) && json_is_string(text) && strcmp(json_string_value(name), "default") == 0)
+            return text;
+    }
+    return NULL;
+}
+
+static enum lrc_status load_config(struct lrc_template **out, const char *path, const char *model_dir,
+                                   struct lrc_error *err)
+{
+    json_t *config = NULL;
+    const json_t *text = NULL;
+    enum lrc_status status = LRC_STATUS_OK;
+    if (lrc_path_exists(path))
+        status = lrc_json_load(&config, path, err);
+    if (status == LRC_STATUS_OK)
+        text = find_text(config);
+    if (text)
+        status =
+            lrc_template_parse(out, json_string_value(text), json_string_length(text), "chat_template", err);
+    else if (status == LRC_STATUS_OK)
+        status = lrc_fail(err, LRC_STATUS_CONFIG,
+                          "chat_template: want chat_template.jinja, or 'chat_template' in "
+                          "tokenizer_config.json, in '%s', got neither; "
+                          "name a built-in one or a file",
+                          model_dir);
+    json_decref(config);
+    return status;
+}
+
+static enum lrc_status load_default(struct lrc_template **out, const char *model_dir, struct lrc_error *err)
+{
+    char *file = lrc_path_join(model_dir, "chat_template.jinja");
+    char *config = lrc_path_join(model_dir, "tokenizer_config.json");
+    enum lrc_status status;
+    if (!file || !config)
+        status = lrc_fail_nomem(err, "path");
+    else
+        status = lrc_path_exists(file) ? load_file(out, file, err) : load_config(out, config, model_dir, err);
+    lrc_free(file);
+    lrc_free(config);
+    return status;
+}
+
+static enum lrc_status fail_choice(const char *choice, struct lrc_error *err)
+{
+    struct lrc_buf names = {0};
+    for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
+        lrc_buf_printf(&names, "%s%s", builtin == lrc_builtin_all ? "" : ", ", builtin->name);
+    const enum lrc_status status = lrc_fail(
+        err, LRC_STATUS_CONFIG, "chat_template: want tokenizer_default, a file or one of %s, got '%s'",
+        lrc_buf_text(&names), choice);
+    lrc_buf_release(&names);
+    return status;
+}
+
+enum lrc_status lrc_template_load(struct lrc_template **out, const char *choice, const char *model_dir,
+                                  struct lrc_error *err)
+{
+    *out = NULL;
+    if (!choice || strcmp(choice, "tokenizer_default") == 0)
+        return load_default(out, model_dir ? model_dir : "", err);
+    for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
+        if (strcmp(choice, builtin->name) == 0)
+            return lrc_template_parse(out, builtin->text, strlen(builtin->text), builtin->name, err);
+    if (lrc_path_exists(choice) && !lrc_path_is_dir(choice))
+        return load_file(out, choice, err);
+    return fail_choice(choice, err);
+}
+
+static enum lrc_status set_variable(struct lrc_render *r, const char *name, struct lrc_value value)
+{
+    struct lrc_value key;
+    LRC_TRY(lrc_string__borrow(r, &key, name, strlen(name)));
+    return lrc_dict__set(r, r->variables, key, value);
+}
+
+static enum lrc_status set_json(struct lrc_render *r, const char *name, const json_t *json)
+{
+    struct lrc_value value;
+    LRC_TRY(lrc_value__from_json(r, &value, json));
+    return set_variable(r, name, value);
+}
+
+static enum lrc_status set_token(struct lrc_render *r, const char *name, const char *token)
+{
+    struct lrc_value value;
+    if (!token)
+        return LRC_STATUS_OK;
+    LRC_TRY(lrc_string__borrow(r, &value, token, strlen(token)));
+    return set_variable(r, name, value);
+}
+
+/* "YYYY-MM-DD", then perhaps "THH:MM:SS". */
+static enum lrc_status set_date(struct lrc_render *r, const json_t *json)
+{
+    static const int low[6] = {1, 1, 1, 0, 0, 0}, high[6] = {9999, 12, 31, 23, 59, 59};
+    const char *text = json_string_value(json);
+    int d[6] = {0};
+    const int n =
+        text ? sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &d[0], &d[1], &d[2], &d[3], &d[4], &d[5]) : 0;
+    int good = n >= 3;
+    for (int i = 0; i < 6; i++)
+        good = good && d[i] >= low[i] && d[i] <= high[i];
+    if (!good)
+        return lrc_render__fail(r, LRC_STATUS_DATA,
+                                "strftime_now: want a date 'YYYY-MM-DD' or 'YYYY-MM-DDTHH:MM:SS', got %s",
+                                text ? text : lrc_json_type_name(json));
+    memcpy(r->date, d, sizeof d);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_template_input *input)
+{
+    struct lrc_value variables;
+    LRC_TRY(lrc_dict__new(r, &variables));
+    r->variables = variables.dict;
+    LRC_TRY(set_token(r, "bos_token", input->bos_token));
+    LRC_TRY(set_token(r, "eos_token", input->eos_token));
+    LRC_TRY(set_token(r, "pad_token", input->pad_token));
+    LRC_TRY(set_token(r, "unk_token", input->unk_token));
+    LRC_TRY(set_json(r, "messages", input->messages));
+    LRC_TRY(set_json(r, "tools", input->tools)); /* None when there are none, as transformers passes them */
+    LRC_TRY(set_json(r, "documents", NULL));
+    LRC_TRY(
+        set_variable(r, "add_generation_prompt", lrc_value__bool(input->prompt == LRC_PROMPT_GENERATION)));
+    json_t *object = (json_t *)(uintptr_t)input->variables; /* iterated, not changed */
+    for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
+        const char *name = json_object_iter_key(at);
+        LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at))
+                                                  : set_json(r, name, json_object_iter_value(at)));
+    }
+    return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text,
+                                    struct lrc_buf *generation, const struct lrc_template_input *input,
+                                    struct lrc_error *err)
+{
+    struct lrc_render r = {
+        .template = t,
+        .err = err,
+        .memory.max_bytes = LRC_RENDER_MEMORY_MAX_BYTES,
+        .n_steps_left = LRC_RENDER_STEPS_MAX,
+        .line = 1,
+        .text = text,
+        .text_begin = text->len,
+        .generation = generation,
+        .date = {2024, 7, 26, 0, 0, 0},
+    };
+    const size_t generation_begin = generation ? generation->len : 0;
+    enum lrc_status status = set_variables(&r, input);
+    if (status == LRC_STATUS_OK)
+        status = lrc_scope__push(&r, NULL);
+    if (status == LRC_STATUS_OK)
+        status = lrc_eval__block(&r, t->root);
+    json_decref(r.kept_json);
+    lrc_bump__release(&r.memory);
+    if (status == LRC_STATUS_OK)
+        return LRC_STATUS_OK;
+    if (text->data) { /* nothing of a failed rendering stays */
+        text->len = r.text_begin;
+        text->data[text->len] = '\0';
+    }
+    if (generation && generation->data)
+        generation->len = generation_begin;
+    return status;
+}

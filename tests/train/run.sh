@@ -1,0 +1,132 @@
+#!/usr/bin/env bash
+# Whole runs through the program, on a tiny model: the same bits twice; killed with -9 at many moments and resumed; stopped by
+# signals; resumed with settings that may and may not change.      run.sh PROGRAM PROJECT [KILLS]
+set -uo pipefail
+lorica=$1
+project=$2
+kills=${3:-25}
+model=$project/tests/golden/data/llama/model
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+passed=0
+failed=0
+RANDOM=7
+export OMP_NUM_THREADS=2
+
+ok() { # ok WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $what"
+    fi
+}
+exits() { # exits CODE COMMAND...: its messages stay in last.err
+    local want=$1 got
+    shift
+    "$@" >last.out 2>last.err
+    got=$?
+    [ "$got" = "$want" ] || { echo "exit code $got, want $want: $*"; tail -5 last.err; return 1; }
+}
+same() { cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"; }
+says() { grep -q -- "$1" last.err || { echo "no '$1' in:"; cat last.err; return 1; }; }
+# metrics without what a clock decides
+metrics() { sed -E 's/, "(tokens_per_second|time_s)": [^,}]*//g' "$1/metrics.jsonl"; }
+
+awk 'BEGIN { srand(3); for (r = 0; r < 60; r++) { n = 4 + int(rand() * 20); s = ""; for (i = 0; i < n; i++) s = s (i ? "," : "") (3 + int(rand() * 60));
+             print "{\"input_ids\": [" s "]}" } }' >rows.jsonl
+cat >run.yaml <<END
+base_model: $model
+adapter: lora
+lora_r: 4
+lora_alpha: 8
+lora_dropout: 0.1
+datasets: [{path: rows.jsonl, type: tokenized}]
+val_set_size: 6
+sequence_len: 32
+micro_batch_size: 3
+gradient_accumulation_steps: 4
+num_epochs: 8
+learning_rate: 5.0e-3
+warmup_ratio: 0.1
+bf16: false
+save_steps: 3
+logging_steps: 2
+output_dir: one
+END
+
+ok "a run" exits 0 "$lorica" train run.yaml
+ok "the same again" exits 0 "$lorica" train run.yaml output_dir=two
+ok "same bits twice" same one two
+ok "a finished run resumes to success" exits 0 "$lorica" train run.yaml --resume
+ok "and changes nothing" same one two
+ok "a folder that is not empty is refused" exits 2 "$lorica" train run.yaml
+ok "and the hint names --resume" says "--resume"
+
+# killed at any moment, also while a checkpoint is written; a run that gets through begins anew until there were enough kills
+n=0
+for ((tries = 0; n < kills && tries < 20 * kills; tries++)); do
+    "$lorica" train run.yaml output_dir=killed --resume >last.out 2>last.err &
+    pid=$!
+    sleep "0.$(printf %03d $((10 + RANDOM % 240)))"
+    kill -9 $pid 2>/dev/null && n=$((n + 1))
+    wait $pid 2>/dev/null
+    [ -f killed/run.json ] && rm -rf killed
+done
+ok "$kills kills" test $n = "$kills"
+ok "resumed after them" exits 0 "$lorica" train run.yaml output_dir=killed --resume
+ok "the adapter of the run left alone, byte for byte" same one killed
+ok "and its metrics" cmp <(metrics one) <(metrics killed)
+ok "nothing temporary is left" test -z "$(find killed -name '*.tmp')"
+
+for signal in INT TERM; do
+    "$lorica" train run.yaml output_dir=sig$signal num_epochs=2000 save_steps=100000 >last.out 2>last.err &
+    pid=$!
+    until [ -s sig$signal/metrics.jsonl ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+    kill -$signal $pid
+    wait $pid
+    code=$?
+    ok "SIG$signal ends with its exit code" test $code = $([ $signal = INT ] && echo 130 || echo 143)
+    ok "SIG$signal leaves a complete checkpoint" test -n "$(ls -d sig$signal/checkpoint-* 2>/dev/null)"
+done
+
+"$lorica" train run.yaml output_dir=partial max_steps=24 >last.out 2>last.err
+rm -rf changed && cp -r partial changed
+ok "resume may not change the rank" exits 2 "$lorica" train run.yaml output_dir=changed --resume lora_r=8 max_steps=24
+ok "and names key, old and new" says "lora_r may not change: it was 4, now 8"
+ok "resume may not change the data" exits 2 bash -c "sed '1d' rows.jsonl >fewer.jsonl; sed 's/rows.jsonl/fewer.jsonl/; s/output_dir: one/output_dir: changed/' run.yaml >fewer.yaml; '$lorica' train fewer.yaml --resume max_steps=24"
+ok "resume may not change the base" exits 2 "$lorica" train run.yaml output_dir=changed --resume base_model="$project/tests/golden/data/llama_gqa_tied/model" max_steps=24
+ok "more steps may be asked for" exits 0 "$lorica" train run.yaml output_dir=changed --resume max_steps=30
+ok "and the schedule's change is said" says "planned for 24 steps and has 30 now"
+
+# a damaged newest checkpoint is passed over
+rm -rf damaged && cp -r partial damaged
+newest=$(ls -d damaged/checkpoint-* | sort -t- -k2 -n | tail -1)
+printf 'x' | dd of="$newest/state.h5" bs=1 seek=3000 conv=notrunc 2>/dev/null
+rm -f damaged/run.json
+ok "a damaged checkpoint is passed over" exits 0 "$lorica" train run.yaml output_dir=damaged --resume max_steps=24
+ok "with a warning" says "passed over"
+ok "and the end is the same" same partial damaged
+ok "naming it is refused" exits 4 bash -c "cp -r partial named; printf 'x' | dd of=named/${newest#*/}/state.h5 bs=1 seek=3000 conv=notrunc 2>/dev/null; '$lorica' train run.yaml output_dir=named --resume=named/${newest#*/} max_steps=24"
+
+# checkpointing and accumulation change memory, not results
+ok "gradient checkpointing" exits 0 "$lorica" train run.yaml output_dir=recomputed gradient_checkpointing=true
+ok "changes no bit" same one recomputed
+ok "full fine-tuning" exits 0 "$lorica" train run.yaml adapter=full lora_dropout=0 output_dir=full max_steps=6
+ok "its result is a model" exits 0 "$lorica" score full rows.jsonl
+ok "4-bit base" exits 0 "$lorica" train run.yaml adapter=qlora output_dir=nf4 max_steps=6
+
+# what cannot be trained says so
+printf '{"input_ids": [5, 6, 7], "labels": [-100, -100, -100]}\n' >masked.jsonl
+ok "no trained token" exits 2 bash -c "sed 's/rows.jsonl/masked.jsonl/; s/output_dir: one/output_dir: none/; /val_set/d' run.yaml >masked.yaml; '$lorica' train masked.yaml"
+ok "longer than the model's positions" exits 2 "$lorica" train run.yaml output_dir=none sequence_len=100000
+ok "targets that match nothing" exits 2 bash -c "'$lorica' train run.yaml output_dir=none 'lora_target_modules=[nothing]'"
+ok "a diverging run" exits 1 "$lorica" train run.yaml output_dir=diverged learning_rate=100 max_grad_norm=0 lr_scheduler=constant warmup_ratio=0 lora_dropout=0 weight_decay=1 num_epochs=400
+ok "names step and rows" says "want a finite"
+ok "and leaves no adapter" test ! -e diverged/adapter_model.safetensors
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
