@@ -155,7 +155,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .rank_sum = b->adapter.rank_sum_max,
     };
     LRC_TRY(lrc_pass_init(&b->pass, &b->model, &options, err));
-    LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, &b->trainables, type, err));
+    LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, b->trainables.n_elems, type, err));
     LRC_TRY(lrc_arena_commit(&b->arena, err));
     lrc_optimizer_bind(&b->optimizer, &b->trainables, type);
     b->stepper = (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 }, 0.0f };
