@@ -58,6 +58,7 @@ enum lrc_status lrc_run__loop(struct lrc_run *run, struct lrc_error *err) LRC_MU
 
 /* record.c: metrics.jsonl, and what the run leaves in output_dir. */
 enum lrc_status lrc_run__open_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window, const struct lrc_step_result *result, double learning_rate, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;

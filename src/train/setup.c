@@ -56,9 +56,13 @@ static enum lrc_status load_data(struct lrc_run *run, struct lrc_problems *probl
         .sequence_len = config->sequence_len,
         .excess = strcmp(config->excess_length_strategy, "drop") == 0       ? LRC_EXCESS_DROP
                   : strcmp(config->excess_length_strategy, "truncate") == 0 ? LRC_EXCESS_TRUNCATE
+                  : strcmp(config->excess_length_strategy, "split") == 0    ? LRC_EXCESS_SPLIT
                                                                             : LRC_EXCESS_RAISE,
         .max_lost_rows_fraction = config->max_lost_rows_fraction,
+        .check_masks = !lrc_config_is_set(config, "max_lost_rows_fraction"),
         .train_on_inputs = config->train_on_inputs,
+        .roles_to_train = &config->roles_to_train,
+        .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
     };
     LRC_TRY(lrc_dataset_load(&run->dataset, config->datasets.items, config->datasets.n, &options, problems, err));

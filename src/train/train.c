@@ -90,6 +90,7 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
     lrc_free(dir);
     LRC_TRY(restored);
     LRC_TRY(lrc_run__open_metrics(run, err));
+    LRC_TRY(lrc_run__write_ledger(run, err));
 
     run->time_started = lrc_machine_seconds();
     LRC_TRY(lrc_run__loop(run, err));
