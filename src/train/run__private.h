@@ -14,6 +14,7 @@ struct lrc_run {
     struct lrc_train_report        *report;
 
     struct lrc_model         model;
+    struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
     struct lrc_template     *template;
     struct lrc_dataset       dataset;
@@ -43,6 +44,10 @@ struct lrc_run {
 /* setup.c: everything up to the first step. */
 enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
+ * errors: NOMEM when it does not fit, naming what would help and what it would save. */
+enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* resume.c: the checkpoint to go on from (NULL: the beginning), and going on from it. */
 enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct lrc_error *err) LRC_MUST_CHECK;
