@@ -57,7 +57,8 @@ struct lrc_dataset {
     char                hash[LRC_HASH_HEX_MAX]; /* over the names' order and bytes of all files read */
 };
 
-/* SPLIT: consecutive pieces of at most sequence_len tokens, each a document of its own; pieces without a target are left out. */
+/* SPLIT: consecutive pieces of at most sequence_len tokens, each a document of its own; pieces without a target
+ * are left out. */
 enum lrc_excess { LRC_EXCESS_DROP, LRC_EXCESS_TRUNCATE, LRC_EXCESS_RAISE, LRC_EXCESS_SPLIT };
 
 struct lrc_dataset_options {
@@ -65,22 +66,23 @@ struct lrc_dataset_options {
     const struct lrc_template  *template;  /* NULL: a type that needs one fails */
     int64_t                     sequence_len;
     enum lrc_excess             excess;
-    double                      max_lost_rows_fraction; /* 1: never an error; rows dropped (but duplicates) or truncated count as lost */
-    int                         check_masks; /* more than half of the rows without a trained token are an error */
+    double max_lost_rows_fraction; /* 1: never an error; rows dropped (but duplicates) or truncated count as lost */
+    int    check_masks;            /* more than half of the rows without a trained token are an error */
     int                         train_on_inputs;
-    const struct lrc_string_list *roles_to_train; /* of a conversation; NULL or none: assistant */
+    const struct lrc_string_list *roles_to_train; /* NULL or none: assistant */
     int                         drop_duplicates; /* rows with the ids and targets of an earlier one */
     int                         keep_untrained; /* rows without a trained token are kept: scoring wants every row */
     int64_t                     vocab_size;
 };
 
-/* Read the files of all specs (file_list.h, row_file.h), encode all rows on all threads, count fates, log one line per spec.
+/* Read the files of all specs (file_list.h, row_file.h), encode all rows on all threads, count fates, log one line
+ * per spec.
  *
  * dataset:   row ids go on from file to file.
  * problems:  broken lines, wrong types, invalid UTF-8, ids outside the vocabulary: "<file>:<line>: ..." each; all of them.
- * errors:    DATA when there were problems, when nothing is left to train on, when more than max_lost_rows_fraction is
- *            lost or check_masks finds fault, or a row is too long under RAISE; CONFIG for an unknown type; UNSUPPORTED for preference data and Parquet;
- *            IO; NOMEM.
+ * errors:    DATA when there were problems, when nothing is left to train on, when more than max_lost_rows_fraction
+ *            is lost or check_masks finds fault, or a row is too long under RAISE; CONFIG for an unknown type;
+ *            UNSUPPORTED for preference data and Parquet; IO; NOMEM.
  * ownership: lrc_dataset_release(). */
 enum lrc_status lrc_dataset_load(struct lrc_dataset *dataset, const struct lrc_dataset_spec *specs, int n_specs,
                                  const struct lrc_dataset_options *options, struct lrc_problems *problems,

@@ -225,7 +225,8 @@ static enum lrc_status add_words(struct talk *talk, size_t turn, struct lrc_erro
     LRC_TRY(find_by_mark(&span, talk, turn, err));
     if (span.end == 0 || span.begin < pieces_end(talk) || span.end < span.begin)
         return lrc_fail(err, LRC_STATUS_DATA,
-                        "the template cannot be split at turn %zu: want its words as they are in the conversation's text, "
+                        "the template cannot be split at turn %zu: want its words as they are in the "
+                        "conversation's text, "
                         "got none",
                         turn);
     add_piece(talk, span.begin, LRC_TRAINED_NO);

@@ -3,9 +3,9 @@
  *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
- * A message may say "train": false or "weight": 0. Its content may be a list of {"type": "text", "text": "..."}, which are
- * joined by newlines. Other members (tool_calls, name, ...) go to the template
- * as they are. */
+ * A message may say "train": false or "weight": 0. Its content may be a list of {"type": "text", "text":
+ * "..."}, which are joined by newlines. Other members (tool_calls, name, ...) go to the template as they are.
+ */
 #include "base/alloc.h"
 #include "data/encode.h"
 
@@ -50,16 +50,18 @@ static const char *member_name(const json_t *message, const char *given, const c
     return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
 }
 
-static enum lrc_status check_parts(const json_t *parts, const char *content_name, size_t i, struct lrc_error *err)
+static enum lrc_status check_parts(const json_t *parts, const char *content_name, size_t i,
+                                   struct lrc_error *err)
 {
     for (size_t part = 0; part < json_array_size(parts); part++) {
         const json_t *object = json_array_get(parts, part);
         const char   *type = json_string_value(json_object_get(object, "type"));
         if (!type || strcmp(type, "text") != 0 || !json_is_string(json_object_get(object, "text")))
-            return lrc_fail(err, LRC_STATUS_DATA,
-                            "message %zu: '%s'[%zu]: want {\"type\": \"text\", \"text\": a string}, got %s%.40s%s", i,
-                            content_name, part, type ? "type '" : lrc_json_type_name(object), type ? type : "",
-                            type ? "'" : "");
+            return lrc_fail(
+                err, LRC_STATUS_DATA,
+                "message %zu: '%s'[%zu]: want {\"type\": \"text\", \"text\": a string}, got %s%.40s%s", i,
+                content_name, part, type ? "type '" : lrc_json_type_name(object), type ? type : "",
+                type ? "'" : "");
     }
     return LRC_STATUS_OK;
 }
@@ -106,9 +108,9 @@ static json_t *rename_members(const json_t *message, const char *role_name, cons
     json_t *column = json_object_get(message, content_name);
     json_t *content = json_is_array(column) ? join_parts(column) : json_incref(column);
     int     failed = !copy || (column && !content);
-    failed |= copy &&
-              json_object_set_new(
-                  copy, "role", json_string(lrc_role_of(json_string_value(json_object_get(message, role_name)))));
+    failed |= copy && json_object_set_new(
+                          copy, "role",
+                          json_string(lrc_role_of(json_string_value(json_object_get(message, role_name)))));
     if (copy && strcmp(role_name, "role") != 0)
         (void)json_object_del(copy, role_name);
     if (copy && strcmp(content_name, "content") != 0)
