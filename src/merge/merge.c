@@ -32,10 +32,10 @@ static enum lrc_status choose_out(struct lrc_merge_run *run, struct lrc_error *e
         return lrc_fail(err, LRC_STATUS_USAGE, "%s: want a folder to make, got a file", run->out);
     LRC_TRY(lrc_dir_list(run->out, &names, &n_names, err));
     lrc_dir_list_free(names, n_names);
-    return n_names == 0
-               ? LRC_STATUS_OK
-               : lrc_fail(err, LRC_STATUS_USAGE, "%s: want a new or empty folder, got one with %lld files",
-                          run->out, (long long)n_names);
+    return n_names == 0 ? LRC_STATUS_OK
+                        : lrc_fail(err, LRC_STATUS_USAGE,
+                                   "%s: want a new or empty folder, got one that holds %lld file(s)",
+                                   run->out, (long long)n_names);
 }
 
 /* An adapter says which base it was trained on. With any_base that is taken for granted and not computed. */

@@ -7,6 +7,8 @@
 
 #include <math.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const side_suffixes[] = {".absmax",
                                             ".quant_map",
@@ -84,6 +86,17 @@ static enum lrc_status write_new_bytes(void *file, const void *bytes, size_t n, 
     return lrc_safetensors_writer_put(file, bytes, n, err);
 }
 
+/* Done with these bytes of a map: they leave our memory, though not the system's cache, and come back if they
+ * are read. */
+static void forget(const struct lrc_safetensors_entry *entry)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)entry->data;
+    const uintptr_t first = (begin + page - 1) / page * page,
+                    last = (begin + entry->size_bytes) / page * page;
+    if (last > first)
+        (void)madvise((void *)first, last - first, MADV_DONTNEED);
+}
+
 static enum lrc_status put_entry(struct lrc_merge_run *run, const struct lrc_merge_entry *entry,
                                  struct lrc_merge_writer *writer, struct lrc_error *err)
 {
@@ -93,6 +106,7 @@ static enum lrc_status put_entry(struct lrc_merge_run *run, const struct lrc_mer
     else
         LRC_TRY(lrc_merge_writer_put(writer, entry->entry->data, entry->entry->size_bytes, err));
     run->report->n_tensors++;
+    forget(entry->entry);
     if (options->progress)
         options->progress(run->report->n_tensors, run->model.dir.n_tensors, 0.0, NAN);
     return LRC_STATUS_OK;
@@ -217,8 +231,10 @@ static enum lrc_status read_again(struct lrc_merge_run *run, const struct lrc_sa
     struct lrc_merge_sum sum;
     LRC_TRY(lrc_safetensors_open(&file, path, err));
     lrc_merge_sum_init(&sum);
-    for (int64_t i = 0; i < file.n_entries; i++)
+    for (int64_t i = 0; i < file.n_entries; i++) {
         lrc_merge_sum_add(&sum, file.entries[i].data, file.entries[i].size_bytes);
+        forget(&file.entries[i]);
+    }
     int equal = lrc_merge_sum_end(&sum) == sink->sum;
     if (!sink->is_new)
         equal = equal && file.map.size_bytes == shard->map.size_bytes &&
