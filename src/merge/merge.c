@@ -32,10 +32,10 @@ static enum lrc_status choose_out(struct lrc_merge_run *run, struct lrc_error *e
         return lrc_fail(err, LRC_STATUS_USAGE, "%s: want a folder to make, got a file", run->out);
     LRC_TRY(lrc_dir_list(run->out, &names, &n_names, err));
     lrc_dir_list_free(names, n_names);
-    return n_names == 0
-               ? LRC_STATUS_OK
-               : lrc_fail(err, LRC_STATUS_USAGE, "%s: want a new or empty folder, got one with %lld files",
-                          run->out, (long long)n_names);
+    return n_names == 0 ? LRC_STATUS_OK
+                        : lrc_fail(err, LRC_STATUS_USAGE,
+                                   "%s: want a new or empty folder, got one that holds %lld file(s)",
+                                   run->out, (long long)n_names);
 }
 
 /* An adapter says which base it was trained on. With any_base that is taken for granted and not computed. */
@@ -124,10 +124,11 @@ static enum lrc_status allocate(struct lrc_merge_run *run, struct lrc_error *err
     panel->rank_max = run->adapter.rank_max;
     panel->weight = lrc_calloc(panel->elems_max, sizeof *panel->weight);
     panel->delta = lrc_calloc(panel->elems_max, sizeof *panel->delta);
-    panel->out = lrc_calloc(panel->elems_max, sizeof(float));
+    for (int i = 0; i < 2; i++)
+        panel->out[i] = lrc_calloc(panel->elems_max, sizeof(float));
     panel->probes = lrc_calloc(LRC_MERGE_PROBES * (panel->cols_max + panel->rank_max) + panel->rank_max,
                                sizeof *panel->probes);
-    return panel->weight && panel->delta && panel->out && panel->probes
+    return panel->weight && panel->delta && panel->out[0] && panel->out[1] && panel->probes
                ? LRC_STATUS_OK
                : lrc_fail_nomem(err, "merge buffers");
 }
@@ -184,7 +185,8 @@ enum lrc_status lrc_merge(const struct lrc_merge_options *options, struct lrc_me
     const enum lrc_status status = merge(&run, problems, err);
     report->seconds = lrc_machine_seconds() - started;
     lrc_free(run.panel.probes);
-    lrc_free(run.panel.out);
+    lrc_free(run.panel.out[1]);
+    lrc_free(run.panel.out[0]);
     lrc_free(run.panel.delta);
     lrc_free(run.panel.weight);
     lrc_adapter_release(&run.adapter);

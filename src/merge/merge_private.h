@@ -5,14 +5,17 @@
 #include "adapter/adapter.h"
 #include "merge/merge.h"
 
+#include <pthread.h>
+
 enum { LRC_MERGE_PANEL_ELEMS = 1 << 20, LRC_MERGE_PROBES = 2 };
 
 /* Buffers for one panel of rows. */
 struct lrc_merge_panel {
-    float *weight;      /* (rows, cols) */
-    float *delta;       /* B A of the panel */
-    unsigned char *out; /* in the element type of the output */
-    double *probes;     /* of the linear at hand: see merge_linear.c */
+    float *weight;         /* (rows, cols) */
+    float *delta;          /* B A of the panel */
+    unsigned char *out[2]; /* in the element type of the output: one is written while the other is filled */
+    int turn;
+    double *probes; /* of the linear at hand: see merge_linear.c */
     int64_t elems_max, rank_max, cols_max;
 };
 
@@ -52,10 +55,32 @@ void lrc_merge_classify(struct lrc_merge_entry *entry, struct lrc_merge_run *run
                         const struct lrc_safetensors_entry *source);
 size_t lrc_merge_entry_bytes(const struct lrc_merge_entry *entry);
 
-/* Takes finished bytes of a tensor, in order. */
-typedef enum lrc_status lrc_merge_put(void *context, const void *bytes, size_t n, struct lrc_error *err);
+/* A thread that sums and writes while the next panel is computed: half of the time goes into copying to the
+ * kernel. */
+typedef enum lrc_status lrc_merge_write(void *file, const void *bytes, size_t n, struct lrc_error *err);
+struct lrc_merge_writer {
+    lrc_merge_write *write;
+    void *file;
+    struct lrc_merge_sum sum; /* of all bytes written */
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    const void *bytes; /* NULL: nothing to do */
+    size_t n_bytes;
+    int stop;
+    enum lrc_status status; /* the first failure */
+    struct lrc_error error;
+};
+enum lrc_status lrc_merge_writer_start(struct lrc_merge_writer *writer, lrc_merge_write *write, void *file,
+                                       struct lrc_error *err) LRC_MUST_CHECK;
+/* Returns when the bytes of the call before are written; these must stay until the next call or stop. */
+enum lrc_status lrc_merge_writer_put(struct lrc_merge_writer *writer, const void *bytes, size_t n,
+                                     struct lrc_error *err) LRC_MUST_CHECK;
+/* Waits for the last bytes. */
+enum lrc_status lrc_merge_writer_stop(struct lrc_merge_writer *writer, struct lrc_error *err) LRC_MUST_CHECK;
+
 enum lrc_status lrc_merge_linear(struct lrc_merge_run *run, const struct lrc_merge_entry *entry,
-                                 lrc_merge_put *put, void *context, struct lrc_error *err) LRC_MUST_CHECK;
+                                 struct lrc_merge_writer *writer, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* One weight file: written, read again, compared. */
 enum lrc_status lrc_merge_shard(struct lrc_merge_run *run, int shard, struct lrc_error *err) LRC_MUST_CHECK;

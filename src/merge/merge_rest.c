@@ -39,39 +39,26 @@ static const char *skip_space(const char *text)
     return text + strspn(text, " \t\r\n");
 }
 
-/* The text of an object without one key of its first level. */
+/* The text of an object without one key of its first level. With a member behind it, that one takes its
+ * place; the last one goes with the comma in front of it. */
 static void cut_key(struct lrc_buf *out, const char *text, const char *key)
 {
     const size_t n_key = strlen(key);
-    const char *start = skip_space(text) + 1,
-               *before = start; /* before: end of the member in front, or of '{' */
-    lrc_buf_append(out, text, (size_t)(start - text));
-    for (const char *member = skip_space(start); *member == '"';) {
+    const char *from = text, *to = text, *comma = NULL;
+    for (const char *member = skip_space(skip_space(text) + 1); *member == '"';) {
         const char *end = skip_value(skip_string(member));
-        const int is_last = *end != ',';
-        const int is_it = strncmp(member + 1, key, n_key) == 0 && member[1 + n_key] == '"';
-        if (!is_it) {
-            lrc_buf_append(out, before, (size_t)(end - before));
-        } else if (before == start) { /* the first: its comma goes, and what is behind it follows the brace */
-            end += !is_last;
-            start = before = end;
-            member = skip_space(end);
-            continue;
-        } else if (is_last) {
-            end = member + strlen(member);
-            const char *brace = strrchr(member, '}'); /* the space in front of the brace stays */
-            const char *space = brace;
-            while (space > member && strchr(" \t\r\n", space[-1]))
-                space--;
-            lrc_buf_append(out, space, strlen(space));
-            return;
-        }
-        before = end;
-        if (is_last)
+        const char *next = *end == ',' ? skip_space(end + 1) : end;
+        if (strncmp(member + 1, key, n_key) == 0 && member[1 + n_key] == '"') {
+            from = *end == ',' || !comma ? member : comma;
+            for (to = next; *end != ',' && to > member && strchr(" \t\r\n", to[-1]);)
+                to--;
             break;
-        member = skip_space(end + 1);
+        }
+        comma = end;
+        member = next;
     }
-    lrc_buf_puts(out, before);
+    lrc_buf_append(out, text, (size_t)(from - text));
+    lrc_buf_puts(out, to);
 }
 
 static enum lrc_status write_config(struct lrc_merge_run *run, const char *from, const char *to,
@@ -89,6 +76,10 @@ static enum lrc_status write_config(struct lrc_merge_run *run, const char *from,
     status = lrc_buf_check(&cut, err);
     if (status == LRC_STATUS_OK)
         status = lrc_json_parse(&json, lrc_buf_text(&cut), cut.len, to, err);
+    if (status == LRC_STATUS_OK && json_object_get(json, "quantization_config") &&
+        run->model.config.is_bnb_4bit)
+        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'quantization_config': want this key spelled plainly",
+                          from);
     if (status == LRC_STATUS_OK)
         status = lrc_file_write(to, cut.data, cut.len, err);
 done:

@@ -5,8 +5,10 @@
 #include "base/file.h"
 #include "merge/merge_private.h"
 
-#include <inttypes.h>
+#include <math.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 static const char *const side_suffixes[] = {".absmax",
                                             ".quant_map",
@@ -65,54 +67,92 @@ size_t lrc_merge_entry_bytes(const struct lrc_merge_entry *entry)
     return (size_t)(entry->weight->rows * entry->weight->cols) * lrc_dtype_bytes(entry->dtype);
 }
 
-/* The file being written, and the checksum of what it should be. */
+/* The file being written. */
 struct sink {
     struct lrc_out out;                   /* dense base */
     struct lrc_safetensors_writer writer; /* 4-bit base */
-    int is_new;                           /* the writer is used */
+    int is_new;                           /* `writer` is used */
     size_t header_bytes;
-    struct lrc_merge_sum sum; /* of the data alone */
+    uint64_t sum; /* of the data that it should hold */
 };
 
-static enum lrc_status put(void *context, const void *bytes, size_t n, struct lrc_error *err)
+static enum lrc_status write_same_bytes(void *file, const void *bytes, size_t n, struct lrc_error *err)
 {
-    struct sink *sink = context;
-    lrc_merge_sum_add(&sink->sum, bytes, n);
-    return sink->is_new ? lrc_safetensors_writer_put(&sink->writer, bytes, n, err)
-                        : lrc_out_write(&sink->out, bytes, n, err);
+    return lrc_out_write(file, bytes, n, err);
+}
+
+static enum lrc_status write_new_bytes(void *file, const void *bytes, size_t n, struct lrc_error *err)
+{
+    return lrc_safetensors_writer_put(file, bytes, n, err);
+}
+
+/* Done with these bytes of a map: they leave our memory, though not the system's cache, and come back if they
+ * are read. */
+static void forget(const struct lrc_safetensors_entry *entry)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)entry->data;
+    const uintptr_t first = (begin + page - 1) / page * page,
+                    last = (begin + entry->size_bytes) / page * page;
+    if (last > first)
+        (void)madvise((void *)first, last - first, MADV_DONTNEED);
 }
 
 static enum lrc_status put_entry(struct lrc_merge_run *run, const struct lrc_merge_entry *entry,
-                                 struct sink *sink, struct lrc_error *err)
+                                 struct lrc_merge_writer *writer, struct lrc_error *err)
 {
     const struct lrc_merge_options *options = run->options;
     if (entry->action == LRC_MERGE_LINEAR)
-        LRC_TRY(lrc_merge_linear(run, entry, put, sink, err));
+        LRC_TRY(lrc_merge_linear(run, entry, writer, err));
     else
-        LRC_TRY(put(sink, entry->entry->data, entry->entry->size_bytes, err));
+        LRC_TRY(lrc_merge_writer_put(writer, entry->entry->data, entry->entry->size_bytes, err));
     run->report->n_tensors++;
+    forget(entry->entry);
     if (options->progress)
-        options->progress(run->report->n_tensors, run->model.dir.n_tensors, 0.0, 0.0 / 0.0);
+        options->progress(run->report->n_tensors, run->model.dir.n_tensors, 0.0, NAN);
     return LRC_STATUS_OK;
+}
+
+/* The data of a file, in the order of `order`, or as it is when that is NULL. */
+static enum lrc_status put_entries(struct lrc_merge_run *run, const struct lrc_merge_entry *entries,
+                                   const int64_t *order, int64_t n, struct sink *sink, struct lrc_error *err)
+{
+    struct lrc_merge_writer writer;
+    struct lrc_error last = {0};
+    if (sink->is_new)
+        LRC_TRY(lrc_merge_writer_start(&writer, write_new_bytes, &sink->writer, err));
+    else
+        LRC_TRY(lrc_merge_writer_start(&writer, write_same_bytes, &sink->out, err));
+    enum lrc_status status = LRC_STATUS_OK;
+    for (int64_t i = 0; status == LRC_STATUS_OK && i < n; i++)
+        status = put_entry(run, &entries[order ? order[i] : i], &writer, err);
+    const enum lrc_status stopped = lrc_merge_writer_stop(&writer, &last);
+    sink->sum = lrc_merge_sum_end(&writer.sum);
+    if (status == LRC_STATUS_OK && stopped != LRC_STATUS_OK)
+        status = lrc_fail(err, stopped, "%s", last.message);
+    return status;
 }
 
 static enum lrc_status write_same(struct lrc_merge_run *run, const struct lrc_safetensors *shard,
                                   struct sink *sink, const char *path, struct lrc_error *err)
 {
-    const size_t data_bytes =
-        shard->n_entries > 0 ? shard->map.size_bytes - (size_t)(shard->entries[0].data - shard->map.data) : 0;
-    enum lrc_status status = lrc_out_open(&sink->out, path, err);
-    sink->header_bytes = shard->map.size_bytes - data_bytes;
+    const struct lrc_map *map = &shard->map;
+    enum lrc_status status = LRC_STATUS_OK;
+    sink->header_bytes =
+        shard->n_entries > 0 ? (size_t)(shard->entries[0].data - map->data) : map->size_bytes;
+    struct lrc_merge_entry *entries = lrc_calloc(shard->n_entries, sizeof *entries);
+    if (!entries)
+        return lrc_fail_nomem(err, path);
+    for (int64_t i = 0; i < shard->n_entries; i++)
+        lrc_merge_classify(&entries[i], run, &shard->entries[i]);
+    status = lrc_out_open(&sink->out, path, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_out_write(&sink->out, shard->map.data, sink->header_bytes, err);
-    for (int64_t i = 0; status == LRC_STATUS_OK && i < shard->n_entries; i++) {
-        struct lrc_merge_entry entry;
-        lrc_merge_classify(&entry, run, &shard->entries[i]);
-        status = put_entry(run, &entry, sink, err);
-    }
+        status = lrc_out_write(&sink->out, map->data, sink->header_bytes, err);
     if (status == LRC_STATUS_OK)
-        return lrc_out_commit(&sink->out, err);
+        status = put_entries(run, entries, NULL, shard->n_entries, sink, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_out_commit(&sink->out, err);
     lrc_out_abort(&sink->out);
+    lrc_free(entries);
     return status;
 }
 
@@ -131,14 +171,6 @@ static const char **metadata_of(const struct lrc_safetensors *shard)
         list[n++] = json_string_value(value);
     }
     return list;
-}
-
-static enum lrc_status write_entries(struct lrc_merge_run *run, const struct lrc_merge_entry *entries,
-                                     struct sink *sink, struct lrc_error *err)
-{
-    for (int64_t i = 0; i < sink->writer.n; i++)
-        LRC_TRY(put_entry(run, &entries[sink->writer.order[i]], sink, err));
-    return LRC_STATUS_OK;
 }
 
 static int64_t describe(struct lrc_merge_entry *entries, struct lrc_safetensors_spec *specs,
@@ -178,7 +210,7 @@ static enum lrc_status write_new(struct lrc_merge_run *run, const struct lrc_saf
     status = lrc_safetensors_writer_open(&sink->writer, path, specs, n, metadata, err);
     if (status != LRC_STATUS_OK)
         goto done;
-    status = write_entries(run, entries, sink, err);
+    status = put_entries(run, entries, sink->writer.order, n, sink, err);
     if (status == LRC_STATUS_OK)
         status = lrc_safetensors_writer_commit(&sink->writer, err);
     else
@@ -193,23 +225,26 @@ done:
 /* The written file against what was meant: its header parses and, of a dense base, is the base's; its data
  * has the sum. */
 static enum lrc_status read_again(struct lrc_merge_run *run, const struct lrc_safetensors *shard,
-                                  struct sink *sink, const char *path, struct lrc_error *err)
+                                  const struct sink *sink, const char *path, struct lrc_error *err)
 {
     struct lrc_safetensors file;
     struct lrc_merge_sum sum;
     LRC_TRY(lrc_safetensors_open(&file, path, err));
     lrc_merge_sum_init(&sum);
-    for (int64_t i = 0; i < file.n_entries; i++)
+    for (int64_t i = 0; i < file.n_entries; i++) {
         lrc_merge_sum_add(&sum, file.entries[i].data, file.entries[i].size_bytes);
-    int equal = lrc_merge_sum_end(&sum) == lrc_merge_sum_end(&sink->sum);
+        forget(&file.entries[i]);
+    }
+    int equal = lrc_merge_sum_end(&sum) == sink->sum;
     if (!sink->is_new)
         equal = equal && file.map.size_bytes == shard->map.size_bytes &&
                 memcmp(file.map.data, shard->map.data, sink->header_bytes) == 0;
     run->report->n_bytes += (int64_t)file.map.size_bytes;
     lrc_safetensors_close(&file);
-    return equal ? LRC_STATUS_OK
-                 : lrc_fail(err, LRC_STATUS_IO,
-                            "%s: want the bytes that were written, got others when it was read again", path);
+    if (equal)
+        return LRC_STATUS_OK;
+    return lrc_fail(err, LRC_STATUS_IO,
+                    "%s: want the bytes that were written, got others when it was read again", path);
 }
 
 enum lrc_status lrc_merge_shard(struct lrc_merge_run *run, int shard_index, struct lrc_error *err)
@@ -219,7 +254,6 @@ enum lrc_status lrc_merge_shard(struct lrc_merge_run *run, int shard_index, stru
     char *path = lrc_path_join(run->aside, run->model.dir.shard_names[shard_index]);
     if (!path)
         return lrc_fail_nomem(err, run->aside);
-    lrc_merge_sum_init(&sink.sum);
     enum lrc_status status =
         sink.is_new ? write_new(run, shard, &sink, path, err) : write_same(run, shard, &sink, path, err);
     if (status == LRC_STATUS_OK)

@@ -432,6 +432,39 @@ Test(merge, four_bit_weights_in_two_shards)
     run_kind(&(struct kind){"nf4-shards", LRC_DTYPE_BF16, 2, 0, 1});
 }
 
+/* Wherever the key stands, the rest of config.json stays as it is. */
+Test(merge, quantization_config_is_cut_out_of_the_text)
+{
+#define REST                                                                                                 \
+    "\"model_type\": \"llama\", \"hidden_size\": 32, \"intermediate_size\": 48, \"num_hidden_layers\": 2, "  \
+    "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 20, "                           \
+    "\"max_position_embeddings\": 16, "                                                                      \
+    "\"rope_theta\": 1e4, \"note\": \"\\\"quantization_config\\\": {\""
+#define QUANT                                                                                                \
+    "\"quantization_config\" : {\"load_in_4bit\": true, \"quant_method\": \"bitsandbytes\", \"a\": "         \
+    "[\"]}\\\",\", {}]}"
+    static const char *const configs[][2] = {
+        {"{" QUANT ",\n  " REST "\n}\n", "{" REST "\n}\n"},
+        {"{\n  " REST ",\n  " QUANT "\n}\n", "{\n  " REST "\n}\n"},
+        {" { " REST " , " QUANT "}", " { " REST " }"},
+    };
+    static const struct kind kind = {"", LRC_DTYPE_BF16, 1, 0, 1};
+    static struct tiny_adapter pairs;
+    struct tiny *tiny = make_model(&kind);
+    for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
+        const char *root = test_folder("merge-config"), *base = in(root, "base"),
+                   *adapter = in(root, "adapter");
+        cr_assert_eq(lrc_dir_make(base, &err), LRC_STATUS_OK);
+        cr_assert_eq(lrc_dir_make(adapter, &err), LRC_STATUS_OK);
+        write_model(base, tiny, &kind);
+        write_adapter(&pairs, adapter, 1.0f, NULL);
+        write_text(base, "config.json", configs[i][0]);
+        cr_assert_eq(merge(base, adapter, in(root, "out"), 0), LRC_STATUS_OK, "%s", err.message);
+        expect_text(in(root, "out/config.json"), configs[i][1]);
+    }
+    free_model(tiny);
+}
+
 /* A base in bf16 and an adapter in a fresh folder; their paths in *base and *adapter. */
 static const char *prepare(const char *name, const char **base, const char **adapter, float b_scale,
                            const char *hash)
