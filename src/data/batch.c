@@ -1,5 +1,6 @@
 #include "data/batch.h"
 
+#include "base/alloc.h"
 #include "base/arena.h"
 #include "data/batch_fill.h"
 #include <pthread.h>
@@ -79,47 +80,67 @@ static int larger_first(const void *a, const void *b)
 }
 
 struct limits {
-    int64_t rows, tokens, trained; /* most that so many rows can have */
+    int64_t docs, tokens, trained; /* most that so many units can have */
 };
 
-static struct limits sum_longest(const int64_t *lengths, const int64_t *trained, int64_t n, int64_t n_rows)
+static int64_t sum_first(const int64_t *sizes, int64_t n)
 {
-    struct limits sum = { .rows = n_rows < n ? n_rows : n };
-    for (int64_t i = 0; i < sum.rows; i++) {
-        sum.tokens += lengths[i];
-        sum.trained += trained[i];
-    }
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += sizes[i];
     return sum;
+}
+
+static struct limits sum_largest(const struct lrc_unit_sizes *sizes, int64_t n, int64_t n_units)
+{
+    n = n_units < n ? n_units : n;
+    return (struct limits) { .docs = sum_first(sizes->docs, n),
+                             .tokens = sum_first(sizes->tokens, n),
+                             .trained = sum_first(sizes->trained, n) };
+}
+
+static enum lrc_status measure_units(struct lrc_unit_sizes *sizes, const struct lrc_batch_plan *plan,
+                                     struct lrc_error *err)
+{
+    const int64_t n = plan->n_units;
+    if (plan->options.pack_tokens > 0)
+        LRC_TRY(lrc_batch__packed_sizes(sizes, plan, err));
+    else
+        for (int64_t i = 0; i < n; i++) {
+            sizes->tokens[i] = plan->dataset->examples[i].n_tokens;
+            sizes->trained[i] = plan->dataset->examples[i].n_trained;
+            sizes->docs[i] = 1;
+        }
+    qsort(sizes->tokens, (size_t)n, sizeof *sizes->tokens, larger_first);
+    qsort(sizes->trained, (size_t)n, sizeof *sizes->trained, larger_first);
+    qsort(sizes->docs, (size_t)n, sizeof *sizes->docs, larger_first);
+    return LRC_STATUS_OK;
 }
 
 /* Most of what a micro-batch and a window can hold. */
 static enum lrc_status find_limits(struct limits *micro, struct limits *window,
                                    const struct lrc_batch_plan *plan, struct lrc_error *err)
 {
-    const struct lrc_dataset *dataset = plan->dataset;
-    const int64_t             n = dataset->n_examples, size = plan->options.micro_batch_size;
-    int64_t *lengths = lrc_calloc(n, sizeof *lengths), *trained = lrc_calloc(n, sizeof *trained);
-    enum lrc_status           status = LRC_STATUS_OK;
-    if (!lengths || !trained) {
+    const int64_t         n = plan->n_units, size = plan->options.micro_batch_size;
+    const int64_t         accumulation = plan->options.accumulation_steps;
+    struct lrc_unit_sizes sizes = { lrc_calloc(n, sizeof *sizes.tokens), lrc_calloc(n, sizeof *sizes.trained),
+                                    lrc_calloc(n, sizeof *sizes.docs) };
+    enum lrc_status       status = LRC_STATUS_OK;
+    if (!sizes.tokens || !sizes.trained || !sizes.docs)
         status = lrc_fail_nomem(err, "the batch stream");
-        goto done;
+    if (status == LRC_STATUS_OK)
+        status = measure_units(&sizes, plan, err);
+    if (status == LRC_STATUS_OK) {
+        *micro = sum_largest(&sizes, n, size);
+        *window = sum_largest(&sizes, n, accumulation > n / size ? n : accumulation * size);
     }
-    for (int64_t i = 0; i < n; i++) {
-        lengths[i] = dataset->examples[i].n_tokens;
-        trained[i] = dataset->examples[i].n_trained;
-    }
-    qsort(lengths, (size_t)n, sizeof *lengths, larger_first);
-    qsort(trained, (size_t)n, sizeof *trained, larger_first);
-    const int64_t accumulation = plan->options.accumulation_steps;
-    *micro = sum_longest(lengths, trained, n, size);
-    *window = sum_longest(lengths, trained, n, accumulation > n / size ? n : accumulation * size);
-    if (micro->tokens > INT32_MAX - LRC_BATCH_ROUND_TOKENS)
+    if (status == LRC_STATUS_OK && micro->tokens > INT32_MAX - LRC_BATCH_ROUND_TOKENS)
         status = lrc_fail(err, LRC_STATUS_SHAPE,
                           "micro_batch_size %lld: want fewer than 2^31 tokens in a micro-batch, got %lld",
                           (long long)size, (long long)micro->tokens);
-done:
-    lrc_free(lengths);
-    lrc_free(trained);
+    lrc_free(sizes.tokens);
+    lrc_free(sizes.trained);
+    lrc_free(sizes.docs);
     return status;
 }
 
@@ -128,7 +149,7 @@ static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_win
 {
     struct lrc_arena *arena = &stream->arena;
     const int64_t     n_tokens = window->tokens + n_micro * (LRC_BATCH_ROUND_TOKENS - 1);
-    const int64_t     n_offsets = window->rows + 2 * n_micro; /* each: the leading 0, the filler's end */
+    const int64_t     n_offsets = window->docs + 2 * n_micro; /* each: the leading 0, the filler's end */
     LRC_TRY(lrc_arena_plan(arena, "batch.tokens", &room->tokens, n_tokens, sizeof *room->tokens, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.targets", &room->targets, n_tokens, sizeof *room->targets, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens,
@@ -151,7 +172,7 @@ static enum lrc_status plan_memory(struct lrc_batch_stream *stream, struct lrc_e
     LRC_TRY(find_limits(&micro, &window, plan, err));
     stream->limit_tokens =
         (micro.tokens + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
-    stream->limit_docs = micro.rows + 1;
+    stream->limit_docs = micro.docs + 1;
     stream->limit_trained = micro.trained;
 
     const int64_t n = plan->dataset->n_examples, accumulation = plan->options.accumulation_steps;
@@ -183,17 +204,20 @@ static enum lrc_status start_thread(struct lrc_batch_stream *stream, struct lrc_
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **out, const struct lrc_dataset *dataset,
                                      const struct lrc_batch_options *options, struct lrc_error *err)
 {
-    const int64_t n = dataset->n_examples, size = options->micro_batch_size,
-                  accumulation = options->accumulation_steps;
-    LRC_ASSERT(n > 0 && size > 0 && accumulation > 0);
+    LRC_ASSERT(dataset->n_examples > 0 && options->micro_batch_size > 0 && options->accumulation_steps > 0);
     *out = NULL;
     struct lrc_batch_stream *stream = lrc_calloc(1, sizeof *stream);
     if (!stream)
         return lrc_fail_nomem(err, "the batch stream");
-    stream->plan = (struct lrc_batch_plan) { .dataset = dataset, .options = *options, .epoch = NO_STEP };
-    stream->plan.n_micro = (n - 1) / size + 1;
-    stream->plan.steps_per_epoch = (stream->plan.n_micro - 1) / accumulation + 1;
-    enum lrc_status status = plan_memory(stream, err);
+    struct lrc_batch_plan *plan = &stream->plan;
+    *plan = (struct lrc_batch_plan) {
+        .dataset = dataset, .options = *options, .n_units = dataset->n_examples, .epoch = NO_STEP
+    };
+    enum lrc_status status = options->pack_tokens > 0 ? lrc_batch__pack(plan, err) : LRC_STATUS_OK;
+    plan->n_micro = (plan->n_units - 1) / options->micro_batch_size + 1;
+    plan->steps_per_epoch = (plan->n_micro - 1) / options->accumulation_steps + 1;
+    if (status == LRC_STATUS_OK)
+        status = plan_memory(stream, err);
     if (status == LRC_STATUS_OK)
         status = start_thread(stream, err);
     if (status != LRC_STATUS_OK) {
@@ -217,6 +241,7 @@ void lrc_batch_stream_free(struct lrc_batch_stream *stream)
         pthread_cond_destroy(&stream->changed);
         pthread_mutex_destroy(&stream->mutex);
     }
+    lrc_batch__packed_release(&stream->plan.packed);
     lrc_arena_release(&stream->arena);
     lrc_free(stream);
 }

@@ -6,8 +6,10 @@
 
 #include "data/dataset.h"
 
-/* Micro-batch: rows one after another, each a document; no padding between them. The token count is rounded up to a
- * multiple of LRC_BATCH_ROUND_TOKENS with one more document of token 0 and no targets, so that shapes repeat. */
+/* Micro-batch: rows one after another, each a document; no padding between them. Packed, micro_batch_size counts
+ * sequences, each of rows that have at most pack_tokens tokens together; a row is a document all the same, so that
+ * no op sees a difference. The token count is rounded up to a multiple of LRC_BATCH_ROUND_TOKENS with one more
+ * document of token 0 and no targets, so that shapes repeat. */
 enum { LRC_BATCH_ROUND_TOKENS = 64 };
 
 struct lrc_batch {
@@ -40,12 +42,14 @@ struct lrc_batch_options {
     int64_t  accumulation_steps;
     int      shuffle;         /* 0: file order in every epoch */
     int      group_by_length; /* rows of like length together (windows of 50 micro-batches sorted by length), order of batches shuffled */
+    int64_t  pack_tokens;   /* room of a packed sequence; 0: not packed. Wins over group_by_length. */
+    int      longest_first; /* step 0 changes places with the step of epoch 0 that has the most tokens */
     uint64_t seed;
 };
 
 struct lrc_batch_stream; /* opaque */
 
-/* borrows dataset, which must have an example.
+/* borrows dataset, which must have an example. Packed, logs how full the sequences are.
  * errors:    NOMEM, DEVICE (no thread), SHAPE (a micro-batch of 2^31 tokens).
  * ownership: lrc_batch_stream_free(). */
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **stream, const struct lrc_dataset *dataset,

@@ -257,6 +257,8 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
         .accumulation_steps = config->gradient_accumulation_steps,
         .shuffle = config->shuffle_merged_datasets,
         .group_by_length = config->group_by_length,
+        .pack_tokens = config->sample_packing ? config->sequence_len : 0,
+        .longest_first = config->longest_batch_first,
         .seed = (uint64_t)config->seed,
     };
     const struct lrc_batch_options in_order = { .micro_batch_size = config->micro_batch_size, .accumulation_steps = 1 };
