@@ -199,9 +199,9 @@ enum lrc_status lrc_eval__slice(struct lrc_render *r, struct lrc_value *out, str
         return slice_string(r, out, object.string, slice);
     }
     if (object.kind != LRC_VALUE_LIST && object.kind != LRC_VALUE_TUPLE) {
-        *out = lrc_value__undefined(NULL);
         if (object.kind != LRC_VALUE_UNDEFINED)
-            return LRC_STATUS_OK; /* jinja2: an item that is not there */
+            return lrc_render__fail(r, LRC_STATUS_DATA, "want a sequence to slice, got %s",
+                                    lrc_value__type_name(object));
         return lrc_render__fail(
             r, LRC_STATUS_DATA, "want something defined to slice, got '%.*s', which is not",
             object.string ? (int)object.string->n : 5, object.string ? object.string->bytes : "value");

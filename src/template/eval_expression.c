@@ -185,6 +185,12 @@ static enum lrc_status format_percent(struct lrc_render *r, struct lrc_value *ou
 {
     const struct lrc_entry *entry = &lrc_filter__find("format", 6)->entry;
     struct lrc_args list = {.values = &args, .n = 1};
+    /* what could be looked up by name need not be used up */
+    if (args.kind != LRC_VALUE_TUPLE && args.kind != LRC_VALUE_STRING && !lrc_value__is_number(args) &&
+        args.kind != LRC_VALUE_NONE && !memchr(format.string->bytes, '%', format.string->n)) {
+        *out = format;
+        return LRC_STATUS_OK;
+    }
     if (args.kind == LRC_VALUE_TUPLE)
         list = (struct lrc_args){.values = args.list->items, .n = args.list->n};
     return lrc_eval__entry(r, out, entry, format, &list);

@@ -130,7 +130,10 @@ static enum lrc_status filter_indent(struct lrc_render *r, struct lrc_value *out
     struct lrc_value indent;
     const struct lrc_string *s;
     const int first = lrc_value__is_true(call->arg[1]), blank = lrc_value__is_true(call->arg[2]);
-    LRC_TRY(lrc_value__to_string(r, &s, call->self));
+    if (call->self.kind != LRC_VALUE_STRING)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "indent: want a str, got %s",
+                                lrc_value__type_name(call->self));
+    s = call->self.string;
     LRC_TRY(indentation(r, &indent, call->arg[0], 4));
     for (size_t begin = 0; begin <= s->n && !builder.failed;) {
         const char *end = begin < s->n ? memchr(s->bytes + begin, '\n', s->n - begin) : NULL;

@@ -144,6 +144,13 @@ static struct lrc_value named_argument(const struct lrc_args *args, const char *
     return (struct lrc_value){.kind = LRC_VALUE_ABSENT};
 }
 
+/* As jinja2's map and select: what is false, whatever it is, has no items. */
+static enum lrc_status iterate_unless_false(struct lrc_render *r, struct lrc_list *items, struct lrc_value v)
+{
+    *items = (struct lrc_list){0};
+    return lrc_value__is_true(v) ? lrc_value__iterate(r, items, v) : LRC_STATUS_OK;
+}
+
 /* map(attribute="a.b", default=x) or map("filter", arguments ...). */
 enum lrc_status lrc_filter__map(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
@@ -160,7 +167,7 @@ enum lrc_status lrc_filter__map(struct lrc_render *r, struct lrc_value *out, con
                                 "map: want a filter's name or attribute=, got something else");
     if (filter)
         rest = (struct lrc_args){call->args->values + 1, call->args->n - 1, call->args->named};
-    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+    LRC_TRY(iterate_unless_false(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
     for (int64_t i = 0; i < items.n; i++) {
         struct lrc_value item;
@@ -193,7 +200,7 @@ static enum lrc_status pick(struct lrc_render *r, struct lrc_value *out, const s
                                     "select: want the name of a test we have, got another");
         rest = (struct lrc_args){args->values + n_path + 1, args->n - n_path - 1, args->named};
     }
-    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+    LRC_TRY(iterate_unless_false(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
     for (int64_t i = 0; i < items.n; i++) {
         struct lrc_value subject = items.items[i], verdict;
@@ -326,6 +333,9 @@ enum lrc_status lrc_filter__dictsort(struct lrc_render *r, struct lrc_value *out
     LRC_TRY(lrc_argument__string(r, &by, call->arg[1], "dictsort"));
     if (by && !lrc_string__equals(by, "key") && !lrc_string__equals(by, "value"))
         return lrc_render__fail(r, LRC_STATUS_DATA, "dictsort: want by='key' or by='value', got another");
+    if (call->self.kind != LRC_VALUE_DICT)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "dictsort: want a dict, got %s",
+                                lrc_value__type_name(call->self));
     LRC_TRY(lrc_filter__items(r, &pairs, call));
     return sort_items(r, out, *pairs.list, lrc_value__int(by && lrc_string__equals(by, "value")),
                       lrc_value__is_true(call->arg[0]), lrc_value__is_true(call->arg[2]));

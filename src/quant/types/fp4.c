@@ -28,7 +28,7 @@ static const float values[16] = {
 /* Codes in ascending order of their values. */
 static const uint8_t ascending[16] = { 11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3 };
 
-LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
+LRC_QUANT_VECTORS static void encode_fp4(uint8_t *codes, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
@@ -43,4 +43,4 @@ LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
         codes[i] = ascending[codes[i]];
 }
 
-const struct lrc_quant_type lrc_quant_type_fp4 = { "fp4", LRC_BLOCK_FP4, values, encode };
+const struct lrc_quant_type lrc_quant_type_fp4 = { "fp4", LRC_BLOCK_FP4, values, encode_fp4 };

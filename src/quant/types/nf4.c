@@ -12,7 +12,7 @@ static const float values[16] = {
 /* code = number of thresholds below x; threshold i is (values[i] + values[i + 1]) / 2 in float32, and a
  * tie stays on
  * the lower code. One sum of comparisons, without branches, so that it becomes vector code. */
-LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
+LRC_QUANT_VECTORS static void encode_nf4(uint8_t *codes, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
@@ -25,4 +25,4 @@ LRC_QUANT_VECTORS static void encode(uint8_t *codes, const float *x, int64_t n)
     }
 }
 
-const struct lrc_quant_type lrc_quant_type_nf4 = { "nf4", LRC_BLOCK_NF4, values, encode };
+const struct lrc_quant_type lrc_quant_type_nf4 = { "nf4", LRC_BLOCK_NF4, values, encode_nf4 };
