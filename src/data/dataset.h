@@ -53,6 +53,7 @@ struct lrc_dataset_options {
     int                         train_on_inputs;
     int                         keep_untrained; /* rows without a trained token are kept: scoring wants every row */
     int64_t                     vocab_size;
+    void (*progress)(int64_t done, int64_t total); /* rows of the file being read; may be NULL */
 };
 
 /* Read JSONL or JSON arrays (told by their first byte), encode all rows on all threads, count fates, log one line per file.

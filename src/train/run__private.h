@@ -21,6 +21,9 @@ struct lrc_run {
     struct lrc_batch_stream *stream;
     struct lrc_batch_stream *held_out_stream; /* NULL: nothing held out */
 
+    int  must_cache;                                      /* a token cache that cannot be written is an error */
+    void (*rows_progress)(int64_t done, int64_t total);   /* may be NULL */
+
     int                         is_full;
     struct lrc_adapter          adapter;
     struct lrc_full             full;
@@ -43,6 +46,10 @@ struct lrc_run {
 /* setup.c: everything up to the first step. */
 enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The parts of loading that need no weights: model.config.vocab_size is enough. */
+enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* resume.c: the checkpoint to go on from (NULL: the beginning), and going on from it. */
 enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct lrc_error *err) LRC_MUST_CHECK;
