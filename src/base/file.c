@@ -52,6 +52,14 @@ void lrc_map_close(struct lrc_map *map)
     *map = (struct lrc_map){ 0 };
 }
 
+void lrc_map_drop(const void *data, size_t size_bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + size_bytes) / page * page;
+    if (end > first)
+        (void)madvise((void *)first, end - first, MADV_DONTNEED); /* only advice: a failure costs memory, not data */
+}
+
 enum lrc_status lrc_file_read(struct lrc_buf *buf, const char *path, struct lrc_error *err)
 {
     FILE *stream = fopen(path, "rbe");

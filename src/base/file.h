@@ -18,6 +18,9 @@ struct lrc_map {
 enum lrc_status lrc_map_open(struct lrc_map *map, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_map_close(struct lrc_map *map); /* safe on a zeroed map */
 
+/* Part of a map that is not read any more: its pages no longer count as this process's memory (they may be read again). */
+void lrc_map_drop(const void *data, size_t size_bytes);
+
 /* Whole file into buf (appended). errors: IO, NOMEM. */
 enum lrc_status lrc_file_read(struct lrc_buf *buf, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
 

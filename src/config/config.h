@@ -8,7 +8,8 @@
 
 /* Field names of one dataset: { path, type, ... } */
 struct lrc_dataset_spec {
-    const char *path; /* joined to the config file's folder; "-" is stdin */
+    const char *path; /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
+    const char *ds_type; /* json, csv, tsv, text; NULL: found from the bytes and the name */
     const char *type; /* NULL: found from the columns */
     /* column names, NULL for the type's own default */
     const char *field_messages;

@@ -25,9 +25,9 @@ static void sort_lengths(int64_t *lengths, struct lrc_batch_packed *packed, cons
 enum lrc_status lrc_batch__pack(struct lrc_batch_plan *plan, struct lrc_error *err)
 {
     const struct lrc_dataset *dataset = plan->dataset;
-    struct lrc_batch_packed  *packed = &plan->packed;
-    const int64_t             n = dataset->n_examples;
-    int64_t                   n_tokens = 0;
+    struct lrc_batch_packed *packed = &plan->packed;
+    const int64_t n = dataset->n_examples;
+    int64_t n_tokens = 0;
     for (int64_t i = 0; i < n; i++) {
         const int64_t length = dataset->examples[i].n_tokens;
         packed->longest = length > packed->longest ? length : packed->longest;
@@ -68,13 +68,13 @@ void lrc_batch__packed_release(struct lrc_batch_packed *packed)
     lrc_free(packed->first_rank);
     lrc_free(packed->next_rank);
     lrc_free(packed->bin_order);
-    *packed = (struct lrc_batch_packed) { 0 };
+    *packed = (struct lrc_batch_packed){0};
 }
 
-/* Which of the rows of one length a sequence gets changes with the epoch: each place counts for the one of them
- * with the most targets. */
-static void add_sizes(struct lrc_unit_sizes *sizes, const struct lrc_packing *packing, const int64_t *length_at,
-                      const int64_t *most_trained)
+/* Which of the rows of one length a sequence gets changes with the epoch: each place counts for the one of
+ * them with the most targets. */
+static void add_sizes(struct lrc_unit_sizes *sizes, const struct lrc_packing *packing,
+                      const int64_t *length_at, const int64_t *most_trained)
 {
     for (int64_t bin = 0; bin < packing->n_bins; bin++) {
         sizes->docs[bin] = packing->bin_offsets[bin + 1] - packing->bin_offsets[bin];
@@ -89,9 +89,9 @@ enum lrc_status lrc_batch__packed_sizes(struct lrc_unit_sizes *sizes, const stru
                                         struct lrc_error *err)
 {
     const struct lrc_batch_packed *packed = &plan->packed;
-    const struct lrc_dataset      *dataset = plan->dataset;
-    int64_t        *length_at = lrc_calloc(dataset->n_examples, sizeof *length_at); /* of a place */
-    int64_t        *most_trained = lrc_calloc(packed->longest + 1, sizeof *most_trained);
+    const struct lrc_dataset *dataset = plan->dataset;
+    int64_t *length_at = lrc_calloc(dataset->n_examples, sizeof *length_at); /* of a place */
+    int64_t *most_trained = lrc_calloc(packed->longest + 1, sizeof *most_trained);
     enum lrc_status status = LRC_STATUS_OK;
     if (!length_at || !most_trained) {
         status = fail_nomem(err);
@@ -100,7 +100,7 @@ enum lrc_status lrc_batch__packed_sizes(struct lrc_unit_sizes *sizes, const stru
     memcpy(packed->next_rank, packed->first_rank, (size_t)(packed->longest + 1) * sizeof *packed->next_rank);
     for (int64_t i = 0; i < dataset->n_examples; i++) {
         const struct lrc_example *example = &dataset->examples[i];
-        int64_t                  *most = &most_trained[example->n_tokens];
+        int64_t *most = &most_trained[example->n_tokens];
         *most = example->n_trained > *most ? example->n_trained : *most;
         length_at[packed->packing.place[packed->next_rank[example->n_tokens]++]] = example->n_tokens;
     }

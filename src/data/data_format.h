@@ -20,6 +20,7 @@ struct lrc_data_context {
     const struct lrc_template     *template;  /* NULL unless a format needs it */
     const struct lrc_dataset_spec *spec;
     int                            train_on_inputs;
+    const struct lrc_string_list  *roles_to_train; /* NULL or none: assistant */
     int64_t                        vocab_size;
 };
 

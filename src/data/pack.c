@@ -9,10 +9,10 @@ enum { NO_BIN = -1, WORD_BITS = 64, LEVELS_MAX = 8 };
  * least n. Bit r of level 0 says that rooms[r] is not empty; a bit of level k + 1 that a word of level k is
  * not zero. */
 struct rooms {
-    int64_t  *top;  /* (capacity + 1) bin, NO_BIN */
-    int64_t  *next; /* (n rows) the bin below in its stack */
+    int64_t *top;  /* (capacity + 1) bin, NO_BIN */
+    int64_t *next; /* (n rows) the bin below in its stack */
     uint64_t *bits[LEVELS_MAX];
-    int       n_levels;
+    int n_levels;
 };
 
 static int rooms_init(struct rooms *rooms, int64_t n, int64_t capacity)
@@ -75,7 +75,7 @@ static int64_t rooms_find(const struct rooms *rooms, int64_t wanted, int64_t cap
     int64_t at = wanted;
     for (int k = 0; k < rooms->n_levels; k++) {
         /* at: the first bit of this level that may count */
-        const int64_t  word = at / WORD_BITS;
+        const int64_t word = at / WORD_BITS;
         const uint64_t from_here = rooms->bits[k][word] & (~UINT64_C(0) << (at % WORD_BITS));
         if (from_here) {
             at = word * WORD_BITS + lowest_bit(from_here);
@@ -112,10 +112,10 @@ static int64_t fill_bins(int64_t *bin_of, int64_t *counts, struct rooms *rooms, 
 enum lrc_status lrc_packing_init(struct lrc_packing *packing, const int64_t *lengths, int64_t n,
                                  int64_t capacity, struct lrc_error *err)
 {
-    struct rooms    rooms = { 0 };
+    struct rooms rooms = {0};
     enum lrc_status status = LRC_STATUS_OK;
-    *packing = (struct lrc_packing) { .place = lrc_calloc(n, sizeof *packing->place),
-                                      .bin_offsets = lrc_calloc(n + 1, sizeof *packing->bin_offsets) };
+    *packing = (struct lrc_packing){.place = lrc_calloc(n, sizeof *packing->place),
+                                    .bin_offsets = lrc_calloc(n + 1, sizeof *packing->bin_offsets)};
     if (!packing->place || !packing->bin_offsets || !rooms_init(&rooms, n, capacity)) {
         status = lrc_fail_nomem(err, "the packing of rows into sequences");
         lrc_packing_release(packing);
@@ -138,5 +138,5 @@ void lrc_packing_release(struct lrc_packing *packing)
 {
     lrc_free(packing->place);
     lrc_free(packing->bin_offsets);
-    *packing = (struct lrc_packing) { 0 };
+    *packing = (struct lrc_packing){0};
 }

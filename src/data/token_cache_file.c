@@ -18,17 +18,17 @@ enum {
     OBJECT_OVERHEAD_BYTES = 16 << 10, /* header, first B-tree node, name */
     DEFLATE_LEVEL = 1,
     EXAMPLE_COLUMNS = 4,
-    N_ROW_NUMBERS = 1 + LRC_ROW_FATE_COUNT,
+    ROW_COLUMNS = 7,
     N_HEX = LRC_HASH_HEX_MAX - 1
 };
 
 /* One dataset of the file. Its types are looked up when HDF5 runs: they are no constants. */
 enum array_type { INT32, INT64, BYTES };
 struct array {
-    const char     *name;
+    const char *name;
     enum array_type type;
-    int64_t         n;
-    void           *data;
+    int64_t n;
+    void *data;
 };
 
 static hid_t file_type(enum array_type type)
@@ -56,7 +56,7 @@ static int closed(hid_t id, herr_t (*close_id)(hid_t))
 static hid_t array_properties(int64_t n)
 {
     const hsize_t chunk = (hsize_t)(n < CHUNK_ELEMS_MAX ? n : CHUNK_ELEMS_MAX);
-    const hid_t   list = H5Pcreate(H5P_DATASET_CREATE);
+    const hid_t list = H5Pcreate(H5P_DATASET_CREATE);
     if (list < 0 || (H5Pset_obj_track_times(list, 0) >= 0 && H5Pset_chunk(list, 1, &chunk) >= 0 &&
                      H5Pset_shuffle(list) >= 0 && H5Pset_deflate(list, DEFLATE_LEVEL) >= 0 &&
                      H5Pset_fill_time(list, H5D_FILL_TIME_NEVER) >= 0))
@@ -68,11 +68,10 @@ static hid_t array_properties(int64_t n)
 static int put_array(hid_t file, const struct array *array)
 {
     const hsize_t n = (hsize_t)array->n;
-    const hid_t   space = H5Screate_simple(1, &n, NULL), create = array_properties(array->n);
-    const hid_t   dataset = space < 0 || create < 0
-                                ? -1
-                                : H5Dcreate2(file, array->name, file_type(array->type), space, H5P_DEFAULT, create,
-                                             H5P_DEFAULT);
+    const hid_t space = H5Screate_simple(1, &n, NULL), create = array_properties(array->n);
+    const hid_t dataset = space < 0 || create < 0 ? -1
+                                                  : H5Dcreate2(file, array->name, file_type(array->type),
+                                                               space, H5P_DEFAULT, create, H5P_DEFAULT);
     const int written = dataset >= 0 && H5Dwrite(dataset, memory_type(array->type), H5S_ALL, H5S_ALL,
                                                  H5P_DEFAULT, array->data) >= 0;
     const int dataset_closed = closed(dataset, H5Dclose); /* chunks are written here */
@@ -124,7 +123,7 @@ static enum lrc_status write_file(const char *path, const struct array *arrays, 
 /* The process that writes "<64 hex digits>.h5.<process>.tmp"; 0 for other names. */
 static long writer_of(const char *name)
 {
-    char       *end;
+    char *end;
     const size_t n_hex = strspn(name, "0123456789abcdef");
     if (n_hex != N_HEX || strncmp(name + n_hex, ".h5.", 4) != 0)
         return 0;
@@ -135,13 +134,13 @@ static long writer_of(const char *name)
 /* What killed writers left. */
 static void remove_leftovers(const char *dir)
 {
-    char  **names;
+    char **names;
     int64_t n_names;
     if (lrc_dir_list(dir, &names, &n_names, NULL) != LRC_STATUS_OK)
         return;
     for (int64_t i = 0; i < n_names; i++) {
         const long process = writer_of(names[i]);
-        char      *path = process > 0 ? lrc_path_join(dir, names[i]) : NULL;
+        char *path = process > 0 ? lrc_path_join(dir, names[i]) : NULL;
         if (path && kill((pid_t)process, 0) != 0 && errno == ESRCH)
             (void)unlink(path);
         lrc_free(path);
@@ -165,28 +164,36 @@ static enum lrc_status publish(const char *aside, const char *path, struct lrc_e
 enum lrc_status lrc_token_cache__write(const struct lrc_dataset *dataset, const char *path, const char *key,
                                        struct lrc_error *err)
 {
-    int64_t        rows[N_ROW_NUMBERS] = { dataset->n_rows };
-    char           hashes[2 * LRC_HASH_HEX_MAX] = "";
-    struct lrc_buf aside = { 0 };
-    int64_t       *examples = lrc_calloc(dataset->n_examples, EXAMPLE_COLUMNS * sizeof *examples);
+    char hashes[2 * LRC_HASH_HEX_MAX] = "";
+    struct lrc_buf aside = {0};
+    int64_t *examples = lrc_calloc(dataset->n_examples, EXAMPLE_COLUMNS * sizeof *examples);
+    int64_t *rows = lrc_calloc(dataset->n_rows, ROW_COLUMNS * sizeof *rows);
     lrc_buf_printf(&aside, "%s.%ld.tmp", path, (long)getpid());
-    enum lrc_status status = examples ? lrc_buf_check(&aside, err) : lrc_fail_nomem(err, path);
+    enum lrc_status status = examples && rows ? lrc_buf_check(&aside, err) : lrc_fail_nomem(err, path);
     if (status != LRC_STATUS_OK)
         goto done;
     for (int64_t i = 0; i < dataset->n_examples; i++) {
         const struct lrc_example *example = &dataset->examples[i];
-        const int64_t columns[EXAMPLE_COLUMNS] = { example->first, example->n_tokens, example->n_trained,
-                                                   (int64_t)example->row_id };
+        const int64_t columns[EXAMPLE_COLUMNS] = {example->first, example->n_tokens, example->n_trained,
+                                                  (int64_t)example->row_id};
         memcpy(examples + EXAMPLE_COLUMNS * i, columns, sizeof columns);
     }
-    memcpy(rows + 1, dataset->tally, sizeof dataset->tally);
+    for (int64_t r = 0; r < dataset->n_rows; r++) {
+        const struct lrc_row_record *row = &dataset->rows[r];
+        const int64_t columns[ROW_COLUMNS] = {row->file,   row->fate,      row->line,      row->n_tokens,
+                                              row->n_kept, row->n_trained, row->n_examples};
+        memcpy(rows + ROW_COLUMNS * r, columns, sizeof columns);
+    }
+    int64_t tally[LRC_ROW_FATE_COUNT];
+    memcpy(tally, dataset->tally, sizeof tally);
     (void)snprintf(hashes, sizeof hashes, "%.64s%.64s", key, dataset->hash);
     const struct array arrays[] = {
-        { "ids", INT32, dataset->n_ids, dataset->ids },
-        { "targets", INT32, dataset->n_ids, dataset->targets },
-        { "examples", INT64, EXAMPLE_COLUMNS * dataset->n_examples, examples },
-        { "rows", INT64, N_ROW_NUMBERS, rows },
-        { "hashes", BYTES, 2 * N_HEX, hashes },
+        {"ids", INT32, dataset->n_ids, dataset->ids},
+        {"targets", INT32, dataset->n_ids, dataset->targets},
+        {"examples", INT64, EXAMPLE_COLUMNS * dataset->n_examples, examples},
+        {"rows", INT64, ROW_COLUMNS * dataset->n_rows, rows},
+        {"tally", INT64, LRC_ROW_FATE_COUNT, tally},
+        {"hashes", BYTES, 2 * N_HEX, hashes},
     };
     status = write_file(aside.data, arrays, sizeof arrays / sizeof *arrays, err);
     if (status == LRC_STATUS_OK)
@@ -195,6 +202,7 @@ enum lrc_status lrc_token_cache__write(const struct lrc_dataset *dataset, const 
         (void)unlink(aside.data);
 done:
     lrc_free(examples);
+    lrc_free(rows);
     lrc_buf_release(&aside);
     return status;
 }
@@ -209,8 +217,8 @@ static enum lrc_status fail(const struct lrc_h5_job *job, const char *name, cons
 /* Length of a dataset of one dimension; 0 when it is something else. */
 static int64_t length_of(hid_t dataset, enum array_type wanted)
 {
-    const hid_t   space = H5Dget_space(dataset), type = H5Dget_type(dataset);
-    const int     right = space >= 0 && type >= 0 && H5Tequal(type, file_type(wanted)) > 0 &&
+    const hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
+    const int right = space >= 0 && type >= 0 && H5Tequal(type, file_type(wanted)) > 0 &&
                       H5Sget_simple_extent_ndims(space) == 1;
     const int64_t n = right ? (int64_t)H5Sget_simple_extent_npoints(space) : 0;
     if (space >= 0)
@@ -223,11 +231,11 @@ static int64_t length_of(hid_t dataset, enum array_type wanted)
 /* array->n elements, or as many as there are when it is 0. ownership: lrc_free(array->data). */
 static enum lrc_status get_array(struct array *array, const struct lrc_h5_job *job, hid_t file)
 {
-    static const H5Z_filter_t filters[] = { H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE };
+    static const H5Z_filter_t filters[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE};
     const hid_t dataset = lrc_h5_open_dataset(file, array->name, H5D_CHUNKED, filters, 2);
     if (dataset < 0)
         return fail(job, array->name, "this dataset, got none or another layout");
-    const int64_t   n = length_of(dataset, array->type);
+    const int64_t n = length_of(dataset, array->type);
     enum lrc_status status = LRC_STATUS_OK;
     if (n < 1 || (array->n > 0 && n != array->n))
         status = fail(job, array->name, "another type or length");
@@ -240,7 +248,7 @@ static enum lrc_status get_array(struct array *array, const struct lrc_h5_job *j
     return status;
 }
 
-enum { IDS, TARGETS, EXAMPLES, ROWS, HASHES, N_ARRAYS };
+enum { IDS, TARGETS, EXAMPLES, ROWS, TALLY, HASHES, N_ARRAYS };
 
 static enum lrc_status get_arrays(struct array arrays[N_ARRAYS], const char *path, struct lrc_error *err)
 {
@@ -266,7 +274,7 @@ static const char *check_tokens(const struct lrc_dataset *dataset, const struct 
                                 int64_t vocab_size)
 {
     const int32_t *ids = dataset->ids + example->first, *targets = dataset->targets + example->first;
-    int64_t        n_trained = 0;
+    int64_t n_trained = 0;
     for (int64_t i = 0; i < example->n_tokens; i++) {
         if (ids[i] < 0 || (vocab_size > 0 && ids[i] >= vocab_size))
             return "ids within the vocabulary, got another";
@@ -287,8 +295,7 @@ static const char *take_examples(struct lrc_dataset *dataset, const int64_t *col
         if (row_id < last_row || row_id >= dataset->n_rows)
             return "row numbers in order, got others";
         dataset->examples[i] = (struct lrc_example){
-            .first = first, .n_tokens = n, .n_trained = columns[2], .row_id = (uint32_t)row_id
-        };
+            .first = first, .n_tokens = n, .n_trained = columns[2], .row_id = (uint32_t)row_id};
         const char *want = check_tokens(dataset, &dataset->examples[i], vocab_size);
         if (want)
             return want;
@@ -301,28 +308,46 @@ static const char *take_examples(struct lrc_dataset *dataset, const int64_t *col
     return end == dataset->n_ids ? NULL : "examples up to the last id, got fewer";
 }
 
+static int take_rows(struct lrc_dataset *dataset, const int64_t *columns)
+{
+    for (int64_t r = 0; r < dataset->n_rows; r++, columns += ROW_COLUMNS) {
+        if (columns[0] < 0 || columns[0] > INT32_MAX || columns[1] < 0 || columns[1] >= LRC_ROW_FATE_COUNT)
+            return 0;
+        dataset->rows[r] = (struct lrc_row_record){.file = (int32_t)columns[0],
+                                                   .fate = (enum lrc_row_fate)columns[1],
+                                                   .line = columns[2],
+                                                   .n_tokens = columns[3],
+                                                   .n_kept = columns[4],
+                                                   .n_trained = columns[5],
+                                                   .n_examples = columns[6]};
+    }
+    return 1;
+}
+
 /* Takes ids and targets out of arrays. */
 static enum lrc_status take(struct lrc_dataset *dataset, struct array arrays[N_ARRAYS], const char *key,
                             int64_t vocab_size, const struct lrc_h5_job *job)
 {
-    const int64_t *rows = arrays[ROWS].data;
-    *dataset = (struct lrc_dataset) { .ids = arrays[IDS].data,
-                                      .targets = arrays[TARGETS].data,
-                                      .n_ids = arrays[IDS].n,
-                                      .n_rows = rows[0],
-                                      .n_examples = arrays[EXAMPLES].n / EXAMPLE_COLUMNS };
+    *dataset = (struct lrc_dataset){.ids = arrays[IDS].data,
+                                    .targets = arrays[TARGETS].data,
+                                    .n_ids = arrays[IDS].n,
+                                    .n_rows = arrays[ROWS].n / ROW_COLUMNS,
+                                    .n_examples = arrays[EXAMPLES].n / EXAMPLE_COLUMNS};
     arrays[IDS].data = arrays[TARGETS].data = NULL;
     if (memcmp(arrays[HASHES].data, key, N_HEX) != 0)
         return fail(job, "hashes", "the key in its name, got another");
     if (arrays[TARGETS].n != arrays[IDS].n || arrays[EXAMPLES].n % EXAMPLE_COLUMNS != 0)
         return fail(job, "examples", "lengths that fit together, got others");
-    if (rows[0] < 0 || rows[0] > UINT32_MAX)
-        return fail(job, "rows", "a number of rows below 2^32, got another");
+    if (arrays[ROWS].n % ROW_COLUMNS != 0 || dataset->n_rows > UINT32_MAX)
+        return fail(job, "rows", "seven columns of fewer than 2^32 rows, got others");
     memcpy(dataset->hash, (const char *)arrays[HASHES].data + N_HEX, N_HEX);
-    memcpy(dataset->tally, rows + 1, sizeof dataset->tally);
+    memcpy(dataset->tally, arrays[TALLY].data, sizeof dataset->tally);
     dataset->examples = lrc_calloc(dataset->n_examples, sizeof *dataset->examples);
-    if (!dataset->examples)
+    dataset->rows = lrc_calloc(dataset->n_rows, sizeof *dataset->rows);
+    if (!dataset->examples || !dataset->rows)
         return lrc_fail_nomem(job->err, "the cached tokens");
+    if (!take_rows(dataset, arrays[ROWS].data))
+        return fail(job, "rows", "known fates and files, got others");
     const char *want = take_examples(dataset, arrays[EXAMPLES].data, vocab_size);
     return want ? fail(job, "examples", want) : LRC_STATUS_OK;
 }
@@ -330,15 +355,16 @@ static enum lrc_status take(struct lrc_dataset *dataset, struct array arrays[N_A
 enum lrc_status lrc_token_cache__read(struct lrc_dataset *dataset, const char *path, const char *key,
                                       int64_t vocab_size, struct lrc_error *err)
 {
-    const struct lrc_h5_job job = { .path = path, .err = err };
-    struct array            arrays[N_ARRAYS] = {
-        [IDS] = { "ids", INT32, 0, NULL },
-        [TARGETS] = { "targets", INT32, 0, NULL },
-        [EXAMPLES] = { "examples", INT64, 0, NULL },
-        [ROWS] = { "rows", INT64, N_ROW_NUMBERS, NULL },
-        [HASHES] = { "hashes", BYTES, (int64_t)2 * N_HEX, NULL },
+    const struct lrc_h5_job job = {.path = path, .err = err};
+    struct array arrays[N_ARRAYS] = {
+        [IDS] = {"ids", INT32, 0, NULL},
+        [TARGETS] = {"targets", INT32, 0, NULL},
+        [EXAMPLES] = {"examples", INT64, 0, NULL},
+        [ROWS] = {"rows", INT64, 0, NULL},
+        [TALLY] = {"tally", INT64, LRC_ROW_FATE_COUNT, NULL},
+        [HASHES] = {"hashes", BYTES, (int64_t)2 * N_HEX, NULL},
     };
-    *dataset = (struct lrc_dataset) { 0 };
+    *dataset = (struct lrc_dataset){0};
     enum lrc_status status = get_arrays(arrays, path, err);
     if (status == LRC_STATUS_OK)
         status = take(dataset, arrays, key, vocab_size, &job);

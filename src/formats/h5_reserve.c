@@ -18,8 +18,7 @@ static size_t make_image(unsigned char *image)
     hid_t file = -1;
     ssize_t n = 0;
     if (access >= 0 && create >= 0 && H5Pset_obj_track_times(create, 0) >= 0 &&
-        H5Pset_userblock(create, LRC_H5_SEAL_BYTES) >= 0 &&
-        H5Pset_fapl_core(access, IMAGE_BYTES_MAX, 0) >= 0)
+        H5Pset_userblock(create, LRC_H5_SEAL_BYTES) >= 0 && H5Pset_fapl_core(access, IMAGE_BYTES_MAX, 0) >= 0)
         file = H5Fcreate("image.h5", H5F_ACC_TRUNC, create, access);
     if (file >= 0 && H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0)
         n = H5Fget_file_image(file, image, IMAGE_BYTES_MAX);

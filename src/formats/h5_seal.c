@@ -50,8 +50,8 @@ enum lrc_status lrc_h5_seal_put(const char *path, const char *kind, struct lrc_e
     unsigned char seal[LRC_H5_SEAL_BYTES];
     LRC_TRY(lrc_map_open(&map, path, err));
     LRC_ASSERT(map.size_bytes > LRC_H5_SEAL_BYTES);
-    const enum lrc_status status = lrc_h5_seal_make(seal, kind, map.data + LRC_H5_SEAL_BYTES,
-                                                       map.size_bytes - LRC_H5_SEAL_BYTES, err);
+    const enum lrc_status status =
+        lrc_h5_seal_make(seal, kind, map.data + LRC_H5_SEAL_BYTES, map.size_bytes - LRC_H5_SEAL_BYTES, err);
     lrc_map_close(&map);
     LRC_TRY(status);
     return write_start(path, seal, err);
@@ -61,8 +61,8 @@ static enum lrc_status check_hash(const struct lrc_map *map, const char *path, c
                                   struct lrc_error *err)
 {
     unsigned char seal[LRC_H5_SEAL_BYTES];
-    LRC_TRY(lrc_h5_seal_make(seal, kind, map->data + LRC_H5_SEAL_BYTES,
-                                map->size_bytes - LRC_H5_SEAL_BYTES, err));
+    LRC_TRY(lrc_h5_seal_make(seal, kind, map->data + LRC_H5_SEAL_BYTES, map->size_bytes - LRC_H5_SEAL_BYTES,
+                             err));
     if (memcmp(seal, map->data, sizeof seal) == 0)
         return LRC_STATUS_OK;
     return lrc_fail(err, LRC_STATUS_FORMAT,
@@ -78,8 +78,8 @@ static enum lrc_status check_map(const struct lrc_map *map, const char *path, co
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a sealed file of more than %d bytes, got %zu", path,
                         LRC_H5_SEAL_BYTES, map->size_bytes);
     if (memcmp(map->data, kind, n_kind) != 0 || memcmp(map->data + n_kind, "\nbytes ", n_start - n_kind) != 0)
-        return lrc_fail(err, LRC_STATUS_FORMAT,
-                        "%s: want '%s' in its first line, got something else", path, kind);
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want '%s' in its first line, got something else", path,
+                        kind);
     memcpy(digits, map->data + n_start, BYTES_DIGITS);
     const unsigned long long bytes = strtoull(digits, NULL, 10);
     if (bytes != map->size_bytes)

@@ -51,8 +51,8 @@ hid_t lrc_h5_access(void);
 
 /* Is name a link to an object of this same file? */
 int lrc_h5_is_inside(hid_t parent, const char *name);
-/* A dataset inside the file of just this layout and these filters, with no data outside the file; negative when
- * there is none. H5Dclose(). */
+/* A dataset inside the file of just this layout and these filters, with no data outside the file; negative
+ * when there is none. H5Dclose(). */
 hid_t lrc_h5_open_dataset(hid_t parent, const char *name, H5D_layout_t layout, const H5Z_filter_t *filters,
                           int n_filters);
 

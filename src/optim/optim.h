@@ -32,11 +32,11 @@ struct lrc_optimizer_options {
     double                      beta1, beta2, eps, weight_decay;
 };
 
-/* Plan one region per state of the optimizer over all rows; after the arena's commit, lrc_optimizer_bind() points the rows at it. */
+/* Plan one region per state of the optimizer over the n_elems of all rows; after the arena's commit, lrc_optimizer_bind() points the rows at it. */
 struct lrc_optimizer_memory {
     float *state[LRC_OPTIMIZER_STATES_MAX];
 };
-enum lrc_status lrc_optimizer_plan(struct lrc_optimizer_memory *memory, struct lrc_arena *arena, const struct lrc_trainables *trainables,
+enum lrc_status lrc_optimizer_plan(struct lrc_optimizer_memory *memory, struct lrc_arena *arena, int64_t n_elems,
                                    const struct lrc_optimizer *type, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_optimizer_bind(const struct lrc_optimizer_memory *memory, struct lrc_trainables *trainables,
                                    const struct lrc_optimizer *type);

@@ -36,28 +36,37 @@ static struct lrc_tensor *place_of(struct lrc_full *full, const struct lrc_model
     return tensor->vector == &model->layers[tensor->layer].norm_attention ? &layer->norm_attention : &layer->norm_mlp;
 }
 
-enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err)
+enum lrc_status lrc_full_plan(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
-    int64_t                 n_elems = 0;
 
     *full = (struct lrc_full){ .model = model };
     full->gradients.layers = lrc_calloc(model->config.n_layers, sizeof *full->gradients.layers);
     if (!full->gradients.layers)
         return lrc_fail_nomem(err, "gradients");
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
-        n_elems += elems_of(&tensor);
-    LRC_TRY(lrc_arena_plan(&full->arena, "weight gradients", &full->grads, n_elems, sizeof(float), err));
-    LRC_TRY(lrc_arena_commit(&full->arena, err));
+        full->n_elems += elems_of(&tensor);
+    return lrc_arena_plan(&full->arena, "weight gradients", &full->grads, full->n_elems, sizeof(float), err);
+}
 
+enum lrc_status lrc_full_commit(struct lrc_full *full, struct lrc_error *err)
+{
+    struct lrc_model_tensor tensor;
+    LRC_TRY(lrc_arena_commit(&full->arena, err));
     float *next = full->grads;
-    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
+    for (int64_t i = 0; lrc_model_tensor_at(&tensor, full->model, i); i++) {
         *place_of(full, &tensor) = view_of(&tensor, next);
         next += elems_of(&tensor);
     }
-    if (model->config.tied)
+    if (full->model->config.tied)
         full->gradients.output = full->gradients.embedding;
     return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err)
+{
+    LRC_TRY(lrc_full_plan(full, model, err));
+    return lrc_full_commit(full, err);
 }
 
 void lrc_full_release(struct lrc_full *full)

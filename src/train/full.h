@@ -8,10 +8,14 @@ struct lrc_full {
     struct lrc_model         *model; /* loaded with options.trainable */
     struct lrc_arena          arena;
     float                    *grads;
+    int64_t                   n_elems;
     struct lrc_model_gradients gradients;
 };
 
-/* errors: NOMEM. ownership: lrc_full_release(). */
+/* Plan, then, with the model's weights in place, commit: the gradients' memory. init is both.
+ * errors: NOMEM. ownership: lrc_full_release(). */
+enum lrc_status lrc_full_plan(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_full_commit(struct lrc_full *full, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_full_release(struct lrc_full *full);
 

@@ -10,7 +10,7 @@ static enum lrc_status read_model_config(struct lrc_model_config *model, const c
                                          struct lrc_problems *problems, struct lrc_error *err)
 {
     json_t *json = NULL;
-    char   *path = lrc_path_join(dir, "config.json");
+    char *path = lrc_path_join(dir, "config.json");
     if (!path)
         return lrc_fail_nomem(err, dir);
     enum lrc_status status = lrc_json_load(&json, path, err);
@@ -34,12 +34,10 @@ enum lrc_status lrc_preprocess(struct lrc_preprocessed *out, const struct lrc_co
                                void (*progress)(int64_t done, int64_t total), struct lrc_problems *problems,
                                struct lrc_error *err)
 {
-    const struct lrc_train_options options = { .dry_run = 0 };
-    struct lrc_run                 run = {
-                        .config = config, .options = &options, .must_cache = 1, .rows_progress = progress
-    };
+    const struct lrc_train_options options = {.dry_run = 0};
+    struct lrc_run run = {.config = config, .options = &options, .must_cache = 1, .rows_progress = progress};
     const enum lrc_status status = load(&run, problems, err);
-    *out = (struct lrc_preprocessed) { run.tokenizer, run.dataset, run.held_out };
+    *out = (struct lrc_preprocessed){run.tokenizer, run.dataset, run.held_out};
     lrc_template_free(run.template);
     lrc_model_config_release(&run.model.config);
     if (status != LRC_STATUS_OK)
@@ -52,5 +50,5 @@ void lrc_preprocessed_release(struct lrc_preprocessed *preprocessed)
     lrc_dataset_release(&preprocessed->dataset);
     lrc_dataset_release(&preprocessed->tests);
     lrc_tokenizer_free(preprocessed->tokenizer);
-    *preprocessed = (struct lrc_preprocessed) { 0 };
+    *preprocessed = (struct lrc_preprocessed){0};
 }

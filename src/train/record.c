@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "data/ledger.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -89,6 +90,16 @@ enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err
     return LRC_STATUS_OK;
 }
 
+enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err)
+{
+    char *path = lrc_path_join(run->config->output_dir, "rows.jsonl");
+    if (!path)
+        return lrc_fail_nomem(err, "rows.jsonl");
+    const enum lrc_status status = lrc_ledger_write(path, &run->dataset, &run->held_out, err);
+    lrc_free(path);
+    return status;
+}
+
 enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir, struct lrc_error *err)
 {
     return run->is_full ? lrc_full_save(&run->full, dir, err) : lrc_adapter_save(&run->adapter, &run->model, dir, err);
@@ -171,7 +182,7 @@ static enum lrc_status write_card(struct lrc_run *run, struct lrc_error *err)
                        exp(run->report->eval_loss_last), (long long)run->held_out.n_trained);
     else
         lrc_buf_puts(&text, "No rows were held out, so nothing was measured.\n");
-    lrc_buf_puts(&text, "\n`run.json` holds every setting, hash and timing; `metrics.jsonl` the course of the run.\n");
+    lrc_buf_puts(&text, "\n`run.json` holds every setting, hash and timing; `metrics.jsonl` the course of the run, `rows.jsonl` what became of every input row.\n");
 
     enum lrc_status status = base && path ? lrc_buf_check(&text, err) : lrc_fail_nomem(err, "README.md");
     if (status == LRC_STATUS_OK)

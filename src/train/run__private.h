@@ -14,6 +14,7 @@ struct lrc_run {
     struct lrc_train_report        *report;
 
     struct lrc_model         model;
+    struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
     struct lrc_template     *template;
     struct lrc_dataset       dataset;
@@ -51,6 +52,10 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
 enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 
+/* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
+ * errors: NOMEM when it does not fit, naming what would help and what it would save. */
+enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+
 /* resume.c: the checkpoint to go on from (NULL: the beginning), and going on from it. */
 enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
@@ -60,6 +65,7 @@ enum lrc_status lrc_run__loop(struct lrc_run *run, struct lrc_error *err) LRC_MU
 
 /* record.c: metrics.jsonl, and what the run leaves in output_dir. */
 enum lrc_status lrc_run__open_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window, const struct lrc_step_result *result, double learning_rate, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;

@@ -13,23 +13,17 @@ static int is_qlora(const struct lrc_config *config)
     return config->load_in_4bit || strcmp(config->adapter, "qlora") == 0;
 }
 
-static enum lrc_dtype activation_of(const struct lrc_config *config)
-{
-    if (strcmp(config->bf16, "auto") == 0)
-        return lrc_backend_cpu_has_bf16() ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
-    return strcmp(config->bf16, "true") == 0 ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
-}
-
 static enum lrc_status load_model(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config       *config = run->config;
-    const struct lrc_model_options options = {
+    run->model_options = (struct lrc_model_options){
         .load_in_4bit = is_qlora(config),
         .quant = { lrc_quant_type_find(config->bnb_4bit_quant_type), 64, config->bnb_4bit_use_double_quant },
         .trainable = run->is_full,
         .n_positions = config->sequence_len + LRC_BATCH_ROUND_TOKENS,
+        .plan_only = 1, /* weights are read when all is known to fit */
     };
-    LRC_TRY(lrc_model_load(&run->model, config->base_model, &options, problems, err));
+    LRC_TRY(lrc_model_load(&run->model, config->base_model, &run->model_options, problems, err));
     if (config->sequence_len > run->model.config.max_positions)
         lrc_problems_add(problems, "%s: sequence_len: want at most the model's %lld positions, got %lld", lrc_config_where(config, "sequence_len"),
                          (long long)run->model.config.max_positions, (long long)config->sequence_len);
@@ -76,9 +70,13 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
         .sequence_len = config->sequence_len,
         .excess = strcmp(config->excess_length_strategy, "drop") == 0       ? LRC_EXCESS_DROP
                   : strcmp(config->excess_length_strategy, "truncate") == 0 ? LRC_EXCESS_TRUNCATE
+                  : strcmp(config->excess_length_strategy, "split") == 0    ? LRC_EXCESS_SPLIT
                                                                             : LRC_EXCESS_RAISE,
         .max_lost_rows_fraction = config->max_lost_rows_fraction,
+        .check_masks = !lrc_config_is_set(config, "max_lost_rows_fraction"),
         .train_on_inputs = config->train_on_inputs,
+        .roles_to_train = &config->roles_to_train,
+        .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
         .progress = run->rows_progress,
     };
@@ -291,48 +289,6 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
     return LRC_STATUS_OK;
 }
 
-/* Plans with everything kept, and once more with checkpointing when that would not fit (or as the user says). */
-static enum lrc_status make_pass(struct lrc_run *run, struct lrc_error *err)
-{
-    const struct lrc_config *config = run->config;
-    struct lrc_pass_options  options = {
-         .backend = lrc_backend_cpu(),
-         .activation = activation_of(config),
-         .use = strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
-         .rank_max = run->adapter.rank_max,
-         .rank_sum = run->adapter.rank_sum_max,
-         .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
-         .seed = (uint64_t)config->seed,
-    };
-    int64_t n_docs, n_tokens = 0, n_held_trained = 0;
-    lrc_batch_stream_limits(run->stream, &options.n_tokens, &n_docs, &options.n_trained);
-    if (run->held_out_stream)
-        lrc_batch_stream_limits(run->held_out_stream, &n_tokens, &n_docs, &n_held_trained);
-    options.n_tokens = n_tokens > options.n_tokens ? n_tokens : options.n_tokens;
-    options.n_trained = n_held_trained > options.n_trained ? n_held_trained : options.n_trained;
-
-    const int64_t available = lrc_machine_available_bytes();
-    LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
-    const int64_t wanted = (int64_t)(run->pass.arena.size_bytes + run->optimizer_arena.size_bytes);
-    if (strcmp(config->gradient_checkpointing, "auto") == 0 && available >= 0 && wanted > available / 10 * 8) {
-        options.use = LRC_TAPE_CHECKPOINTING;
-        LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
-        lrc_log_info("gradient checkpointing on: without it activations take %.1f GB of %.1f GB available", (double)wanted * 1e-9,
-                     (double)available * 1e-9);
-    }
-    const int64_t needed = (int64_t)(run->pass.arena.size_bytes + run->optimizer_arena.size_bytes);
-    run->report->planned_bytes = needed + (int64_t)(run->model.arena.size_bytes + run->adapter.arena.size_bytes + run->full.arena.size_bytes);
-    if (available >= 0 && needed > available)
-        return lrc_fail(err, LRC_STATUS_NOMEM,
-                        "memory: want %.2f GB for activations and optimizer, got %.2f GB available; a smaller micro_batch_size or sequence_len%s helps",
-                        (double)needed * 1e-9, (double)available * 1e-9,
-                        options.use == LRC_TAPE_CHECKPOINTING ? "" : ", or gradient_checkpointing: true");
-    if (run->options->dry_run)
-        return LRC_STATUS_OK;
-    LRC_TRY(lrc_arena_commit(&run->pass.arena, err));
-    return lrc_arena_commit(&run->optimizer_arena, err);
-}
-
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config     *config = run->config;
@@ -340,15 +296,29 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
 
     LRC_ASSERT(type != NULL); /* the config reader knows the same names */
     if (run->is_full) {
-        LRC_TRY(lrc_full_init(&run->full, &run->model, err));
-        LRC_TRY(lrc_full_trainables(&run->trainables, &run->full, err));
+        LRC_TRY(lrc_full_plan(&run->full, &run->model, err));
     } else {
         LRC_TRY(make_adapter(run, problems, err));
         LRC_TRY(lrc_adapter_trainables(&run->trainables, &run->adapter, &run->model, err));
     }
     LRC_TRY(make_streams(run, err));
-    LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, &run->trainables, type, err));
-    LRC_TRY(make_pass(run, err));
+    LRC_TRY(lrc_run__plan(run, err));
+    run->report->n_steps = run->n_steps;
+    run->report->n_examples = run->dataset.n_examples;
+    run->report->n_held_out = run->held_out.n_examples;
+    run->report->n_trainable = run->is_full ? run->full.n_elems : run->trainables.n_elems;
+    if (run->options->plan)
+        return LRC_STATUS_OK;
+
+    LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
+    if (run->options->dry_run)
+        return LRC_STATUS_OK;
+    if (run->is_full) {
+        LRC_TRY(lrc_full_commit(&run->full, err));
+        LRC_TRY(lrc_full_trainables(&run->trainables, &run->full, err));
+    }
+    LRC_TRY(lrc_arena_commit(&run->pass.arena, err));
+    LRC_TRY(lrc_arena_commit(&run->optimizer_arena, err));
     lrc_optimizer_bind(&run->optimizer_memory, &run->trainables, type);
     run->stepper = (struct lrc_stepper){
         .pass = &run->pass,
@@ -358,9 +328,5 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
         .optimizer = { type, config->adam_beta1, config->adam_beta2, config->adam_epsilon, config->weight_decay },
         .max_grad_norm = (float)config->max_grad_norm,
     };
-    run->report->n_steps = run->n_steps;
-    run->report->n_examples = run->dataset.n_examples;
-    run->report->n_held_out = run->held_out.n_examples;
-    run->report->n_trainable = run->trainables.n_elems;
     return LRC_STATUS_OK;
 }

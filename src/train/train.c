@@ -64,7 +64,7 @@ static void log_plan(const struct lrc_run *run)
                  run->model.layers[0].linear[0].weight.type == LRC_BLOCK_DENSE ? lrc_dtype_info[run->model.layers[0].linear[0].weight.dtype].name
                                                                                : lrc_quant_type_of(run->model.layers[0].linear[0].weight.type)->name,
                  lrc_dtype_info[run->pass.options.activation].name, run->pass.options.backend->name);
-    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned", (long long)run->trainables.n_elems, (long long)run->n_steps,
+    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned", (long long)run->report->n_trainable, (long long)run->n_steps,
                  (long long)run->steps_per_epoch, (double)run->report->planned_bytes * 1e-6);
 }
 
@@ -72,9 +72,12 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
 {
     char *dir = NULL;
 
-    LRC_TRY(check_output_dir(run, err));
+    if (!run->options->plan)
+        LRC_TRY(check_output_dir(run, err));
     LRC_TRY(lrc_run__load(run, problems, err));
     LRC_TRY(lrc_run__prepare(run, problems, err));
+    if (run->options->plan)
+        return LRC_STATUS_OK;
     log_plan(run);
     if (run->options->dry_run)
         return LRC_STATUS_OK;
@@ -87,6 +90,7 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
     lrc_free(dir);
     LRC_TRY(restored);
     LRC_TRY(lrc_run__open_metrics(run, err));
+    LRC_TRY(lrc_run__write_ledger(run, err));
 
     run->time_started = lrc_machine_seconds();
     LRC_TRY(lrc_run__loop(run, err));

@@ -193,7 +193,7 @@ static void training_init(struct training *t, struct loaded *l, struct lrc_train
     struct lrc_error            err = { 0 };
     const struct lrc_optimizer *type = lrc_optimizer_find("adamw_torch");
     *t = (struct training){ 0 };
-    cr_assert_eq(lrc_optimizer_plan(&t->memory, &t->arena, trainables, type, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_optimizer_plan(&t->memory, &t->arena, trainables->n_elems, type, &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_arena_commit(&t->arena, &err), LRC_STATUS_OK);
     lrc_optimizer_bind(&t->memory, trainables, type);
     t->stepper = (struct lrc_stepper){ &l->pass, adapter, gradients, trainables, { type, 0.9, 0.999, 1e-8, 0.01 }, 1.0f };

@@ -58,7 +58,14 @@ logging_steps: 2
 output_dir: one
 END
 
+ok "a plan" exits 0 "$lorica" plan run.yaml --json
+ok "fits" grep -q '"fits": true' last.out
+planned=$(grep -o '"host_bytes": [0-9]*' last.out | grep -o '[0-9]*')
+ok "and needs no output folder" test ! -e one
+ok "a dry run" exits 0 "$lorica" train run.yaml --dry-run
+ok "writes nothing" test ! -e one
 ok "a run" exits 0 "$lorica" train run.yaml
+ok "takes what was planned" test "$("$lorica" train run.yaml output_dir=planned --json 2>/dev/null | grep -o '"planned_bytes": [0-9]*' | grep -o '[0-9]*')" = "$planned"
 ok "the same again" exits 0 "$lorica" train run.yaml output_dir=two
 ok "same bits twice" same one two
 ok "a finished run resumes to success" exits 0 "$lorica" train run.yaml --resume

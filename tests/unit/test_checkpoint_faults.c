@@ -100,7 +100,7 @@ Test(checkpoint, full_disk_is_refused_and_leaves_nothing_fault)
         cr_skip_test("no tmpfs can be mounted here");
     test_run_fill(&saved, 1, 1);
     cr_assert_eq(test_run_save(&saved, dir, &err), LRC_STATUS_OK, "%s", err.message);
-    for (int64_t step = 2; step < 8; step++) {
+    for (int64_t step = 2; step < 20; step++) {
         test_run_fill(&saved, step, (uint32_t)step);
         if (test_run_save(&saved, dir, &err) == LRC_STATUS_OK)
             continue;

@@ -184,9 +184,28 @@ Test(config, keys_of_later_versions_are_refused_unless_they_ask_for_nothing)
     expect_problem("max_memory: 8GB\n", "c.yaml:8: 'max_memory': not yet in this version");
     expect_problem("use_dora: true\n", "c.yaml:8: 'use_dora': not yet in this version");
     expect_problem("rl: dpo\n", "'rl': not yet in this version");
-    expect_problem("excess_length_strategy: split\n",
-                   "'excess_length_strategy': 'split' is not yet in this version");
     expect_fine("max_memory: false\npeft_use_dora: no\nneftune_noise_alpha: 0\nrl:\n");
+}
+
+Test(config, what_becomes_of_rows_and_turns_is_read)
+{
+    struct test_config test;
+    test_config_load(&test,
+                     "base_model: b\nadapter: full\nlearning_rate: 1e-4\noutput_dir: o\n"
+                     "datasets: [{path: 'd/*.csv.gz', ds_type: csv}]\n"
+                     "roles_to_train: [assistant, tool]\nexcess_length_strategy: split\n"
+                     "dataset_exact_deduplication: true\n",
+                     NULL);
+    cr_assert_eq(test.status, LRC_STATUS_OK);
+    cr_expect_str_eq(test.config.datasets.items[0].ds_type, "csv");
+    cr_expect_eq(test.config.roles_to_train.n, 2);
+    cr_expect_str_eq(test.config.roles_to_train.items[1], "tool");
+    cr_expect_str_eq(test.config.excess_length_strategy, "split");
+    cr_expect_eq(test.config.dataset_exact_deduplication, 1);
+    test_config_release(&test);
+    expect_problem("excess_length_strategy: spilt\n", "want one of drop, truncate, split, raise, got 'spilt'");
+    expect_problem("dataset_exact_deduplication: 2\n", "'dataset_exact_deduplication': want true or false, got '2'");
+    expect_problem("roles_to_train: [1]\n", "'roles_to_train': want a list of names, got '1'");
 }
 
 Test(config, rank_and_alpha_are_required_unless_an_adapter_is_given)

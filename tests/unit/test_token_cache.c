@@ -15,14 +15,14 @@ enum { N_ROWS = 60, VOCABULARY = 100 };
 
 /* Rows in a file, the cache's folder beside it. */
 struct setup {
-    char                       rows[1200], dir[1200];
-    struct lrc_dataset_spec    spec;
-    struct lrc_dataset_list    list;
+    char rows[1200], dir[1200];
+    struct lrc_dataset_spec spec;
+    struct lrc_dataset_list list;
     struct lrc_dataset_options options;
-    struct lrc_token_cache     cache;
-    struct lrc_dataset         dataset;
-    struct lrc_problems        problems;
-    struct lrc_error           err;
+    struct lrc_token_cache cache;
+    struct lrc_dataset dataset;
+    struct lrc_problems problems;
+    struct lrc_error err;
 };
 
 static char warned[2048], told[2048];
@@ -35,7 +35,7 @@ static void keep_line(enum lrc_log_level level, const char *line)
 
 static void write_rows(const char *path, int first)
 {
-    struct lrc_buf   text = { 0 };
+    struct lrc_buf text = {0};
     struct lrc_error err;
     for (int r = 0; r < N_ROWS; r++) {
         lrc_buf_puts(&text, "{\"input_ids\": [1");
@@ -50,15 +50,15 @@ static void write_rows(const char *path, int first)
 static void begin(struct setup *s, const char *name)
 {
     const char *folder = test_folder(name);
-    *s = (struct setup){ 0 };
+    *s = (struct setup){0};
     (void)snprintf(s->rows, sizeof s->rows, "%s/rows.jsonl", folder);
     (void)snprintf(s->dir, sizeof s->dir, "%s/cache", folder);
     write_rows(s->rows, 3);
-    s->spec = (struct lrc_dataset_spec){ .path = s->rows, .type = "tokenized" };
-    s->list = (struct lrc_dataset_list){ &s->spec, 1 };
-    s->options =
-        (struct lrc_dataset_options){ .sequence_len = 7, .max_lost_rows_fraction = 1, .vocab_size = VOCABULARY };
-    s->cache = (struct lrc_token_cache){ .dir = s->dir, .model_dir = folder, .write = LRC_CACHE_WRITE_MUST };
+    s->spec = (struct lrc_dataset_spec){.path = s->rows, .type = "tokenized"};
+    s->list = (struct lrc_dataset_list){&s->spec, 1};
+    s->options = (struct lrc_dataset_options){
+        .sequence_len = 7, .max_lost_rows_fraction = 1, .vocab_size = VOCABULARY};
+    s->cache = (struct lrc_token_cache){.dir = s->dir, .model_dir = folder, .write = LRC_CACHE_WRITE_MUST};
     warned[0] = told[0] = '\0';
     lrc_log_set_sink(keep_line);
 }
@@ -78,8 +78,8 @@ static void end(struct setup *s)
 
 static void key_of(char key[LRC_HASH_HEX_MAX], struct setup *s)
 {
-    cr_assert_eq(lrc_token_cache__key(key, &s->list, &s->options, s->cache.model_dir, &s->err), LRC_STATUS_OK, "%s",
-                 s->err.message);
+    cr_assert_eq(lrc_token_cache__key(key, &s->list, &s->options, s->cache.model_dir, &s->err), LRC_STATUS_OK,
+                 "%s", s->err.message);
 }
 
 static void path_of(char path[1400], struct setup *s)
@@ -105,6 +105,10 @@ static void expect_same(const struct lrc_dataset *a, const struct lrc_dataset *b
     cr_assert(a->longest == b->longest && a->n_rows == b->n_rows && a->n_tokens == b->n_tokens &&
               a->n_trained == b->n_trained);
     cr_assert_str_eq(a->hash, b->hash);
+    cr_assert_eq(memcmp(a->rows, b->rows, (size_t)a->n_rows * sizeof *a->rows), 0);
+    cr_assert_eq(a->n_files, b->n_files);
+    for (int64_t i = 0; i < a->n_files; i++)
+        cr_assert_str_eq(a->files[i], b->files[i]);
 }
 
 static void expect_direct(struct setup *s)
@@ -118,7 +122,7 @@ static void expect_direct(struct setup *s)
 Test(token_cache, second_load_reads_the_same_dataset)
 {
     struct setup s;
-    char         path[1400];
+    char path[1400];
     begin(&s, "cache-same");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     expect_direct(&s);
@@ -135,10 +139,12 @@ Test(token_cache, second_load_reads_the_same_dataset)
 Test(token_cache, whatever_changes_tokens_changes_the_key)
 {
     struct setup s;
-    char         keys[8][LRC_HASH_HEX_MAX], moved[1400], again[LRC_HASH_HEX_MAX];
+    char keys[8][LRC_HASH_HEX_MAX], moved[1400], again[LRC_HASH_HEX_MAX];
     begin(&s, "cache-key");
     key_of(keys[0], &s);
-    (void)snprintf(moved, sizeof moved, "%s.moved", s.rows);
+    (void)snprintf(moved, sizeof moved, "%s/moved", s.cache.model_dir);
+    cr_assert_eq(lrc_dir_make(moved, &s.err), LRC_STATUS_OK);
+    (void)snprintf(moved, sizeof moved, "%s/moved/rows.jsonl", s.cache.model_dir);
     cr_assert_eq(lrc_file_copy(moved, s.rows, &s.err), LRC_STATUS_OK);
     s.spec.path = moved;
     key_of(again, &s);
@@ -174,29 +180,31 @@ static void expect_rebuilt(struct setup *s)
 
 Test(token_cache, damaged_files_are_named_and_made_anew)
 {
-    struct setup   s;
-    char           path[1400];
-    struct lrc_buf whole = { 0 };
+    struct setup s;
+    char path[1400];
+    struct lrc_buf whole = {0};
     begin(&s, "cache-damage");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     path_of(path, &s);
     cr_assert_eq(lrc_file_read(&whole, path, &s.err), LRC_STATUS_OK);
     unsigned char *bytes = (unsigned char *)whole.data;
-    char           key[LRC_HASH_HEX_MAX];
+    char key[LRC_HASH_HEX_MAX];
     key_of(key, &s);
     for (size_t at = 0; at < whole.len; at += at < 700 ? 1 : 61) {
         struct lrc_dataset read;
         bytes[at] ^= 0x10;
         rewrite(path, bytes, whole.len);
         bytes[at] ^= 0x10;
-        cr_assert_eq(lrc_token_cache__read(&read, path, key, VOCABULARY, &s.err), LRC_STATUS_FORMAT, "byte %zu", at);
+        cr_assert_eq(lrc_token_cache__read(&read, path, key, VOCABULARY, &s.err), LRC_STATUS_FORMAT,
+                     "byte %zu", at);
         cr_assert_null(read.ids);
     }
     expect_rebuilt(&s);
     for (size_t n = 0; n < whole.len; n += n < 600 ? 37 : 211) {
         struct lrc_dataset read;
         rewrite(path, bytes, n);
-        cr_assert_eq(lrc_token_cache__read(&read, path, key, VOCABULARY, &s.err), LRC_STATUS_FORMAT, "%zu bytes", n);
+        cr_assert_eq(lrc_token_cache__read(&read, path, key, VOCABULARY, &s.err), LRC_STATUS_FORMAT,
+                     "%zu bytes", n);
     }
     expect_rebuilt(&s);
     lrc_buf_release(&whole);
@@ -206,7 +214,8 @@ Test(token_cache, damaged_files_are_named_and_made_anew)
 static void expect_refused(struct setup *s, const char *path, const char *key, const char *want)
 {
     struct lrc_dataset read;
-    cr_assert_eq(lrc_token_cache__write(&s->dataset, path, key, &s->err), LRC_STATUS_OK, "%s", s->err.message);
+    cr_assert_eq(lrc_token_cache__write(&s->dataset, path, key, &s->err), LRC_STATUS_OK, "%s",
+                 s->err.message);
     cr_assert_eq(lrc_token_cache__read(&read, path, key, VOCABULARY, &s->err), LRC_STATUS_FORMAT);
     cr_expect(strstr(s->err.message, want), "%s", s->err.message);
 }
@@ -215,7 +224,7 @@ static void expect_refused(struct setup *s, const char *path, const char *key, c
 Test(token_cache, sealed_nonsense_is_refused)
 {
     struct setup s;
-    char         path[1400], key[LRC_HASH_HEX_MAX];
+    char path[1400], key[LRC_HASH_HEX_MAX];
     begin(&s, "cache-nonsense");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     path_of(path, &s);
@@ -250,7 +259,7 @@ Test(token_cache, sealed_nonsense_is_refused)
 Test(token_cache, what_a_killed_writer_left_is_removed)
 {
     struct setup s;
-    char         path[1400], dead[1500], living[1500];
+    char path[1400], dead[1500], living[1500];
     begin(&s, "cache-killed");
     const pid_t child = fork();
     if (child == 0)
@@ -291,14 +300,14 @@ Test(token_cache, folder_that_cannot_be_written_is_told)
 Test(token_cache, out_of_memory_fault)
 {
     struct setup s;
-    char         path[1400], key[LRC_HASH_HEX_MAX];
+    char path[1400], key[LRC_HASH_HEX_MAX];
     begin(&s, "cache-memory");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     path_of(path, &s);
     key_of(key, &s);
     int n_refused = 0;
     for (int64_t n = 0; n < 40; n++) {
-        struct lrc_dataset read = { 0 };
+        struct lrc_dataset read = {0};
         test_alloc_fail_at(n);
         enum lrc_status status = lrc_token_cache__write(&s.dataset, path, key, &s.err);
         if (status == LRC_STATUS_OK)

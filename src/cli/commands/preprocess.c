@@ -19,17 +19,17 @@ struct marks {
 static struct marks choose_marks(void)
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
-    const int   is_plain = (no_colour && *no_colour) || (term && strcmp(term, "dumb") == 0);
-    return !is_plain && isatty(STDOUT_FILENO) ? (struct marks) { "\033[32m", "\033[0m" }
-                                              : (struct marks) { "[[", "]]" };
+    const int is_plain = (no_colour && *no_colour) || (term && strcmp(term, "dumb") == 0);
+    return !is_plain && isatty(STDOUT_FILENO) ? (struct marks){"\033[32m", "\033[0m"}
+                                              : (struct marks){"[[", "]]"};
 }
 
 /* A row on its way to the screen. */
 struct view {
-    struct marks                marks;
+    struct marks marks;
     const struct lrc_tokenizer *tokenizer; /* NULL: ids are all there is */
-    struct lrc_buf              out;
-    int                         is_open; /* within marks */
+    struct lrc_buf out;
+    int is_open; /* within marks */
 };
 
 static void mark(struct view *view, int trained)
@@ -61,12 +61,13 @@ static enum lrc_status show_text(struct view *view, const int32_t *ids, const in
                                  struct lrc_error *err)
 {
     struct lrc_decode_stream stream;
-    struct lrc_buf           text = { 0 };
-    enum lrc_status          status = LRC_STATUS_OK;
+    struct lrc_buf text = {0};
+    enum lrc_status status = LRC_STATUS_OK;
     lrc_decode_init(&stream, view->tokenizer, LRC_SKIP_NONE);
     for (int64_t i = 0; i <= n && status == LRC_STATUS_OK; i++) {
         lrc_buf_clear(&text);
-        status = i < n ? lrc_decode_push(&stream, &text, ids[i], err) : lrc_decode_finish(&stream, &text, err);
+        status =
+            i < n ? lrc_decode_push(&stream, &text, ids[i], err) : lrc_decode_finish(&stream, &text, err);
         if (text.len == 0)
             continue;
         mark(view, is_trained(targets, i < n ? i : n - 1));
@@ -103,7 +104,7 @@ static enum lrc_status show_row(struct view *view, const struct lrc_dataset *dat
                                 struct lrc_error *err)
 {
     const struct lrc_example *example = &dataset->examples[i];
-    const int32_t            *ids = dataset->ids + example->first, *targets = dataset->targets + example->first;
+    const int32_t *ids = dataset->ids + example->first, *targets = dataset->targets + example->first;
     lrc_buf_clear(&view->out);
     view->is_open = 0;
     lrc_buf_printf(&view->out, "row %u: %lld tokens, %lld trained\n", example->row_id,
@@ -123,10 +124,10 @@ static enum lrc_status show_row(struct view *view, const struct lrc_dataset *dat
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_preprocessed *data, int64_t n_rows,
-                                 struct lrc_error *err)
+static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_preprocessed *data,
+                                 int64_t n_rows, struct lrc_error *err)
 {
-    struct view     view = { .marks = choose_marks(), .tokenizer = data->tokenizer };
+    struct view view = {.marks = choose_marks(), .tokenizer = data->tokenizer};
     enum lrc_status status = LRC_STATUS_OK;
     for (int64_t i = 0; i < n_rows && i < data->dataset.n_examples && status == LRC_STATUS_OK; i++)
         status = show_row(&view, &data->dataset, i, lrc_cli_has(cli, "ids"), err);
@@ -138,11 +139,12 @@ static void print_summary(const struct lrc_cli *cli, const struct lrc_preprocess
 {
     const struct lrc_dataset *rows = &data->dataset, *tests = &data->tests;
     if (lrc_cli_has(cli, "json"))
-        lrc_cli_print("{\"rows\": %lld, \"kept\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
-                      "\"test_rows\": %lld, \"test_kept\": %lld}\n",
-                      (long long)rows->n_rows, (long long)rows->n_examples, (long long)rows->n_tokens,
-                      (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
-                      (long long)tests->n_examples);
+        lrc_cli_print(
+            "{\"rows\": %lld, \"kept\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
+            "\"test_rows\": %lld, \"test_kept\": %lld}\n",
+            (long long)rows->n_rows, (long long)rows->n_examples, (long long)rows->n_tokens,
+            (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
+            (long long)tests->n_examples);
     else
         lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n",
                       (long long)rows->n_examples, (long long)rows->n_rows, (long long)rows->n_tokens,
@@ -159,13 +161,14 @@ static void show_progress(int64_t done, int64_t total)
 static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_config *config,
                                   struct lrc_problems *problems, struct lrc_error *err)
 {
-    int64_t                 n_shown = 0;
-    struct lrc_preprocessed data = { 0 };
+    int64_t n_shown = 0;
+    struct lrc_preprocessed data = {0};
     LRC_TRY(lrc_cli_int(cli, "show", &n_shown, 1, INT64_MAX, err));
     if (n_shown == 0 && !config->dataset_prepared_path)
-        return lrc_fail(err, LRC_STATUS_CONFIG,
-                        "preprocess: want dataset_prepared_path, the folder of the token cache, or --show N, got "
-                        "neither");
+        return lrc_fail(
+            err, LRC_STATUS_CONFIG,
+            "preprocess: want dataset_prepared_path, the folder of the token cache, or --show N, got "
+            "neither");
     if (n_shown == 0 && lrc_cli_has(cli, "ids"))
         return lrc_fail(err, LRC_STATUS_USAGE, "--ids: want --show N with it, got none");
     enum lrc_status status = lrc_preprocess(&data, config, show_progress, problems, err);
@@ -179,10 +182,10 @@ static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_co
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct lrc_config config = { 0 };
-    struct lrc_buf    threads = { 0 };
-    int               n = cli->n_arguments - 1;
-    const char      **overrides = lrc_calloc(n + 1, sizeof *overrides);
+    struct lrc_config config = {0};
+    struct lrc_buf threads = {0};
+    int n = cli->n_arguments - 1;
+    const char **overrides = lrc_calloc(n + 1, sizeof *overrides);
     if (!overrides)
         return lrc_fail_nomem(err, "command line");
     memcpy(overrides, cli->arguments + 1, (size_t)n * sizeof *overrides);
@@ -203,9 +206,9 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 }
 
 static const struct lrc_option preprocess_options[] = {
-    { "show", "N", "print the first N rows, trained tokens in colour or in [[...]]" },
-    { "ids", NULL, "with --show: also every token's id and piece, + for trained ones" },
-    { NULL, NULL, NULL },
+    {"show", "N", "print the first N rows, trained tokens in colour or in [[...]]"},
+    {"ids", NULL, "with --show: also every token's id and piece, + for trained ones"},
+    {NULL, NULL, NULL},
 };
 
 const struct lrc_command lrc_command_preprocess = {
