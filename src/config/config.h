@@ -84,6 +84,9 @@ const char *lrc_config_where(const struct lrc_config *config, const char *key);
 void lrc_config_write_json(const struct lrc_config *config, struct lrc_buf *buf);
 void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf);
 
+/* The fields that are given, as a JSON object. */
+void lrc_dataset_spec_write_json(const struct lrc_dataset_spec *spec, struct lrc_buf *buf);
+
 /* Every key: default, range, help; what `lorica config` and docs/config.md show. */
 void lrc_config_write_keys(struct lrc_buf *buf);
 void lrc_config_write_keys_json(struct lrc_buf *buf); /* an array of objects */

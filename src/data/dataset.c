@@ -229,6 +229,8 @@ static enum lrc_status encode_rows(struct loader *loader, struct source *source,
             encode_row(&slots[i], source, first + i);
         for (int64_t i = 0; i < n; i++)
             LRC_TRY(take_row(loader, source, &slots[i], first + i, err));
+        if (loader->options->progress)
+            loader->options->progress(first + n, source->file.n_rows);
     }
     return LRC_STATUS_OK;
 }

@@ -73,6 +73,7 @@ struct lrc_dataset_options {
     int                         drop_duplicates; /* rows with the ids and targets of an earlier one */
     int                         keep_untrained; /* rows without a trained token are kept: scoring wants every row */
     int64_t                     vocab_size;
+    void (*progress)(int64_t done, int64_t total); /* rows of the file being read; may be NULL */
 };
 
 /* Read the files of all specs (file_list.h, row_file.h), encode all rows on all threads, count fates, log one line

@@ -22,6 +22,9 @@ struct lrc_run {
     struct lrc_batch_stream *stream;
     struct lrc_batch_stream *held_out_stream; /* NULL: nothing held out */
 
+    int  must_cache;                                      /* a token cache that cannot be written is an error */
+    void (*rows_progress)(int64_t done, int64_t total);   /* may be NULL */
+
     int                         is_full;
     struct lrc_adapter          adapter;
     struct lrc_full             full;
@@ -44,6 +47,10 @@ struct lrc_run {
 /* setup.c: everything up to the first step. */
 enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The parts of loading that need no weights: model.config.vocab_size is enough. */
+enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
  * errors: NOMEM when it does not fit, naming what would help and what it would save. */

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "data/token_cache.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -29,7 +30,7 @@ static enum lrc_status load_model(struct lrc_run *run, struct lrc_problems *prob
     return lrc_problems_fail(problems, LRC_STATUS_CONFIG, "configuration", err);
 }
 
-static enum lrc_status load_text_tools(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
     int                      tokenizer = 0, template = 0, test_tokenizer = 0, test_template = 0;
@@ -47,7 +48,20 @@ static enum lrc_status load_text_tools(struct lrc_run *run, struct lrc_problems 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *dataset, const struct lrc_dataset_list *list,
+                                 const struct lrc_dataset_options *options, struct lrc_problems *problems, struct lrc_error *err)
+{
+    if (!run->config->dataset_prepared_path)
+        return lrc_dataset_load(dataset, list->items, list->n, options, problems, err);
+    const struct lrc_token_cache cache = {
+        .dir = run->config->dataset_prepared_path,
+        .model_dir = run->config->base_model,
+        .write = run->options->dry_run ? LRC_CACHE_WRITE_NEVER : run->must_cache ? LRC_CACHE_WRITE_MUST : LRC_CACHE_WRITE_TRY,
+    };
+    return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
+}
+
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config         *config = run->config;
     const struct lrc_dataset_options options = {
@@ -64,10 +78,17 @@ static enum lrc_status load_data(struct lrc_run *run, struct lrc_problems *probl
         .roles_to_train = &config->roles_to_train,
         .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
+        .progress = run->rows_progress,
     };
-    LRC_TRY(lrc_dataset_load(&run->dataset, config->datasets.items, config->datasets.n, &options, problems, err));
+    LRC_TRY(load_list(run, &run->dataset, &config->datasets, &options, problems, err));
     if (config->test_datasets.n > 0)
-        return lrc_dataset_load(&run->held_out, config->test_datasets.items, config->test_datasets.n, &options, problems, err);
+        return load_list(run, &run->held_out, &config->test_datasets, &options, problems, err);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status split_data(struct lrc_run *run, struct lrc_error *err)
+{
+    const struct lrc_config *config = run->config;
     if (config->val_set_size > 0.0)
         return lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size, config->shuffle_merged_datasets, (uint64_t)config->seed, err);
     return LRC_STATUS_OK;
@@ -78,8 +99,9 @@ enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems
     if (run->config->threads > 0)
         omp_set_num_threads((int)run->config->threads);
     LRC_TRY(load_model(run, problems, err));
-    LRC_TRY(load_text_tools(run, problems, err));
-    return load_data(run, problems, err);
+    LRC_TRY(lrc_run__load_text_tools(run, problems, err));
+    LRC_TRY(lrc_run__load_data(run, problems, err));
+    return split_data(run, err);
 }
 
 static enum lrc_status copy_names(char ***names, int *n_names, const struct lrc_string_list *list, struct lrc_error *err)
@@ -255,6 +277,8 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
         .accumulation_steps = config->gradient_accumulation_steps,
         .shuffle = config->shuffle_merged_datasets,
         .group_by_length = config->group_by_length,
+        .pack_tokens = config->sample_packing ? config->sequence_len : 0,
+        .longest_first = config->longest_batch_first,
         .seed = (uint64_t)config->seed,
     };
     const struct lrc_batch_options in_order = { .micro_batch_size = config->micro_batch_size, .accumulation_steps = 1 };

@@ -35,10 +35,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lrc_run_state state;
     struct lrc_buf config = {0};
     struct lrc_error err;
-    unsigned char seal[LRC_STATE_SEAL_BYTES];
+    unsigned char seal[LRC_H5_SEAL_BYTES];
     char path[] = "/tmp/lorica-fuzz-state-XXXXXX"; /* HDF5 wants a real path: no memfd */
     const int file = mkstemp(path);
-    if (file < 0 || lrc_state_seal_make(seal, data, size, &err) != LRC_STATUS_OK)
+    if (file < 0 || lrc_h5_seal_make(seal, LRC_STATE_KIND, data, size, &err) != LRC_STATUS_OK)
         abort();
     put(file, seal, sizeof seal);
     put(file, data, size);
