@@ -32,7 +32,8 @@ struct lrc_dataset_list {
 struct lrc_string_list {
     const char **items;
     int          n;
-    int          from_scalar; /* written as one value: PEFT then takes a module name as a regular expression */
+    /* written as one value: PEFT then takes a module name as a regular expression */
+    int          from_scalar;
 };
 
 /* {pattern: integer}, for lora_rank_pattern and lora_alpha_pattern */

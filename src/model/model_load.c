@@ -267,7 +267,8 @@ static enum lrc_status load_all(struct lrc_model_loader *loader, const char *pat
     return place_all(loader, err);
 }
 
-enum lrc_status lrc_model_commit(struct lrc_model *model, const struct lrc_model_options *options, struct lrc_error *err)
+enum lrc_status lrc_model_commit(struct lrc_model *model, const struct lrc_model_options *options,
+                                 struct lrc_error *err)
 {
     struct lrc_model_loader loader = { .model = model, .options = options };
     return place_all(&loader, err);

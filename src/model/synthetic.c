@@ -44,8 +44,8 @@ static void fill_ones(void *data, enum lrc_dtype dtype, int64_t n)
         lrc_dtype_from_f32((unsigned char *)data + (size_t)i * lrc_dtype_bytes(dtype), dtype, &one, 1);
 }
 
-static enum lrc_status configure(struct lrc_model *model, const struct lrc_model_shape *shape, enum lrc_dtype dtype, int64_t n_positions,
-                                 struct lrc_error *err)
+static enum lrc_status configure(struct lrc_model *model, const struct lrc_model_shape *shape,
+                                 enum lrc_dtype dtype, int64_t n_positions, struct lrc_error *err)
 {
     model->config = (struct lrc_model_config){
         .family = lrc_model_family_find("llama"),
@@ -79,8 +79,8 @@ static int64_t elems_of(const struct lrc_model_tensor *tensor)
     return tensor->shape[0] * (tensor->n_dims == 2 ? tensor->shape[1] : 1);
 }
 
-static enum lrc_status plan(struct lrc_model *model, enum lrc_dtype dtype, const struct lrc_quant_options *quant, size_t *largest,
-                            struct lrc_error *err)
+static enum lrc_status plan(struct lrc_model *model, enum lrc_dtype dtype,
+                            const struct lrc_quant_options *quant, size_t *largest, struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
     size_t                  blocks = 0, copies = 0;
@@ -101,8 +101,8 @@ static enum lrc_status plan(struct lrc_model *model, enum lrc_dtype dtype, const
     return lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err);
 }
 
-static enum lrc_status fill(struct lrc_model *model, enum lrc_dtype dtype, const struct lrc_quant_options *quant, void *room,
-                            struct lrc_error *err)
+static enum lrc_status fill(struct lrc_model *model, enum lrc_dtype dtype,
+                            const struct lrc_quant_options *quant, void *room, struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
     unsigned char          *block = model->blocks, *copy = model->copies;
@@ -110,7 +110,9 @@ static enum lrc_status fill(struct lrc_model *model, enum lrc_dtype dtype, const
         const int64_t  n = elems_of(&tensor);
         const uint64_t key = lrc_rng_key(1, LRC_RNG_ADAPTER_INIT, (uint32_t)i, 99);
         if (is_quantized(&tensor, quant)) {
-            const struct lrc_weight dense = { .rows = tensor.shape[0], .cols = tensor.shape[1], .dtype = dtype, .data = room };
+            const struct lrc_weight dense = {
+                .rows = tensor.shape[0], .cols = tensor.shape[1], .dtype = dtype, .data = room
+            };
             fill_random(room, dtype, n, key);
             LRC_TRY(lrc_quantize(tensor.weight, block, &dense, quant, err));
             block += round_up(lrc_quant_bytes(dense.rows, dense.cols, quant));
@@ -118,7 +120,9 @@ static enum lrc_status fill(struct lrc_model *model, enum lrc_dtype dtype, const
         }
         if (tensor.weight) {
             fill_random(copy, dtype, n, key);
-            *tensor.weight = (struct lrc_weight){ .rows = tensor.shape[0], .cols = tensor.shape[1], .dtype = dtype, .data = copy };
+            *tensor.weight = (struct lrc_weight){
+                .rows = tensor.shape[0], .cols = tensor.shape[1], .dtype = dtype, .data = copy
+            };
         } else {
             fill_ones(copy, dtype, n);
             *tensor.vector = lrc_tensor_1d(copy, dtype, n);
@@ -127,12 +131,14 @@ static enum lrc_status fill(struct lrc_model *model, enum lrc_dtype dtype, const
     }
     if (model->config.tied)
         model->output = model->embedding;
-    lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope, model->config.head_dim);
+    lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope,
+                    model->config.head_dim);
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_model_shape *shape, enum lrc_dtype dtype,
-                                    const struct lrc_quant_options *quant, int64_t n_positions, struct lrc_error *err)
+enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_model_shape *shape,
+                                    enum lrc_dtype dtype, const struct lrc_quant_options *quant,
+                                    int64_t n_positions, struct lrc_error *err)
 {
     size_t largest = 0;
     void  *room = NULL;

@@ -49,7 +49,8 @@ static void list_regions(struct lrc_run *run)
     add_arena(report, &run->full.arena);
     add_arena(report, &run->optimizer_arena);
     add_arena(report, &run->pass.arena);
-    add_region(report, "tokens and targets", "host", 2 * (int64_t)sizeof(int32_t) * (run->dataset.n_ids + run->held_out.n_ids));
+    add_region(report, "tokens and targets", "host",
+               2 * (int64_t)sizeof(int32_t) * (run->dataset.n_ids + run->held_out.n_ids));
 }
 
 /* Bytes that a pass with other options would save. */
@@ -67,20 +68,26 @@ static enum lrc_status fail_too_large(const struct lrc_run *run, struct lrc_erro
     struct lrc_buf          knobs = { 0 };
     if (options.use != LRC_TAPE_CHECKPOINTING) {
         options.use = LRC_TAPE_CHECKPOINTING;
-        lrc_buf_printf(&knobs, "gradient_checkpointing: true saves %.2f GB; ", (double)saved_by(run, &options) * 1e-9);
+        lrc_buf_printf(&knobs, "gradient_checkpointing: true saves %.2f GB; ",
+                       (double)saved_by(run, &options) * 1e-9);
     }
     options = run->pass.options;
-    options.n_tokens = (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
+    options.n_tokens =
+        (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
     options.n_trained = (options.n_trained + 1) / 2;
     if (run->config->micro_batch_size > 1)
-        lrc_buf_printf(&knobs, "half the micro_batch_size saves %.2f GB; ", (double)saved_by(run, &options) * 1e-9);
+        lrc_buf_printf(&knobs, "half the micro_batch_size saves %.2f GB; ",
+                       (double)saved_by(run, &options) * 1e-9);
     else
-        lrc_buf_printf(&knobs, "half the sequence_len saves %.2f GB; ", (double)saved_by(run, &options) * 1e-9);
+        lrc_buf_printf(&knobs, "half the sequence_len saves %.2f GB; ",
+                       (double)saved_by(run, &options) * 1e-9);
     if (!run->model_options.load_in_4bit && !run->is_full && !run->model.config.is_bnb_4bit)
-        lrc_buf_printf(&knobs, "load_in_4bit saves about %.2f GB; ", (double)run->model.mapped_bytes * 0.7e-9);
+        lrc_buf_printf(&knobs, "load_in_4bit saves about %.2f GB; ",
+                       (double)run->model.mapped_bytes * 0.7e-9);
     const enum lrc_status status =
-        lrc_fail(err, LRC_STATUS_NOMEM, "memory: want %.2f GB, got %.2f GB available; %snothing was loaded", (double)run->report->planned_bytes * 1e-9,
-                 (double)run->report->available_bytes * 1e-9, lrc_buf_text(&knobs));
+        lrc_fail(err, LRC_STATUS_NOMEM, "memory: want %.2f GB, got %.2f GB available; %snothing was loaded",
+                 (double)run->report->planned_bytes * 1e-9, (double)run->report->available_bytes * 1e-9,
+                 lrc_buf_text(&knobs));
     lrc_buf_release(&knobs);
     return status;
 }
@@ -93,14 +100,16 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
     struct lrc_pass_options  options = {
          .backend = lrc_backend_cpu(),
          .activation = activation_of(config),
-         .use = strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
+         .use =
+            strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
          .rank_max = run->adapter.rank_max,
          .rank_sum = run->adapter.rank_sum_max,
          .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
          .seed = (uint64_t)config->seed,
     };
     largest_batch(run, &options);
-    LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, n_elems, lrc_optimizer_find(config->optimizer), err));
+    LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, n_elems,
+                               lrc_optimizer_find(config->optimizer), err));
     LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
     list_regions(run);
 
@@ -108,8 +117,8 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
     report->available_bytes = lrc_machine_available_bytes();
     if (strcmp(config->gradient_checkpointing, "auto") == 0 && report->available_bytes >= 0 &&
         report->planned_bytes > report->available_bytes / 10 * 8) {
-        lrc_log_info("gradient checkpointing on: without it the run takes %.1f GB of %.1f GB available", (double)report->planned_bytes * 1e-9,
-                     (double)report->available_bytes * 1e-9);
+        lrc_log_info("gradient checkpointing on: without it the run takes %.1f GB of %.1f GB available",
+                     (double)report->planned_bytes * 1e-9, (double)report->available_bytes * 1e-9);
         options.use = LRC_TAPE_CHECKPOINTING;
         LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
         list_regions(run);

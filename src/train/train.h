@@ -11,8 +11,10 @@ struct lrc_train_options {
     int         resume;      /* go on from a checkpoint, if there is one */
     const char *resume_dir;  /* this one; NULL: the newest complete one in output_dir */
     int         dry_run;     /* everything but the steps; writes nothing */
-    int         plan;        /* as dry_run, but no weight is read and nothing large allocated: the report's regions alone */
-    const volatile sig_atomic_t *stop; /* SIGINT or SIGTERM once that has come: finish the step, checkpoint, return; may be NULL */
+    /* as dry_run, but no weight is read and nothing large allocated: the report's regions alone */
+    int         plan;
+    /* SIGINT or SIGTERM once that has come: finish the step, checkpoint, return; may be NULL */
+    const volatile sig_atomic_t *stop;
     void (*progress)(int64_t done, int64_t total, double tokens_per_second, double loss); /* may be NULL */
 };
 
@@ -36,7 +38,8 @@ struct lrc_train_report {
 };
 
 /* errors: of everything it calls; INTERRUPTED or TERMINATED after a signal, with a checkpoint written. */
-enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_train_options *options, struct lrc_train_report *report,
-                          struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_train_options *options,
+                          struct lrc_train_report *report, struct lrc_problems *problems,
+                          struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -13,7 +13,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lrc_buf                 out = { 0 };
     struct lrc_error               err;
     if (lrc_unpack_is_packed(data, size) && lrc_unpack(&out, &packed, &limits, &err) == LRC_STATUS_OK &&
-        (out.len > limits.bytes_max || (out.len > limits.ratio_from_bytes && out.len / limits.ratio_max > size)))
+        (out.len > limits.bytes_max ||
+         (out.len > limits.ratio_from_bytes && out.len / limits.ratio_max > size)))
         abort();
     lrc_buf_release(&out);
     return 0;

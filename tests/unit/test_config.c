@@ -203,8 +203,10 @@ Test(config, what_becomes_of_rows_and_turns_is_read)
     cr_expect_str_eq(test.config.excess_length_strategy, "split");
     cr_expect_eq(test.config.dataset_exact_deduplication, 1);
     test_config_release(&test);
-    expect_problem("excess_length_strategy: spilt\n", "want one of drop, truncate, split, raise, got 'spilt'");
-    expect_problem("dataset_exact_deduplication: 2\n", "'dataset_exact_deduplication': want true or false, got '2'");
+    expect_problem("excess_length_strategy: spilt\n",
+                   "want one of drop, truncate, split, raise, got 'spilt'");
+    expect_problem("dataset_exact_deduplication: 2\n",
+                   "'dataset_exact_deduplication': want true or false, got '2'");
     expect_problem("roles_to_train: [1]\n", "'roles_to_train': want a list of names, got '1'");
 }
 
