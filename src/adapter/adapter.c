@@ -12,7 +12,8 @@ static struct lrc_linear_adapter *module_at(const struct lrc_adapter *adapter, i
     return &adapter->modules[layer * LRC_MODULE_COUNT + module];
 }
 
-const struct lrc_linear_adapter *lrc_adapter_at(const struct lrc_adapter *adapter, int64_t layer, enum lrc_module module)
+const struct lrc_linear_adapter *lrc_adapter_at(const struct lrc_adapter *adapter, int64_t layer,
+                                                enum lrc_module module)
 {
     if (!adapter)
         return NULL;
@@ -21,7 +22,8 @@ const struct lrc_linear_adapter *lrc_adapter_at(const struct lrc_adapter *adapte
 }
 
 /* Shapes and scales of the chosen linears; a.shape[0] > 0 marks them until the memory is there. */
-static enum lrc_status choose_modules(struct lrc_adapter *adapter, const struct lrc_model *model, struct lrc_error *err)
+static enum lrc_status choose_modules(struct lrc_adapter *adapter, const struct lrc_model *model,
+                                      struct lrc_error *err)
 {
     adapter->first_layer = adapter->n_layers;
     for (int64_t layer = 0; layer < adapter->n_layers; layer++) {
@@ -63,14 +65,17 @@ static enum lrc_status fail_no_target(const struct lrc_model *model, struct lrc_
         lrc_model_module_name(name, model, 0, (enum lrc_module)m);
         lrc_buf_printf(&list, "%s%s", m ? ", " : "", name);
     }
-    const enum lrc_status status = lrc_fail(
-        err, LRC_STATUS_CONFIG, "lora_target_modules: want at least one linear of the model, got none; layer 0 has %s", lrc_buf_text(&list));
+    const enum lrc_status status =
+        lrc_fail(err, LRC_STATUS_CONFIG,
+                 "lora_target_modules: want at least one linear of the model, got none; layer 0 has %s",
+                 lrc_buf_text(&list));
     lrc_buf_release(&list);
     return status;
 }
 
 /* all-linear is written to disk as the short names: PEFT matches them by suffix in every layer. */
-static enum lrc_status expand_all_linear(struct lrc_peft_config *config, const struct lrc_model *model, struct lrc_error *err)
+static enum lrc_status expand_all_linear(struct lrc_peft_config *config, const struct lrc_model *model,
+                                         struct lrc_error *err)
 {
     if (!config->target_regex || strcasecmp(config->target_regex, "all-linear") != 0)
         return LRC_STATUS_OK;
@@ -108,8 +113,9 @@ static void bind_memory(struct lrc_adapter *adapter)
     }
 }
 
-enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model, struct lrc_peft_config *config,
-                                 enum lrc_adapter_use use, struct lrc_error *err)
+enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model,
+                                 struct lrc_peft_config *config, enum lrc_adapter_use use,
+                                 struct lrc_error *err)
 {
     *adapter = (struct lrc_adapter){ .config = *config, .n_layers = model->config.n_layers };
     *config = (struct lrc_peft_config){ 0 };
@@ -120,9 +126,11 @@ enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_m
     if (adapter->n_adapted == 0)
         return fail_no_target(model, err);
     LRC_TRY(expand_all_linear(&adapter->config, model, err));
-    LRC_TRY(lrc_arena_plan(&adapter->arena, "adapter", &adapter->values, adapter->n_params, sizeof(float), err));
+    LRC_TRY(
+        lrc_arena_plan(&adapter->arena, "adapter", &adapter->values, adapter->n_params, sizeof(float), err));
     if (use == LRC_ADAPTER_TRAINING)
-        LRC_TRY(lrc_arena_plan(&adapter->arena, "adapter gradients", &adapter->grads, adapter->n_params, sizeof(float), err));
+        LRC_TRY(lrc_arena_plan(&adapter->arena, "adapter gradients", &adapter->grads, adapter->n_params,
+                               sizeof(float), err));
     LRC_TRY(lrc_arena_commit(&adapter->arena, err));
     bind_memory(adapter);
     return LRC_STATUS_OK;
@@ -136,7 +144,8 @@ void lrc_adapter_release(struct lrc_adapter *adapter)
     *adapter = (struct lrc_adapter){ 0 };
 }
 
-/* Box and Muller, in double: the two words of a pair give one number, so that element i needs nothing of i - 1. */
+/* Box and Muller, in double: the two words of a pair give one number, so that element i needs nothing of i -
+ * 1. */
 static float normal_of(uint32_t word_a, uint32_t word_b)
 {
     const double u = ((double)word_a + 1.0) * 0x1p-32, v = (double)word_b * 0x1p-32;
@@ -150,30 +159,33 @@ void lrc_adapter_reset(struct lrc_adapter *adapter, uint64_t seed, enum lrc_adap
         struct lrc_linear_adapter *module = &adapter->modules[i];
         if (!module->a.data)
             continue;
-        const uint64_t key = lrc_rng_key(seed, LRC_RNG_ADAPTER_INIT, (uint32_t)(i / LRC_MODULE_COUNT), (uint32_t)(i % LRC_MODULE_COUNT));
+        const uint64_t key = lrc_rng_key(seed, LRC_RNG_ADAPTER_INIT, (uint32_t)(i / LRC_MODULE_COUNT),
+                                         (uint32_t)(i % LRC_MODULE_COUNT));
         const float    bound = (float)(1.0 / sqrt((double)module->a.shape[1]));
         float         *a = module->a.data;
         for (int64_t e = 0, n = lrc_tensor_elems(&module->a); e < n; e++) {
             const struct lrc_rng_block block = lrc_rng_philox(key, 0, (uint64_t)e);
-            a[e] = kind == LRC_ADAPTER_KAIMING ? bound * (2.0f * lrc_rng_unit(block.word[0]) - 1.0f)
-                                               : normal_of(block.word[0], block.word[1]) / (float)module->a.shape[0];
+            a[e] = kind == LRC_ADAPTER_KAIMING
+                       ? bound * (2.0f * lrc_rng_unit(block.word[0]) - 1.0f)
+                       : normal_of(block.word[0], block.word[1]) / (float)module->a.shape[0];
         }
     }
 }
 
 /* Calls visit(context, name in the file, tensor) for every A and B. */
-typedef enum lrc_status visit_fn(void *context, const char *name, struct lrc_tensor *value, const struct lrc_tensor *grad,
-                                 struct lrc_error *err);
+typedef enum lrc_status visit_fn(void *context, const char *name, struct lrc_tensor *value,
+                                 const struct lrc_tensor *grad, struct lrc_error *err);
 
-static enum lrc_status each_tensor(const struct lrc_adapter *adapter, const struct lrc_model *model, visit_fn *visit, void *context,
-                                   struct lrc_error *err)
+static enum lrc_status each_tensor(const struct lrc_adapter *adapter, const struct lrc_model *model,
+                                   visit_fn *visit, void *context, struct lrc_error *err)
 {
     for (int64_t i = 0; i < adapter->n_layers * LRC_MODULE_COUNT; i++) {
         struct lrc_linear_adapter *module = &adapter->modules[i];
         if (!module->a.data)
             continue;
         char module_name[LRC_MODULE_NAME_MAX], name[192];
-        lrc_model_module_name(module_name, model, i / LRC_MODULE_COUNT, (enum lrc_module)(i % LRC_MODULE_COUNT));
+        lrc_model_module_name(module_name, model, i / LRC_MODULE_COUNT,
+                              (enum lrc_module)(i % LRC_MODULE_COUNT));
         (void)snprintf(name, sizeof name, "base_model.model.%s.lora_A.weight", module_name);
         LRC_TRY(visit(context, name, &module->a, &module->d_a, err));
         (void)snprintf(name, sizeof name, "base_model.model.%s.lora_B.weight", module_name);
@@ -182,8 +194,8 @@ static enum lrc_status each_tensor(const struct lrc_adapter *adapter, const stru
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status add_trainable(void *context, const char *name, struct lrc_tensor *value, const struct lrc_tensor *grad,
-                                     struct lrc_error *err)
+static enum lrc_status add_trainable(void *context, const char *name, struct lrc_tensor *value,
+                                     const struct lrc_tensor *grad, struct lrc_error *err)
 {
     struct lrc_trainables *trainables = context;
     (void)err;
@@ -216,8 +228,8 @@ struct loading {
     int64_t                       n_found;
 };
 
-static enum lrc_status load_tensor(void *context, const char *name, struct lrc_tensor *value, const struct lrc_tensor *grad,
-                                   struct lrc_error *err)
+static enum lrc_status load_tensor(void *context, const char *name, struct lrc_tensor *value,
+                                   const struct lrc_tensor *grad, struct lrc_error *err)
 {
     struct loading *loading = context;
     (void)grad;
@@ -229,17 +241,19 @@ static enum lrc_status load_tensor(void *context, const char *name, struct lrc_t
     }
     loading->n_found++;
     if (entry->n_dims != 2 || entry->shape[0] != value->shape[0] || entry->shape[1] != value->shape[1])
-        lrc_problems_add(loading->problems, "adapter_model.safetensors: '%s': want shape (%lld, %lld), got another", name,
+        lrc_problems_add(loading->problems,
+                         "adapter_model.safetensors: '%s': want shape (%lld, %lld), got another", name,
                          (long long)value->shape[0], (long long)value->shape[1]);
     else if (!lrc_dtype_is_float(entry->dtype))
-        lrc_problems_add(loading->problems, "adapter_model.safetensors: '%s': want F32, F16 or BF16, got %s", name,
-                         lrc_dtype_info[entry->dtype].name);
+        lrc_problems_add(loading->problems, "adapter_model.safetensors: '%s': want F32, F16 or BF16, got %s",
+                         name, lrc_dtype_info[entry->dtype].name);
     else
         lrc_dtype_to_f32(value->data, entry->data, entry->dtype, entry->n_elems);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status check_base(const struct lrc_safetensors *file, struct lrc_model *model, struct lrc_error *err)
+static enum lrc_status check_base(const struct lrc_safetensors *file, struct lrc_model *model,
+                                  struct lrc_error *err)
 {
     const char *recorded = lrc_safetensors_metadata(file, "lorica.base_sha256");
     if (!recorded)
@@ -247,13 +261,14 @@ static enum lrc_status check_base(const struct lrc_safetensors *file, struct lrc
     LRC_TRY(lrc_model_hash(model, err));
     if (strcmp(recorded, model->hash) != 0)
         return lrc_fail(err, LRC_STATUS_FORMAT,
-                        "adapter_model.safetensors: want the base it was trained on (weights' SHA-256 %.12s...), got %s (%.12s...)", recorded,
-                        model->dir.path, model->hash);
+                        "adapter_model.safetensors: want the base it was trained on (weights' SHA-256 "
+                        "%.12s...), got %s (%.12s...)",
+                        recorded, model->dir.path, model->hash);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status load_weights(struct lrc_adapter *adapter, struct lrc_model *model, const char *path, struct lrc_problems *problems,
-                                    struct lrc_error *err)
+static enum lrc_status load_weights(struct lrc_adapter *adapter, struct lrc_model *model, const char *path,
+                                    struct lrc_problems *problems, struct lrc_error *err)
 {
     struct lrc_safetensors file;
     LRC_TRY(lrc_safetensors_open(&file, path, err));
@@ -261,14 +276,16 @@ static enum lrc_status load_weights(struct lrc_adapter *adapter, struct lrc_mode
     enum lrc_status status = check_base(&file, model, err);
     if (status == LRC_STATUS_OK)
         status = each_tensor(adapter, model, load_tensor, &loading, err);
-    for (int64_t i = 0; status == LRC_STATUS_OK && loading.n_found != file.n_entries && i < file.n_entries; i++) {
+    for (int64_t i = 0; status == LRC_STATUS_OK && loading.n_found != file.n_entries && i < file.n_entries;
+         i++) {
         const char *name = file.entries[i].name;
         int         known = 0;
         for (int64_t j = 0; j < adapter->n_layers * LRC_MODULE_COUNT && !known; j++) {
             char module[LRC_MODULE_NAME_MAX], a[192], b[192];
             if (!adapter->modules[j].a.data)
                 continue;
-            lrc_model_module_name(module, model, j / LRC_MODULE_COUNT, (enum lrc_module)(j % LRC_MODULE_COUNT));
+            lrc_model_module_name(module, model, j / LRC_MODULE_COUNT,
+                                  (enum lrc_module)(j % LRC_MODULE_COUNT));
             (void)snprintf(a, sizeof a, "base_model.model.%s.lora_A.weight", module);
             (void)snprintf(b, sizeof b, "base_model.model.%s.lora_B.weight", module);
             known = strcmp(name, a) == 0 || strcmp(name, b) == 0;
@@ -282,8 +299,9 @@ static enum lrc_status load_weights(struct lrc_adapter *adapter, struct lrc_mode
     return status;
 }
 
-enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir, enum lrc_adapter_use use,
-                                 struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
+                                 enum lrc_adapter_use use, struct lrc_problems *problems,
+                                 struct lrc_error *err)
 {
     struct lrc_peft_config config;
     *adapter = (struct lrc_adapter){ 0 };
@@ -303,8 +321,8 @@ struct saving {
     int64_t                      n;
 };
 
-static enum lrc_status add_spec(void *context, const char *name, struct lrc_tensor *value, const struct lrc_tensor *grad,
-                                struct lrc_error *err)
+static enum lrc_status add_spec(void *context, const char *name, struct lrc_tensor *value,
+                                const struct lrc_tensor *grad, struct lrc_error *err)
 {
     struct saving *saving = context;
     (void)grad;
@@ -317,7 +335,8 @@ static enum lrc_status add_spec(void *context, const char *name, struct lrc_tens
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, struct lrc_model *model, const char *dir, struct lrc_error *err)
+enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
+                                 struct lrc_error *err)
 {
     LRC_TRY(lrc_model_hash(model, err));
     LRC_TRY(lrc_peft_config_write(&adapter->config, dir, err));

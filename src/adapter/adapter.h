@@ -28,33 +28,39 @@ struct lrc_adapter {
 
 enum lrc_adapter_use { LRC_ADAPTER_INFERENCE, LRC_ADAPTER_TRAINING };
 
-/* Select the linears, plan and commit the memory; A and B are zero. config is taken over and left empty, also on failure;
- * "all-linear" becomes the list of the modules' short names, as it is written to disk.
+/* Select the linears, plan and commit the memory; A and B are zero. config is taken over and left empty, also
+ * on failure; "all-linear" becomes the list of the modules' short names, as it is written to disk.
  *
  * errors:    CONFIG when the targets match nothing (lists the module names); NOMEM.
  * ownership: lrc_adapter_release(). */
-enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model, struct lrc_peft_config *config,
-                                 enum lrc_adapter_use use, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model,
+                                 struct lrc_peft_config *config, enum lrc_adapter_use use,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_adapter_release(struct lrc_adapter *adapter); /* safe on a zeroed adapter */
 
-/* A uniform in +-1/sqrt(in) (PEFT's kaiming_uniform with a = sqrt(5)) or normal with standard deviation 1/r; B stays 0. A number
- * depends on (seed, layer, module, element) alone. */
+/* A uniform in +-1/sqrt(in) (PEFT's kaiming_uniform with a = sqrt(5)) or normal with standard deviation 1/r;
+ * B stays 0. A number depends on (seed, layer, module, element) alone. */
 enum lrc_adapter_init_kind { LRC_ADAPTER_KAIMING, LRC_ADAPTER_GAUSSIAN };
 void lrc_adapter_reset(struct lrc_adapter *adapter, uint64_t seed, enum lrc_adapter_init_kind kind);
 
 /* An adapter folder in PEFT's format onto a model.
  *
- * errors: IO, FORMAT, UNSUPPORTED; FORMAT with every missing, extra or misshapen tensor in problems, and when the file's
- *         recorded base hash differs from the model's. */
-enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir, enum lrc_adapter_use use,
-                                 struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
-/* adapter_config.json and adapter_model.safetensors into an existing folder. The model's hash goes into the file's metadata. */
-enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, struct lrc_model *model, const char *dir, struct lrc_error *err) LRC_MUST_CHECK;
+ * errors: IO, FORMAT, UNSUPPORTED; FORMAT with every missing, extra or misshapen tensor in problems, and when
+ *         the file's recorded base hash differs from the model's. */
+enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
+                                 enum lrc_adapter_use use, struct lrc_problems *problems,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+/* adapter_config.json and adapter_model.safetensors into an existing folder. The model's hash goes into the
+ * file's metadata. */
+enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
 
 /* NULL when the linear has no adapter, or adapter itself is NULL (the base). */
-const struct lrc_linear_adapter *lrc_adapter_at(const struct lrc_adapter *adapter, int64_t layer, enum lrc_module module);
+const struct lrc_linear_adapter *lrc_adapter_at(const struct lrc_adapter *adapter, int64_t layer,
+                                                enum lrc_module module);
 
-/* Every A and B as rows of the table of trainables, in order of layer, module, A before B. ownership: lrc_free(rows, grads). */
+/* Every A and B as rows of the table of trainables, in order of layer, module, A before B. ownership:
+ * lrc_free(rows, grads). */
 enum lrc_status lrc_adapter_trainables(struct lrc_trainables *trainables, const struct lrc_adapter *adapter,
                                        const struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 

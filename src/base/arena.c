@@ -15,10 +15,13 @@ enum lrc_status lrc_arena_plan(struct lrc_arena *arena, const char *name, void *
 
     set_slot(slot, NULL);
     if (arena->n_regions == LRC_ARENA_REGIONS_MAX)
-        return lrc_fail(err, LRC_STATUS_NOMEM, "arena: no room for region '%s' (limit %d)", name, LRC_ARENA_REGIONS_MAX);
-    if (n_elems < 0 || elem_bytes == 0 || (uint64_t)n_elems > (SIZE_MAX - arena->size_bytes - align) / elem_bytes)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "arena: region '%s' of %lld x %zu bytes does not fit in memory",
-                       name, (long long)n_elems, elem_bytes);
+        return lrc_fail(err, LRC_STATUS_NOMEM, "arena: no room for region '%s' (limit %d)", name,
+                        LRC_ARENA_REGIONS_MAX);
+    if (n_elems < 0 || elem_bytes == 0 ||
+        (uint64_t)n_elems > (SIZE_MAX - arena->size_bytes - align) / elem_bytes)
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "arena: region '%s' of %lld x %zu bytes does not fit in memory", name,
+                        (long long)n_elems, elem_bytes);
 
     const size_t size_bytes = (size_t)n_elems * elem_bytes;
     arena->regions[arena->n_regions++] =

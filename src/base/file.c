@@ -35,7 +35,8 @@ enum lrc_status lrc_map_open(struct lrc_map *map, const char *path, struct lrc_e
     }
     void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (data == MAP_FAILED) {
-        const enum lrc_status status = lrc_fail_errno(err, "%s: cannot map %lld bytes", path, (long long)info.st_size);
+        const enum lrc_status status =
+            lrc_fail_errno(err, "%s: cannot map %lld bytes", path, (long long)info.st_size);
         close(fd);
         return status;
     }
@@ -52,6 +53,16 @@ void lrc_map_close(struct lrc_map *map)
     *map = (struct lrc_map){ 0 };
 }
 
+void lrc_map_drop(const void *data, size_t size_bytes)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE),
+                    first = ((uintptr_t)data + page - 1) / page * page;
+    const uintptr_t end = ((uintptr_t)data + size_bytes) / page * page;
+    if (end > first)
+        /* only advice: a failure costs memory, not data */
+        (void)madvise((void *)first, end - first, MADV_DONTNEED);
+}
+
 enum lrc_status lrc_file_read(struct lrc_buf *buf, const char *path, struct lrc_error *err)
 {
     FILE *stream = fopen(path, "rbe");
@@ -61,7 +72,8 @@ enum lrc_status lrc_file_read(struct lrc_buf *buf, const char *path, struct lrc_
     size_t n;
     while ((n = fread(chunk, 1, sizeof chunk, stream)) > 0)
         lrc_buf_append(buf, chunk, n);
-    const enum lrc_status status = ferror(stream) ? lrc_fail_errno(err, "%s: cannot read", path) : lrc_buf_check(buf, err);
+    const enum lrc_status status =
+        ferror(stream) ? lrc_fail_errno(err, "%s: cannot read", path) : lrc_buf_check(buf, err);
     fclose(stream);
     return status;
 }
@@ -160,7 +172,8 @@ enum lrc_status lrc_file_sync(const char *path, struct lrc_error *err)
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return lrc_fail_errno(err, "%s: cannot open", path);
-    const enum lrc_status status = fsync(fd) != 0 ? lrc_fail_errno(err, "%s: cannot sync", path) : LRC_STATUS_OK;
+    const enum lrc_status status =
+        fsync(fd) != 0 ? lrc_fail_errno(err, "%s: cannot sync", path) : LRC_STATUS_OK;
     close(fd);
     return status;
 }

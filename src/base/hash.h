@@ -17,7 +17,9 @@ void            lrc_hash_update(struct lrc_hash *hash, const void *bytes, size_t
 void            lrc_hash_finish(struct lrc_hash *hash, char hex[LRC_HASH_HEX_MAX]);
 void            lrc_hash_abort(struct lrc_hash *hash);
 
-enum lrc_status lrc_hash_bytes(char hex[LRC_HASH_HEX_MAX], const void *bytes, size_t n, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_hash_file(char hex[LRC_HASH_HEX_MAX], const char *path, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_hash_bytes(char hex[LRC_HASH_HEX_MAX], const void *bytes, size_t n,
+                               struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_hash_file(char hex[LRC_HASH_HEX_MAX], const char *path,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const char *name, struct lrc_error *err)
+enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const char *name,
+                               struct lrc_error *err)
 {
     json_error_t error;
     *json = NULL;
@@ -14,8 +15,8 @@ enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want JSON, got a NUL byte", name);
     *json = json_loadb(bytes, n, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | JSON_DECODE_ANY, &error);
     if (!*json)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want JSON, got an error at line %d, column %d: %s", name, error.line,
-                        error.column, error.text);
+        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want JSON, got an error at line %d, column %d: %s", name,
+                        error.line, error.column, error.text);
     return LRC_STATUS_OK;
 }
 
@@ -46,12 +47,15 @@ const char *lrc_json_type_name(const json_t *json)
     return "nothing";
 }
 
-static enum lrc_status wrong_type(const json_t *got, const char *key, const char *want, const char *name, struct lrc_error *err)
+static enum lrc_status wrong_type(const json_t *got, const char *key, const char *want, const char *name,
+                                  struct lrc_error *err)
 {
-    return lrc_fail(err, LRC_STATUS_FORMAT, "%s: '%s': want %s, got %s", name, key, want, lrc_json_type_name(got));
+    return lrc_fail(err, LRC_STATUS_FORMAT, "%s: '%s': want %s, got %s", name, key, want,
+                    lrc_json_type_name(got));
 }
 
-enum lrc_status lrc_json_get_int(int64_t *value, const json_t *object, const char *key, const char *name, struct lrc_error *err)
+enum lrc_status lrc_json_get_int(int64_t *value, const json_t *object, const char *key, const char *name,
+                                 struct lrc_error *err)
 {
     const json_t *member = json_object_get(object, key);
     if (!member || json_is_null(member))
@@ -62,7 +66,8 @@ enum lrc_status lrc_json_get_int(int64_t *value, const json_t *object, const cha
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_json_get_number(double *value, const json_t *object, const char *key, const char *name, struct lrc_error *err)
+enum lrc_status lrc_json_get_number(double *value, const json_t *object, const char *key, const char *name,
+                                    struct lrc_error *err)
 {
     const json_t *member = json_object_get(object, key);
     if (!member || json_is_null(member))
@@ -73,7 +78,8 @@ enum lrc_status lrc_json_get_number(double *value, const json_t *object, const c
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_json_get_bool(int *value, const json_t *object, const char *key, const char *name, struct lrc_error *err)
+enum lrc_status lrc_json_get_bool(int *value, const json_t *object, const char *key, const char *name,
+                                  struct lrc_error *err)
 {
     const json_t *member = json_object_get(object, key);
     if (!member || json_is_null(member))
@@ -84,7 +90,8 @@ enum lrc_status lrc_json_get_bool(int *value, const json_t *object, const char *
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_json_get_string(const char **value, const json_t *object, const char *key, const char *name, struct lrc_error *err)
+enum lrc_status lrc_json_get_string(const char **value, const json_t *object, const char *key,
+                                    const char *name, struct lrc_error *err)
 {
     const json_t *member = json_object_get(object, key);
     if (!member || json_is_null(member))

@@ -12,16 +12,21 @@
 
 /* name: what the sentence calls the text ("config.json", "train.jsonl:12").
  * errors: FORMAT with line and column. ownership: *json is the caller's (json_decref). */
-enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const char *name,
+                               struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_json_load(json_t **json, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Typed members of an object. `found` pointers stay as they were when the key is absent or null.
  * errors: FORMAT "<name>: '<key>': want an integer, got a string". */
-enum lrc_status lrc_json_get_int(int64_t *value, const json_t *object, const char *key, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_json_get_number(double *value, const json_t *object, const char *key, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_json_get_bool(int *value, const json_t *object, const char *key, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_json_get_int(int64_t *value, const json_t *object, const char *key, const char *name,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_json_get_number(double *value, const json_t *object, const char *key, const char *name,
+                                    struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_json_get_bool(int *value, const json_t *object, const char *key, const char *name,
+                                  struct lrc_error *err) LRC_MUST_CHECK;
 /* Borrowed from object; without \u0000 inside (FORMAT). */
-enum lrc_status lrc_json_get_string(const char **value, const json_t *object, const char *key, const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_json_get_string(const char **value, const json_t *object, const char *key,
+                                    const char *name, struct lrc_error *err) LRC_MUST_CHECK;
 
 const char *lrc_json_type_name(const json_t *json); /* "an object", "a string", ... "nothing" for NULL */
 

@@ -1,4 +1,5 @@
-/* Messages to the user. The library never prints: the program installs a sink; without one nothing is shown. */
+/* Messages to the user. The library never prints: the program installs a sink; without one nothing is shown.
+ */
 #ifndef LRC_BASE_LOG_H
 #define LRC_BASE_LOG_H
 

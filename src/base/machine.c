@@ -37,7 +37,8 @@ static int64_t cgroup_number(const char *path)
 int64_t lrc_machine_available_bytes(void)
 {
     const int64_t available = proc_bytes("/proc/meminfo", "MemAvailable");
-    const int64_t limit = cgroup_number("/sys/fs/cgroup/memory.max"), used = cgroup_number("/sys/fs/cgroup/memory.current");
+    const int64_t limit = cgroup_number("/sys/fs/cgroup/memory.max"),
+                  used = cgroup_number("/sys/fs/cgroup/memory.current");
     if (limit < 0 || used < 0)
         return available;
     const int64_t left = limit > used ? limit - used : 0;

@@ -4,8 +4,8 @@
 
 #include <stdint.h>
 
-/* Memory that can be used without swapping (MemAvailable of /proc/meminfo, or the cgroup's limit when that is less);
- * -1 when unknown. */
+/* Memory that can be used without swapping (MemAvailable of /proc/meminfo, or the cgroup's limit when that is
+ * less); -1 when unknown. */
 int64_t lrc_machine_available_bytes(void);
 /* Largest resident size of this process so far (VmHWM); -1 when unknown. */
 int64_t lrc_machine_peak_bytes(void);

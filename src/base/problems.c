@@ -21,7 +21,8 @@ enum lrc_status lrc_problems_fail(const struct lrc_problems *problems, enum lrc_
 {
     if (problems->count == 0)
         return LRC_STATUS_OK;
-    return lrc_fail(err, status, "%s: %d problem%s", subject, problems->count, problems->count == 1 ? "" : "s");
+    return lrc_fail(err, status, "%s: %d problem%s", subject, problems->count,
+                    problems->count == 1 ? "" : "s");
 }
 
 void lrc_problems_release(struct lrc_problems *problems)

@@ -29,7 +29,8 @@ enum { LRC_ERROR_MESSAGE_MAX = 1024 };
 
 struct lrc_error {
     enum lrc_status status;
-    char            message[LRC_ERROR_MESSAGE_MAX]; /* complete sentence, printable as is; many at once: problems.h */
+    /* complete sentence, printable as is; many at once: problems.h */
+    char            message[LRC_ERROR_MESSAGE_MAX];
 };
 
 #if defined(__GNUC__)
@@ -41,9 +42,11 @@ struct lrc_error {
 #endif
 
 /* Record a failure and return its status. err may be NULL. */
-enum lrc_status lrc_fail(struct lrc_error *err, enum lrc_status status, const char *format, ...) LRC_PRINTF(3, 4);
+enum lrc_status lrc_fail(struct lrc_error *err, enum lrc_status status, const char *format, ...)
+    LRC_PRINTF(3, 4);
 
-/* The same for a failed system call: appends ": <strerror(errno)>"; ENOSPC and EDQUOT become NOSPACE, else IO. */
+/* The same for a failed system call: appends ": <strerror(errno)>"; ENOSPC and EDQUOT become NOSPACE, else
+ * IO. */
 enum lrc_status lrc_fail_errno(struct lrc_error *err, const char *format, ...) LRC_PRINTF(2, 3);
 
 const char *lrc_status_text(enum lrc_status status);

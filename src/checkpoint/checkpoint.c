@@ -230,7 +230,7 @@ static enum lrc_status looks_complete(int *complete, const char *output_dir, int
 {
     char *dir = step_path(output_dir, step, ""), *path = dir ? lrc_path_join(dir, state_name) : NULL;
     const enum lrc_status status = path ? LRC_STATUS_OK : lrc_fail_nomem(err, output_dir);
-    *complete = path && lrc_state_seal_check(path, LRC_STATE_CHECK_LENGTH, NULL) == LRC_STATUS_OK;
+    *complete = path && lrc_h5_seal_check(path, LRC_STATE_KIND, LRC_H5_CHECK_LENGTH, NULL) == LRC_STATUS_OK;
     lrc_free(path);
     lrc_free(dir);
     return status;

@@ -92,36 +92,9 @@ static enum lrc_status get_text(const struct reader *reader, char *text, size_t 
     return read ? LRC_STATUS_OK : lrc_h5_fail(&reader->job, LRC_STATUS_FORMAT, name);
 }
 
-/* Only links to objects of this same file. */
-static int is_inside(hid_t parent, const char *name)
-{
-    H5L_info_t link;
-    return H5Lexists(parent, name, H5P_DEFAULT) > 0 && H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 &&
-           link.type == H5L_TYPE_HARD;
-}
-
 static hid_t open_group(hid_t parent, const char *name)
 {
-    return is_inside(parent, name) ? H5Gopen2(parent, name, H5P_DEFAULT) : -1;
-}
-
-/* A dataset with the writer's layout, filter and no data outside the file. filter 0: none. */
-static hid_t open_dataset(hid_t parent, const char *name, H5D_layout_t layout, H5Z_filter_t filter)
-{
-    const hid_t dataset = is_inside(parent, name) ? H5Dopen2(parent, name, H5P_DEFAULT) : -1;
-    const hid_t create = dataset < 0 ? -1 : H5Dget_create_plist(dataset);
-    const int n_filters = create < 0 ? -1 : H5Pget_nfilters(create);
-    size_t n_values = 0;
-    int right = n_filters == (filter ? 1 : 0) && H5Pget_layout(create) == layout &&
-                H5Pget_external_count(create) == 0;
-    if (right && filter)
-        right = H5Pget_filter2(create, 0, NULL, &n_values, NULL, 0, NULL, NULL) == filter;
-    if (create >= 0)
-        (void)H5Pclose(create);
-    if (right || dataset < 0)
-        return dataset;
-    (void)H5Dclose(dataset);
-    return -1;
+    return lrc_h5_is_inside(parent, name) ? H5Gopen2(parent, name, H5P_DEFAULT) : -1;
 }
 
 static enum lrc_status read_config(const struct reader *reader, struct lrc_buf *config_json, hid_t dataset)
@@ -152,7 +125,7 @@ static enum lrc_status read_config(const struct reader *reader, struct lrc_buf *
 
 static enum lrc_status get_config(const struct reader *reader, struct lrc_buf *config_json)
 {
-    const hid_t dataset = open_dataset(reader->file, "config", H5D_CONTIGUOUS, 0);
+    const hid_t dataset = lrc_h5_open_dataset(reader->file, "config", H5D_CONTIGUOUS, NULL, 0);
     if (dataset < 0)
         return fail(reader, "config", "a contiguous dataset, got none");
     const enum lrc_status status = read_config(reader, config_json, dataset);
@@ -189,7 +162,7 @@ static enum lrc_status open_reader(struct reader *reader, const char *path, stru
 {
     reader->file = -1;
     lrc_h5_job_begin(&reader->job, path, err);
-    LRC_TRY(lrc_state_seal_check(path, LRC_STATE_CHECK_ALL, err));
+    LRC_TRY(lrc_h5_seal_check(path, LRC_STATE_KIND, LRC_H5_CHECK_ALL, err));
     const hid_t access = lrc_h5_access();
     if (access >= 0)
         reader->file = H5Fopen(path, H5F_ACC_RDONLY, access);
@@ -241,7 +214,8 @@ static const char *check_dataset(hid_t dataset, const struct lrc_tensor *tensor)
 
 static hid_t open_tensor(hid_t group, const char *name)
 {
-    return open_dataset(group, name, H5D_CHUNKED, H5Z_FILTER_FLETCHER32);
+    static const H5Z_filter_t checksum = H5Z_FILTER_FLETCHER32;
+    return lrc_h5_open_dataset(group, name, H5D_CHUNKED, &checksum, 1);
 }
 
 /* Both walks have this form; NULL, or what is wrong. */

@@ -248,10 +248,10 @@ enum lrc_status lrc_state_file_write(const char *path, const struct lrc_run_stat
     struct writer writer = {.file = -1, .trainables = trainables, .optimizer = optimizer};
     LRC_TRY(check_rows(trainables, optimizer, err));
     lrc_h5_job_begin(&writer.job, path, err);
-    enum lrc_status status = lrc_state_reserve(&writer.job, size_bound(trainables, optimizer, config_json));
+    enum lrc_status status = lrc_h5_reserve(&writer.job, size_bound(trainables, optimizer, config_json));
     if (status == LRC_STATUS_OK)
         status = write_hdf5(&writer, state, config_json);
     lrc_h5_job_end(&writer.job);
     LRC_TRY(status);
-    return lrc_state_seal_put(path, err);
+    return lrc_h5_seal_put(path, LRC_STATE_KIND, err);
 }

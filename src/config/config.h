@@ -8,7 +8,8 @@
 
 /* Field names of one dataset: { path, type, ... } */
 struct lrc_dataset_spec {
-    const char *path; /* joined to the config file's folder; "-" is stdin */
+    const char *path; /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
+    const char *ds_type; /* json, csv, tsv, text; NULL: found from the bytes and the name */
     const char *type; /* NULL: found from the columns */
     /* column names, NULL for the type's own default */
     const char *field_messages;
@@ -31,7 +32,8 @@ struct lrc_dataset_list {
 struct lrc_string_list {
     const char **items;
     int          n;
-    int          from_scalar; /* written as one value: PEFT then takes a module name as a regular expression */
+    /* written as one value: PEFT then takes a module name as a regular expression */
+    int          from_scalar;
 };
 
 /* {pattern: integer}, for lora_rank_pattern and lora_alpha_pattern */
@@ -82,6 +84,9 @@ const char *lrc_config_where(const struct lrc_config *config, const char *key);
  * and for people (YAML with a comment telling where each value came from). Appended to buf. */
 void lrc_config_write_json(const struct lrc_config *config, struct lrc_buf *buf);
 void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf);
+
+/* The fields that are given, as a JSON object. */
+void lrc_dataset_spec_write_json(const struct lrc_dataset_spec *spec, struct lrc_buf *buf);
 
 /* Every key: default, range, help; what `lorica config` and docs/config.md show. */
 void lrc_config_write_keys(struct lrc_buf *buf);

@@ -105,6 +105,8 @@ static void check_data(const struct check *check)
     if (config->early_stopping_patience > 0 && !has_eval)
         contradiction(check, "early_stopping_patience",
                       "want val_set_size or test_datasets with it, got neither");
+    if (config->sample_packing && config->group_by_length)
+        contradiction(check, "group_by_length", "want either it or sample_packing, got both");
 }
 
 static void check_training(const struct check *check)

@@ -8,6 +8,7 @@
 
 const struct lrc_dataset_field lrc_dataset__fields[] = {
     { "path", AT(path) },
+    { "ds_type", AT(ds_type) },
     { "type", AT(type) },
     { "field_messages", AT(field_messages) },
     { "message_property_role", AT(message_property_role) },

@@ -54,7 +54,7 @@ static void write_map(struct lrc_buf *buf, const struct lrc_int_map *map)
     lrc_buf_putc(buf, '}');
 }
 
-static void write_spec(struct lrc_buf *buf, const struct lrc_dataset_spec *spec)
+void lrc_dataset_spec_write_json(const struct lrc_dataset_spec *spec, struct lrc_buf *buf)
 {
     int n = 0;
     lrc_buf_putc(buf, '{');
@@ -77,7 +77,7 @@ static void write_datasets(struct lrc_buf *buf, const struct lrc_dataset_list *l
     }
     for (int i = 0; i < list->n; i++) {
         lrc_buf_puts(buf, i == 0 ? "[" : ", ");
-        write_spec(buf, &list->items[i]);
+        lrc_dataset_spec_write_json(&list->items[i], buf);
     }
     lrc_buf_putc(buf, ']');
 }

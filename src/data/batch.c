@@ -1,5 +1,6 @@
 #include "data/batch.h"
 
+#include "base/alloc.h"
 #include "base/arena.h"
 #include "data/batch_fill.h"
 #include <pthread.h>
@@ -12,18 +13,18 @@ enum { N_ROOMS = 2, NO_STEP = -1 };
  * is its own; `wanted` and `ready` are guarded by the mutex, the room being filled belongs to the thread
  * until ready == wanted. */
 struct lrc_batch_stream {
-    struct lrc_arena       arena;
-    struct lrc_batch_plan  plan;
+    struct lrc_arena arena;
+    struct lrc_batch_plan plan;
     struct lrc_window_room rooms[N_ROOMS];
-    int                    filled; /* room that the thread fills or has filled; the caller has the other */
-    int64_t                limit_tokens, limit_docs, limit_trained;
+    int filled; /* room that the thread fills or has filled; the caller has the other */
+    int64_t limit_tokens, limit_docs, limit_trained;
 
-    pthread_t       thread;
+    pthread_t thread;
     pthread_mutex_t mutex;
-    pthread_cond_t  changed;
-    int             is_running;
-    int             stops;
-    int64_t         wanted, ready; /* steps */
+    pthread_cond_t changed;
+    int is_running;
+    int stops;
+    int64_t wanted, ready; /* steps */
 };
 
 static void *fill_ahead(void *argument)
@@ -35,7 +36,7 @@ static void *fill_ahead(void *argument)
             pthread_cond_wait(&stream->changed, &stream->mutex);
         if (stream->stops)
             break;
-        const int64_t           step = stream->wanted;
+        const int64_t step = stream->wanted;
         struct lrc_window_room *room = &stream->rooms[stream->filled];
         pthread_mutex_unlock(&stream->mutex);
         lrc_batch__fill(room, &stream->plan, step);
@@ -79,47 +80,67 @@ static int larger_first(const void *a, const void *b)
 }
 
 struct limits {
-    int64_t rows, tokens, trained; /* most that so many rows can have */
+    int64_t docs, tokens, trained; /* most that so many units can have */
 };
 
-static struct limits sum_longest(const int64_t *lengths, const int64_t *trained, int64_t n, int64_t n_rows)
+static int64_t sum_first(const int64_t *sizes, int64_t n)
 {
-    struct limits sum = { .rows = n_rows < n ? n_rows : n };
-    for (int64_t i = 0; i < sum.rows; i++) {
-        sum.tokens += lengths[i];
-        sum.trained += trained[i];
-    }
+    int64_t sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += sizes[i];
     return sum;
+}
+
+static struct limits sum_largest(const struct lrc_unit_sizes *sizes, int64_t n, int64_t n_units)
+{
+    n = n_units < n ? n_units : n;
+    return (struct limits){.docs = sum_first(sizes->docs, n),
+                           .tokens = sum_first(sizes->tokens, n),
+                           .trained = sum_first(sizes->trained, n)};
+}
+
+static enum lrc_status measure_units(struct lrc_unit_sizes *sizes, const struct lrc_batch_plan *plan,
+                                     struct lrc_error *err)
+{
+    const int64_t n = plan->n_units;
+    if (plan->options.pack_tokens > 0)
+        LRC_TRY(lrc_batch__packed_sizes(sizes, plan, err));
+    else
+        for (int64_t i = 0; i < n; i++) {
+            sizes->tokens[i] = plan->dataset->examples[i].n_tokens;
+            sizes->trained[i] = plan->dataset->examples[i].n_trained;
+            sizes->docs[i] = 1;
+        }
+    qsort(sizes->tokens, (size_t)n, sizeof *sizes->tokens, larger_first);
+    qsort(sizes->trained, (size_t)n, sizeof *sizes->trained, larger_first);
+    qsort(sizes->docs, (size_t)n, sizeof *sizes->docs, larger_first);
+    return LRC_STATUS_OK;
 }
 
 /* Most of what a micro-batch and a window can hold. */
 static enum lrc_status find_limits(struct limits *micro, struct limits *window,
                                    const struct lrc_batch_plan *plan, struct lrc_error *err)
 {
-    const struct lrc_dataset *dataset = plan->dataset;
-    const int64_t             n = dataset->n_examples, size = plan->options.micro_batch_size;
-    int64_t *lengths = lrc_calloc(n, sizeof *lengths), *trained = lrc_calloc(n, sizeof *trained);
-    enum lrc_status           status = LRC_STATUS_OK;
-    if (!lengths || !trained) {
-        status = lrc_fail_nomem(err, "the batch stream");
-        goto done;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        lengths[i] = dataset->examples[i].n_tokens;
-        trained[i] = dataset->examples[i].n_trained;
-    }
-    qsort(lengths, (size_t)n, sizeof *lengths, larger_first);
-    qsort(trained, (size_t)n, sizeof *trained, larger_first);
+    const int64_t n = plan->n_units, size = plan->options.micro_batch_size;
     const int64_t accumulation = plan->options.accumulation_steps;
-    *micro = sum_longest(lengths, trained, n, size);
-    *window = sum_longest(lengths, trained, n, accumulation > n / size ? n : accumulation * size);
-    if (micro->tokens > INT32_MAX - LRC_BATCH_ROUND_TOKENS)
+    struct lrc_unit_sizes sizes = {lrc_calloc(n, sizeof *sizes.tokens), lrc_calloc(n, sizeof *sizes.trained),
+                                   lrc_calloc(n, sizeof *sizes.docs)};
+    enum lrc_status status = LRC_STATUS_OK;
+    if (!sizes.tokens || !sizes.trained || !sizes.docs)
+        status = lrc_fail_nomem(err, "the batch stream");
+    if (status == LRC_STATUS_OK)
+        status = measure_units(&sizes, plan, err);
+    if (status == LRC_STATUS_OK) {
+        *micro = sum_largest(&sizes, n, size);
+        *window = sum_largest(&sizes, n, accumulation > n / size ? n : accumulation * size);
+    }
+    if (status == LRC_STATUS_OK && micro->tokens > INT32_MAX - LRC_BATCH_ROUND_TOKENS)
         status = lrc_fail(err, LRC_STATUS_SHAPE,
                           "micro_batch_size %lld: want fewer than 2^31 tokens in a micro-batch, got %lld",
                           (long long)size, (long long)micro->tokens);
-done:
-    lrc_free(lengths);
-    lrc_free(trained);
+    lrc_free(sizes.tokens);
+    lrc_free(sizes.trained);
+    lrc_free(sizes.docs);
     return status;
 }
 
@@ -127,12 +148,12 @@ static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_win
                                  const struct limits *window, int64_t n_micro, struct lrc_error *err)
 {
     struct lrc_arena *arena = &stream->arena;
-    const int64_t     n_tokens = window->tokens + n_micro * (LRC_BATCH_ROUND_TOKENS - 1);
-    const int64_t     n_offsets = window->rows + 2 * n_micro; /* each: the leading 0, the filler's end */
+    const int64_t n_tokens = window->tokens + n_micro * (LRC_BATCH_ROUND_TOKENS - 1);
+    const int64_t n_offsets = window->docs + 2 * n_micro; /* each: the leading 0, the filler's end */
     LRC_TRY(lrc_arena_plan(arena, "batch.tokens", &room->tokens, n_tokens, sizeof *room->tokens, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.targets", &room->targets, n_tokens, sizeof *room->targets, err));
-    LRC_TRY(lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens,
-                           sizeof *room->positions, err));
+    LRC_TRY(
+        lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens, sizeof *room->positions, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.row_ids", &room->row_ids, n_tokens, sizeof *room->row_ids, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.doc_offsets", &room->doc_offsets, n_offsets,
                            sizeof *room->doc_offsets, err));
@@ -147,11 +168,11 @@ static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_win
 static enum lrc_status plan_memory(struct lrc_batch_stream *stream, struct lrc_error *err)
 {
     struct lrc_batch_plan *plan = &stream->plan;
-    struct limits          micro = { 0 }, window = { 0 };
+    struct limits micro = {0}, window = {0};
     LRC_TRY(find_limits(&micro, &window, plan, err));
     stream->limit_tokens =
         (micro.tokens + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
-    stream->limit_docs = micro.rows + 1;
+    stream->limit_docs = micro.docs + 1;
     stream->limit_trained = micro.trained;
 
     const int64_t n = plan->dataset->n_examples, accumulation = plan->options.accumulation_steps;
@@ -183,17 +204,19 @@ static enum lrc_status start_thread(struct lrc_batch_stream *stream, struct lrc_
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **out, const struct lrc_dataset *dataset,
                                      const struct lrc_batch_options *options, struct lrc_error *err)
 {
-    const int64_t n = dataset->n_examples, size = options->micro_batch_size,
-                  accumulation = options->accumulation_steps;
-    LRC_ASSERT(n > 0 && size > 0 && accumulation > 0);
+    LRC_ASSERT(dataset->n_examples > 0 && options->micro_batch_size > 0 && options->accumulation_steps > 0);
     *out = NULL;
     struct lrc_batch_stream *stream = lrc_calloc(1, sizeof *stream);
     if (!stream)
         return lrc_fail_nomem(err, "the batch stream");
-    stream->plan = (struct lrc_batch_plan) { .dataset = dataset, .options = *options, .epoch = NO_STEP };
-    stream->plan.n_micro = (n - 1) / size + 1;
-    stream->plan.steps_per_epoch = (stream->plan.n_micro - 1) / accumulation + 1;
-    enum lrc_status status = plan_memory(stream, err);
+    struct lrc_batch_plan *plan = &stream->plan;
+    *plan = (struct lrc_batch_plan){
+        .dataset = dataset, .options = *options, .n_units = dataset->n_examples, .epoch = NO_STEP};
+    enum lrc_status status = options->pack_tokens > 0 ? lrc_batch__pack(plan, err) : LRC_STATUS_OK;
+    plan->n_micro = (plan->n_units - 1) / options->micro_batch_size + 1;
+    plan->steps_per_epoch = (plan->n_micro - 1) / options->accumulation_steps + 1;
+    if (status == LRC_STATUS_OK)
+        status = plan_memory(stream, err);
     if (status == LRC_STATUS_OK)
         status = start_thread(stream, err);
     if (status != LRC_STATUS_OK) {
@@ -217,6 +240,7 @@ void lrc_batch_stream_free(struct lrc_batch_stream *stream)
         pthread_cond_destroy(&stream->changed);
         pthread_mutex_destroy(&stream->mutex);
     }
+    lrc_batch__packed_release(&stream->plan.packed);
     lrc_arena_release(&stream->arena);
     lrc_free(stream);
 }

@@ -6,7 +6,7 @@
 enum { GROUPED_MICRO_BATCHES = 50 }; /* sorted by length together, as transformers' LengthGroupedSampler */
 
 /* second place of the generator's key */
-enum { SHUFFLE_ROWS = 0, SHUFFLE_MICRO_BATCHES = 1 };
+enum { SHUFFLE_ROWS = 0, SHUFFLE_MICRO_BATCHES = 1, SHUFFLE_BINS = 2 };
 
 static void shuffle(int64_t *order, int64_t n, uint64_t key)
 {
@@ -38,7 +38,7 @@ static void sort_by_length(int64_t *order, int64_t *scratch, int64_t n, const st
         for (int64_t left = 0; left < n; left += 2 * width) {
             const int64_t middle = left + width < n ? left + width : n;
             const int64_t right = left + 2 * width < n ? left + 2 * width : n;
-            int64_t       a = left, b = middle;
+            int64_t a = left, b = middle;
             for (int64_t i = left; i < right; i++) {
                 const int take_a =
                     a < middle && (b >= right || examples[order[a]].n_tokens >= examples[order[b]].n_tokens);
@@ -69,6 +69,48 @@ static void group_by_length(struct lrc_batch_plan *plan, int64_t epoch)
                (size_t)size * sizeof *plan->order);
 }
 
+static void pack(struct lrc_batch_plan *plan, int64_t epoch)
+{
+    const int64_t n_bins = plan->packed.packing.n_bins;
+    memcpy(plan->scratch, plan->order, (size_t)plan->dataset->n_examples * sizeof *plan->scratch);
+    lrc_batch__pack_order(plan);
+    count_up(plan->packed.bin_order, n_bins);
+    if (plan->options.shuffle)
+        shuffle(plan->packed.bin_order, n_bins,
+                lrc_rng_key(plan->options.seed, LRC_RNG_SHUFFLE, (uint32_t)epoch, SHUFFLE_BINS));
+}
+
+/* The rows of a unit: order[first] .. order[end - 1]. */
+struct rows {
+    int64_t first, end;
+};
+
+static struct rows rows_of_unit(const struct lrc_batch_plan *plan, int64_t unit)
+{
+    if (plan->options.pack_tokens == 0)
+        return (struct rows){unit, unit + 1};
+    const int64_t bin = plan->packed.bin_order[unit];
+    const int64_t *offsets = plan->packed.packing.bin_offsets;
+    return (struct rows){offsets[bin], offsets[bin + 1]};
+}
+
+static int64_t find_largest_window(const struct lrc_batch_plan *plan)
+{
+    const int64_t n_per_window = plan->options.micro_batch_size * plan->options.accumulation_steps;
+    int64_t largest = 0, most = 0, n_tokens = 0;
+    for (int64_t unit = 0; unit < plan->n_units; unit++) {
+        const struct rows rows = rows_of_unit(plan, unit);
+        n_tokens = unit % n_per_window == 0 ? 0 : n_tokens;
+        for (int64_t i = rows.first; i < rows.end; i++)
+            n_tokens += plan->dataset->examples[plan->order[i]].n_tokens;
+        if (n_tokens > most) {
+            most = n_tokens;
+            largest = unit / n_per_window;
+        }
+    }
+    return largest;
+}
+
 static void make_order(struct lrc_batch_plan *plan, int64_t epoch)
 {
     if (plan->epoch == epoch)
@@ -77,15 +119,29 @@ static void make_order(struct lrc_batch_plan *plan, int64_t epoch)
         lrc_batch_order(plan->order, plan->dataset->n_examples, plan->options.seed, epoch);
     else
         count_up(plan->order, plan->dataset->n_examples);
-    if (plan->options.group_by_length)
+    if (plan->options.pack_tokens > 0)
+        pack(plan, epoch);
+    else if (plan->options.group_by_length)
         group_by_length(plan, epoch);
+    if (plan->options.longest_first && epoch == 0)
+        plan->largest_window = find_largest_window(plan);
     plan->epoch = epoch;
+}
+
+/* Which of the epoch's windows a step takes. */
+static int64_t window_of(const struct lrc_batch_plan *plan, int64_t epoch, int64_t step_in_epoch)
+{
+    if (!plan->options.longest_first || epoch > 0)
+        return step_in_epoch;
+    if (step_in_epoch == 0)
+        return plan->largest_window;
+    return step_in_epoch == plan->largest_window ? 0 : step_in_epoch;
 }
 
 static void add_document(struct lrc_batch *batch, const struct lrc_dataset *dataset,
                          const struct lrc_example *example)
 {
-    const int64_t  at = batch->n_real, n = example->n_tokens;
+    const int64_t at = batch->n_real, n = example->n_tokens;
     const int32_t *targets = dataset->targets + example->first;
     memcpy(batch->tokens + at, dataset->ids + example->first, (size_t)n * sizeof *batch->tokens);
     memcpy(batch->targets + at, targets, (size_t)n * sizeof *batch->targets);
@@ -99,6 +155,13 @@ static void add_document(struct lrc_batch *batch, const struct lrc_dataset *data
     }
     batch->n_real += n;
     batch->doc_offsets[++batch->n_docs] = (int32_t)batch->n_real;
+}
+
+static void add_unit(struct lrc_batch *batch, const struct lrc_batch_plan *plan, int64_t unit)
+{
+    const struct rows rows = rows_of_unit(plan, unit);
+    for (int64_t i = rows.first; i < rows.end; i++)
+        add_document(batch, plan->dataset, &plan->dataset->examples[plan->order[i]]);
 }
 
 static void add_filler(struct lrc_batch *batch)
@@ -119,30 +182,29 @@ static void add_filler(struct lrc_batch *batch)
 void lrc_batch__fill(struct lrc_window_room *room, struct lrc_batch_plan *plan, int64_t step)
 {
     const int64_t epoch = step / plan->steps_per_epoch, step_in_epoch = step % plan->steps_per_epoch;
-    const int64_t n = plan->dataset->n_examples, size = plan->options.micro_batch_size;
-    const int64_t accumulation = plan->options.accumulation_steps;
+    const int64_t size = plan->options.micro_batch_size, accumulation = plan->options.accumulation_steps;
     make_order(plan, epoch);
 
     struct lrc_window *window = &room->window;
-    const int64_t      first = step_in_epoch * accumulation;
-    *window = (struct lrc_window) { .batches = window->batches, .step = step, .epoch = epoch };
+    const int64_t first = window_of(plan, epoch, step_in_epoch) * accumulation;
+    *window = (struct lrc_window){.batches = window->batches, .step = step, .epoch = epoch};
     window->n_batches = plan->n_micro - first < accumulation ? plan->n_micro - first : accumulation;
     window->ends_epoch = step_in_epoch + 1 == plan->steps_per_epoch;
 
     int64_t token = 0, doc = 0;
     for (int64_t b = 0; b < window->n_batches; b++) {
         struct lrc_batch *batch = &window->batches[b];
-        *batch = (struct lrc_batch) { .tokens = room->tokens + token,
-                                      .targets = room->targets + token,
-                                      .positions = room->positions + token,
-                                      .row_ids = room->row_ids + token,
-                                      .doc_offsets = room->doc_offsets + doc,
-                                      .trained_index = room->trained_index + window->n_trained,
-                                      .trained_target = room->trained_target + window->n_trained };
+        *batch = (struct lrc_batch){.tokens = room->tokens + token,
+                                    .targets = room->targets + token,
+                                    .positions = room->positions + token,
+                                    .row_ids = room->row_ids + token,
+                                    .doc_offsets = room->doc_offsets + doc,
+                                    .trained_index = room->trained_index + window->n_trained,
+                                    .trained_target = room->trained_target + window->n_trained};
         batch->doc_offsets[0] = 0;
-        const int64_t row = (first + b) * size;
-        for (int64_t i = row; i < n && i < row + size; i++)
-            add_document(batch, plan->dataset, &plan->dataset->examples[plan->order[i]]);
+        const int64_t unit = (first + b) * size;
+        for (int64_t i = unit; i < plan->n_units && i < unit + size; i++)
+            add_unit(batch, plan, i);
         add_filler(batch);
         token += batch->n_tokens;
         doc += batch->n_docs + 1;

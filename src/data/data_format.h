@@ -1,4 +1,5 @@
-/* A kind of training row: one file in data/formats/ turns a JSON object into text pieces, each trained or not. */
+/* A kind of training row: one file in data/formats/ turns a JSON object into text pieces, each trained or
+ * not. */
 #ifndef LRC_DATA_DATA_FORMAT_H
 #define LRC_DATA_DATA_FORMAT_H
 
@@ -20,6 +21,7 @@ struct lrc_data_context {
     const struct lrc_template     *template;  /* NULL unless a format needs it */
     const struct lrc_dataset_spec *spec;
     int                            train_on_inputs;
+    const struct lrc_string_list  *roles_to_train; /* NULL or none: assistant */
     int64_t                        vocab_size;
 };
 
@@ -27,11 +29,12 @@ struct lrc_data_format {
     const char *name; /* the config's `type` */
     const char *also; /* another accepted name ("sharegpt"), or NULL */
     int         needs_tokenizer, needs_template;
-    /* Does a row with these columns look like this format? Used when `type` is left out; formats are asked in table order
-     * and exactly one must answer yes. */
+    /* Does a row with these columns look like this format? Used when `type` is left out; formats are asked in
+     * table order and exactly one must answer yes. */
     int (*claims)(const json_t *row, const struct lrc_dataset_spec *spec);
     /* errors: DATA with a sentence that says what was wanted (the caller adds file:line); NOMEM. */
-    enum lrc_status (*encode)(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *row, struct lrc_error *err);
+    enum lrc_status (*encode)(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err);
 };
 
 extern const struct lrc_data_format *const lrc_data_format_all[]; /* generated; NULL-terminated */
@@ -39,11 +42,13 @@ const struct lrc_data_format *lrc_data_format_find(const char *name);
 
 /* What formats are made of. Each appends to *out. */
 enum lrc_trained { LRC_TRAINED_NO, LRC_TRAINED_YES };
-enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_context *context, const char *text, size_t n,
-                                enum lrc_special special, enum lrc_trained trained, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                const char *text, size_t n, enum lrc_special special,
+                                enum lrc_trained trained, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_encode_id(struct lrc_encoded *out, int32_t id, enum lrc_trained trained);
 /* A conversation: rendered by the template, assistant turns trained up to and with the end-of-turn token. */
-enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context, const json_t *messages,
-                                    const json_t *tools, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                    const json_t *messages, const json_t *tools,
+                                    struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

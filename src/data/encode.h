@@ -16,6 +16,10 @@ enum lrc_status lrc_row_text(struct lrc_text *text, const json_t *row, const cha
 enum lrc_status lrc_row_text_required(struct lrc_text *text, const json_t *row, const char *key,
                                       struct lrc_error *err) LRC_MUST_CHECK;
 
+/* The role that templates know for a name of ShareGPT's or LLaMA-Factory's; other names stand for themselves.
+ */
+const char *lrc_role_of(const char *name);
+
 int lrc_row_has_string(const json_t *row, const char *key);
 /* Columns of preference data ("chosen", "rejected", a boolean "label"), which no format here reads. */
 int lrc_row_is_preference(const json_t *row);

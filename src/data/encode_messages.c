@@ -51,11 +51,34 @@ static int is_assistant(const json_t *message)
     return role && strcmp(role, "assistant") == 0;
 }
 
-static int is_trained(const json_t *message)
+static int is_trained_role(const json_t *message, const struct lrc_string_list *roles)
+{
+    const char *role = json_string_value(json_object_get(message, "role"));
+    if (!roles || roles->n == 0)
+        return is_assistant(message);
+    for (int i = 0; i < roles->n; i++)
+        if (role && strcmp(lrc_role_of(roles->items[i]), role) == 0)
+            return 1;
+    return 0;
+}
+
+static int is_trained(const json_t *message, const struct lrc_string_list *roles)
 {
     const json_t *train = json_object_get(message, "train"), *weight = json_object_get(message, "weight");
-    return is_assistant(message) && !json_is_false(train) &&
+    return is_trained_role(message, roles) && !json_is_false(train) &&
            !(json_is_number(weight) && json_number_value(weight) == 0);
+}
+
+/* {% generation %} marks every answer; what the user says about turns goes before it. */
+static int picks_turns(const struct talk *talk)
+{
+    const struct lrc_string_list *roles = talk->context->roles_to_train;
+    for (size_t i = 0; i < json_array_size(talk->messages); i++) {
+        const json_t *message = json_array_get(talk->messages, i);
+        if (is_trained(message, roles) != is_assistant(message))
+            return 1;
+    }
+    return 0;
 }
 
 /* Bytes at which two texts part; the shorter length when one opens the other. */
@@ -195,7 +218,23 @@ static enum lrc_status check_history(struct talk *talk, const json_t *head, size
     return at == talk->upto.len ? LRC_STATUS_OK : cannot_split(turn, "before", at, err);
 }
 
-/* head: the messages before the turn; the turn is added to it. */
+/* Another role's turn: its words and the end of the turn. No prompt asks for them. */
+static enum lrc_status add_words(struct talk *talk, size_t turn, struct lrc_error *err)
+{
+    struct turn_span span;
+    LRC_TRY(find_by_mark(&span, talk, turn, err));
+    if (span.end == 0 || span.begin < pieces_end(talk) || span.end < span.begin)
+        return lrc_fail(err, LRC_STATUS_DATA,
+                        "the template cannot be split at turn %zu: want its words as they are in the "
+                        "conversation's text, "
+                        "got none",
+                        turn);
+    add_piece(talk, span.begin, LRC_TRAINED_NO);
+    add_piece(talk, span.end, LRC_TRAINED_YES);
+    return LRC_STATUS_OK;
+}
+
+/* An answer. head: the messages before the turn; the turn is added to it. */
 static enum lrc_status add_turn(struct talk *talk, json_t *head, size_t turn, struct lrc_error *err)
 {
     json_t *message = json_array_get(talk->messages, turn);
@@ -225,13 +264,18 @@ static enum lrc_status add_turn(struct talk *talk, json_t *head, size_t turn, st
 
 static enum lrc_status add_turns(struct talk *talk, struct lrc_error *err)
 {
-    json_t         *head = json_array();
+    json_t *head = json_array();
     enum lrc_status status = head ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
     for (size_t i = 0; i < json_array_size(talk->messages) && status == LRC_STATUS_OK; i++) {
         json_t *message = json_array_get(talk->messages, i);
-        if (is_trained(message))
+        const int trained = is_trained(message, talk->context->roles_to_train);
+        if (trained && is_assistant(message)) {
             status = add_turn(talk, head, i, err);
-        else if (json_array_append(head, message) != 0)
+            continue;
+        }
+        if (trained)
+            status = add_words(talk, i, err);
+        if (status == LRC_STATUS_OK && json_array_append(head, message) != 0)
             status = lrc_fail_nomem(err, "a conversation");
     }
     json_decref(head);
@@ -267,15 +311,16 @@ enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_da
     struct talk     talk = { .context = context, .messages = messages, .tools = tools };
     struct lrc_buf  generation = { 0 };
     enum lrc_status status = render(&talk.full, &generation, &talk, messages, LRC_PROMPT_NONE, err);
+    const int       by_generation = generation.len > 0 && !picks_turns(&talk);
     if (status == LRC_STATUS_OK && !context->train_on_inputs && talk.full.len > 0) {
-        if (generation.len > 0)
+        if (by_generation)
             add_generation(&talk, &generation);
         else
             status = add_turns(&talk, err);
     }
     if (status != LRC_STATUS_OK || talk.full.len == 0)
         goto done;
-    const int by_turns = !context->train_on_inputs && generation.len == 0;
+    const int by_turns = !context->train_on_inputs && !by_generation;
     const int answer_is_last = by_turns && pieces_end(&talk) == talk.full.len;
     add_piece(&talk, talk.full.len, context->train_on_inputs ? LRC_TRAINED_YES : LRC_TRAINED_NO);
     status = lrc_buf_check(&talk.pieces, err);

@@ -28,11 +28,13 @@ static enum lrc_status feed(struct generation *g, const int32_t *tokens, int64_t
     return lrc_pass_forward(&g->pass, g->adapter, &batch, err);
 }
 
-static enum lrc_status next_token(struct generation *g, int32_t *token, int64_t n_fed, const struct lrc_sampling *sampling, struct lrc_error *err)
+static enum lrc_status next_token(struct generation *g, int32_t *token, int64_t n_fed,
+                                  const struct lrc_sampling *sampling, struct lrc_error *err)
 {
     const float *logits;
     LRC_TRY(lrc_pass_logits(&g->pass, &logits, n_fed - 1, 1, err));
-    return lrc_sample(token, logits, g->pass.model->config.vocab_size, sampling, g->pass.n_past, g->scratch, err);
+    return lrc_sample(token, logits, g->pass.model->config.vocab_size, sampling, g->pass.n_past, g->scratch,
+                      err);
 }
 
 static int is_end(const struct lrc_generate_options *options, int32_t token)
@@ -43,8 +45,8 @@ static int is_end(const struct lrc_generate_options *options, int32_t token)
     return 0;
 }
 
-static enum lrc_status run(struct generation *g, enum lrc_stop *stop, const struct lrc_ids *prompt, const struct lrc_generate_options *options,
-                           struct lrc_error *err)
+static enum lrc_status run(struct generation *g, enum lrc_stop *stop, const struct lrc_ids *prompt,
+                           const struct lrc_generate_options *options, struct lrc_error *err)
 {
     int64_t n_fed = 0;
     for (int64_t first = 0; first < prompt->len; first += n_fed) {
@@ -72,15 +74,18 @@ static enum lrc_status run(struct generation *g, enum lrc_stop *stop, const stru
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_generate(enum lrc_stop *stop, struct lrc_model *model, const struct lrc_adapter *adapter, const struct lrc_ids *prompt,
-                             const struct lrc_generate_options *options, struct lrc_error *err)
+enum lrc_status lrc_generate(enum lrc_stop *stop, struct lrc_model *model, const struct lrc_adapter *adapter,
+                             const struct lrc_ids *prompt, const struct lrc_generate_options *options,
+                             struct lrc_error *err)
 {
     const int64_t n_all = prompt->len + options->max_new_tokens;
     if (prompt->len == 0)
         return lrc_fail(err, LRC_STATUS_DATA, "generate: want a prompt of at least one token, got none");
     if (n_all > model->n_positions)
-        return lrc_fail(err, LRC_STATUS_DATA, "generate: want prompt and new tokens within the model's %lld positions, got %lld + %lld",
-                        (long long)model->n_positions, (long long)prompt->len, (long long)options->max_new_tokens);
+        return lrc_fail(
+            err, LRC_STATUS_DATA,
+            "generate: want prompt and new tokens within the model's %lld positions, got %lld + %lld",
+            (long long)model->n_positions, (long long)prompt->len, (long long)options->max_new_tokens);
 
     struct generation *g = lrc_calloc(1, sizeof *g);
     if (!g)
@@ -97,7 +102,8 @@ enum lrc_status lrc_generate(enum lrc_stop *stop, struct lrc_model *model, const
     };
     g->adapter = adapter;
     g->scratch = lrc_calloc(model->config.vocab_size, sizeof *g->scratch);
-    enum lrc_status status = g->scratch ? lrc_pass_init(&g->pass, model, &pass_options, err) : lrc_fail_nomem(err, "generate");
+    enum lrc_status status =
+        g->scratch ? lrc_pass_init(&g->pass, model, &pass_options, err) : lrc_fail_nomem(err, "generate");
     if (status == LRC_STATUS_OK)
         status = run(g, stop, prompt, options, err);
     lrc_pass_release(&g->pass);

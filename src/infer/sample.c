@@ -43,9 +43,10 @@ static double weight_of(const float *logits, int32_t id, int32_t best, double te
     return isfinite(logits[id]) ? exp(((double)logits[id] - (double)logits[best]) / temperature) : 0.0;
 }
 
-/* Move the foremost tokens from the heap to the end of the array, foremost last, until there are n_max of them or their
- * weight reaches `enough`. Returns their number and adds their weight to *sum. */
-static int64_t take_foremost(int32_t *heap, int64_t n, int64_t n_max, double enough, const float *logits, double temperature, double *sum)
+/* Move the foremost tokens from the heap to the end of the array, foremost last, until there are n_max of
+ * them or their weight reaches `enough`. Returns their number and adds their weight to *sum. */
+static int64_t take_foremost(int32_t *heap, int64_t n, int64_t n_max, double enough, const float *logits,
+                             double temperature, double *sum)
 {
     int64_t taken = 0;
     while (taken < n_max && *sum < enough) {
@@ -59,13 +60,15 @@ static int64_t take_foremost(int32_t *heap, int64_t n, int64_t n_max, double eno
     return taken;
 }
 
-enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n, const struct lrc_sampling *sampling, int64_t position,
-                           int32_t *scratch, struct lrc_error *err)
+enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n,
+                           const struct lrc_sampling *sampling, int64_t position, int32_t *scratch,
+                           struct lrc_error *err)
 {
     const int32_t best = largest(logits, n);
     const double  temperature = sampling->temperature;
     if (best < 0)
-        return lrc_fail(err, LRC_STATUS_NUMERIC, "generate: want finite logits at position %lld, got none", (long long)position);
+        return lrc_fail(err, LRC_STATUS_NUMERIC, "generate: want finite logits at position %lld, got none",
+                        (long long)position);
     *token = best;
     if (temperature <= 0.0 || sampling->top_k == 1)
         return LRC_STATUS_OK;
@@ -80,16 +83,17 @@ enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n, const
 
     /* top_p counts within the top_k: their weight is known only when all of them are taken */
     const int     has_top_k = sampling->top_k > 0 && sampling->top_k < n;
-    int64_t       n_set = take_foremost(scratch, n, has_top_k ? sampling->top_k : n, has_top_k ? INFINITY : sampling->top_p * all, logits,
-                                        temperature, &sum);
+    int64_t       n_set = take_foremost(scratch, n, has_top_k ? sampling->top_k : n,
+                                  has_top_k ? INFINITY : sampling->top_p * all, logits, temperature, &sum);
     const double  enough = has_top_k ? sampling->top_p * sum : sum;
     const int64_t n_taken = n_set;
     sum = 0.0;
     for (n_set = 0; n_set < n_taken && sum < enough; n_set++)
         sum += weight_of(logits, scratch[n - 1 - n_set], best, temperature);
 
-    const struct lrc_rng_block block = lrc_rng_philox(lrc_rng_key(sampling->seed, LRC_RNG_SAMPLE, 0, 0), 0, (uint64_t)position);
-    double                     reach = ((double)block.word[0] * 0x1p32 + (double)block.word[1]) * 0x1p-64 * sum;
+    const struct lrc_rng_block block =
+        lrc_rng_philox(lrc_rng_key(sampling->seed, LRC_RNG_SAMPLE, 0, 0), 0, (uint64_t)position);
+    double reach = ((double)block.word[0] * 0x1p32 + (double)block.word[1]) * 0x1p-64 * sum;
     for (int64_t i = 0; i < n_set && reach >= 0.0; i++) {
         *token = scratch[n - 1 - i];
         reach -= weight_of(logits, *token, best, temperature);

@@ -33,6 +33,7 @@ struct lrc_model {
     float                  *rope_cos;  /* (n_positions, head_dim / 2) */
     float                  *rope_sin;
     int64_t                 n_positions;
+    size_t                  mapped_bytes; /* of the files, used where they lie */
     char                    hash[LRC_HASH_HEX_MAX]; /* of the folder's weights; "" until lrc_model_hash() */
 };
 
@@ -41,6 +42,9 @@ struct lrc_model_options {
     struct lrc_quant_options quant;
     int     trainable;   /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
     int64_t n_positions; /* rope tables up to here; 0: config.max_positions */
+    /* stop before any weight is read: shapes and model->arena's regions are there, lrc_model_commit() goes on
+     */
+    int     plan_only;
 };
 
 /* Open the folder, read its configuration, check every tensor (missing, extra, misshapen, wrong type: all
@@ -51,6 +55,9 @@ struct lrc_model_options {
 enum lrc_status lrc_model_load(struct lrc_model *model, const char *path,
                                const struct lrc_model_options *options, struct lrc_problems *problems,
                                struct lrc_error *err) LRC_MUST_CHECK;
+/* Second half of a load with plan_only; options as there. errors: NOMEM, NUMERIC. */
+enum lrc_status lrc_model_commit(struct lrc_model *model, const struct lrc_model_options *options,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_release(struct lrc_model *model); /* safe on a zeroed model */
 
 /* model->hash, computed on first use. */

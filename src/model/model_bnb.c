@@ -201,11 +201,12 @@ void lrc_model_bnb__plan(struct lrc_model_loader *loader, const struct lrc_model
                          wrong);
         return;
     }
-    loader->copies_bytes += lrc_model_loader__plan(stored.map);
-    loader->copies_bytes += lrc_model_loader__plan(stored.absmax);
+    lrc_model_loader__plan(loader, stored.packed);
+    lrc_model_loader__plan(loader, stored.map);
+    lrc_model_loader__plan(loader, stored.absmax);
     if (stored.absmax->dtype == LRC_DTYPE_U8) {
-        loader->copies_bytes += lrc_model_loader__plan(stored.nested_absmax);
-        loader->copies_bytes += lrc_model_loader__plan(stored.nested_map);
+        lrc_model_loader__plan(loader, stored.nested_absmax);
+        lrc_model_loader__plan(loader, stored.nested_map);
     }
 }
 

@@ -21,16 +21,24 @@ const struct lrc_safetensors_entry *lrc_model_loader__claim(struct lrc_model_loa
     return dir->tensors[index].entry;
 }
 
-size_t lrc_model_loader__plan(const struct lrc_safetensors_entry *entry)
+/* Bytes of the arena that a tensor needs to be aligned to its elements: 0 when it can stay in the map. */
+static size_t copy_bytes(const struct lrc_safetensors_entry *entry)
 {
     const int is_aligned = (uintptr_t)entry->data % lrc_dtype_bytes(entry->dtype) == 0;
     return is_aligned ? 0 : round_up(entry->size_bytes);
 }
 
+void lrc_model_loader__plan(struct lrc_model_loader *loader, const struct lrc_safetensors_entry *entry)
+{
+    const size_t size_bytes = copy_bytes(entry);
+    loader->copies_bytes += size_bytes;
+    loader->model->mapped_bytes += size_bytes == 0 ? entry->size_bytes : 0;
+}
+
 const void *lrc_model_loader__place(struct lrc_model_loader *loader,
                                     const struct lrc_safetensors_entry *entry)
 {
-    const size_t   size_bytes = lrc_model_loader__plan(entry);
+    const size_t   size_bytes = copy_bytes(entry);
     unsigned char *copy = loader->model->copies + loader->copies_bytes;
     if (size_bytes == 0)
         return entry->data;
@@ -97,7 +105,7 @@ static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_
     else if (loader->options->trainable)
         loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
     else
-        loader->copies_bytes += lrc_model_loader__plan(entry);
+        lrc_model_loader__plan(loader, entry);
 }
 
 static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
@@ -111,6 +119,7 @@ static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const st
     if (status != LRC_STATUS_OK)
         return lrc_fail(err, status, "%s: tensor '%s': %s", loader->model->dir.path, tensor->name,
                         error.message);
+    lrc_map_drop(source->data, (size_t)(source->rows * source->cols) * lrc_dtype_bytes(source->dtype));
     return LRC_STATUS_OK;
 }
 
@@ -123,6 +132,7 @@ static const void *place_dense(struct lrc_model_loader *loader, enum lrc_dtype *
         return lrc_model_loader__place(loader, entry);
     void *copy = loader->model->copies + loader->copies_bytes;
     lrc_dtype_to_f32(copy, entry->data, entry->dtype, entry->n_elems);
+    lrc_map_drop(entry->data, entry->size_bytes);
     loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
     *dtype = LRC_DTYPE_F32;
     return copy;
@@ -221,6 +231,15 @@ static int has_bnb_linears(struct lrc_model *model)
     return 0;
 }
 
+/* Rows and columns of all handles, without data: what adapters and arenas are planned from. */
+static void shape_all(struct lrc_model *model)
+{
+    struct lrc_model_tensor tensor;
+    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
+        if (tensor.weight)
+            *tensor.weight = (struct lrc_weight){ .rows = tensor.shape[0], .cols = tensor.shape[1] };
+}
+
 static enum lrc_status load_all(struct lrc_model_loader *loader, const char *path, struct lrc_error *err)
 {
     struct lrc_model *model = loader->model;
@@ -241,7 +260,18 @@ static enum lrc_status load_all(struct lrc_model_loader *loader, const char *pat
         return lrc_fail(err, LRC_STATUS_CONFIG, "%s: full fine-tuning wants weights that are not in 4 bits",
                         path);
     LRC_TRY(plan_all(loader, err));
+    if (loader->options->plan_only) {
+        shape_all(model);
+        return LRC_STATUS_OK;
+    }
     return place_all(loader, err);
+}
+
+enum lrc_status lrc_model_commit(struct lrc_model *model, const struct lrc_model_options *options,
+                                 struct lrc_error *err)
+{
+    struct lrc_model_loader loader = { .model = model, .options = options };
+    return place_all(&loader, err);
 }
 
 enum lrc_status lrc_model_load(struct lrc_model *model, const char *path,

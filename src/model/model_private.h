@@ -18,8 +18,9 @@ struct lrc_model_loader {
 /* Claim a tensor of the folder; NULL when it is absent. */
 const struct lrc_safetensors_entry *lrc_model_loader__claim(struct lrc_model_loader *loader,
                                                             const char *name);
-/* Bytes of the arena that a tensor needs to be aligned to its elements: 0 when it can stay in the map. */
-size_t lrc_model_loader__plan(const struct lrc_safetensors_entry *entry);
+/* Count a tensor that is used as it is stored: it stays in the map, or, unaligned to its elements, is copied
+ * into the arena. */
+void lrc_model_loader__plan(struct lrc_model_loader *loader, const struct lrc_safetensors_entry *entry);
 /* Where its data is: in the map, or copied into the arena. */
 const void *lrc_model_loader__place(struct lrc_model_loader *loader,
                                     const struct lrc_safetensors_entry *entry);

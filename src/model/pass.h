@@ -62,30 +62,36 @@ struct lrc_pass {
     size_t         workspace_bytes;
 };
 
-/* borrows model. errors: NOMEM, SHAPE. ownership: lrc_pass_release(). lrc_pass_plan() alone answers what it would take:
- * pass->arena.size_bytes and its regions. */
-enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model, const struct lrc_pass_options *options,
-                              struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model, const struct lrc_pass_options *options,
-                              struct lrc_error *err) LRC_MUST_CHECK;
+/* borrows model. errors: NOMEM, SHAPE. ownership: lrc_pass_release(). lrc_pass_plan() alone answers what it
+ * would take: pass->arena.size_bytes and its regions. */
+enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
+                              const struct lrc_pass_options *options, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
+                              const struct lrc_pass_options *options, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_pass_release(struct lrc_pass *pass);
 
-/* Run the layers. adapter NULL: the base alone. With a KV cache (one document) the batch's rows come after the n_past rows
- * already there, and n_past grows by n_real. */
-enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter, const struct lrc_batch *batch,
-                                 struct lrc_error *err) LRC_MUST_CHECK;
+/* Run the layers. adapter NULL: the base alone. With a KV cache (one document) the batch's rows come after
+ * the n_past rows already there, and n_past grows by n_real. */
+enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
+                                 const struct lrc_batch *batch, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* The head over the batch's trained positions: *loss_sum = -sum log p(target).
- * With coef not 0 (d loss / d log p, the same for all: -1 / n_trained of the window) the head's backward pass runs along, chunk
- * by chunk, and lrc_pass_backward() may follow. gradients: NULL unless the base is trained. */
-enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const struct lrc_batch *batch, double coef,
-                              const struct lrc_model_gradients *gradients, struct lrc_error *err) LRC_MUST_CHECK;
+ * With coef not 0 (d loss / d log p, the same for all: -1 / n_trained of the window) the head's backward pass
+ * runs along, chunk by chunk, and lrc_pass_backward() may follow. gradients: NULL unless the base is trained.
+ */
+enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const struct lrc_batch *batch,
+                              double coef, const struct lrc_model_gradients *gradients,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Backward through the layers after lrc_pass_loss(); parameter gradients are added to. Stops at the lowest layer that trains. */
-enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter, const struct lrc_batch *batch,
-                                  const struct lrc_model_gradients *gradients, struct lrc_error *err) LRC_MUST_CHECK;
+/* Backward through the layers after lrc_pass_loss(); parameter gradients are added to. Stops at the lowest
+ * layer that trains. */
+enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
+                                  const struct lrc_batch *batch, const struct lrc_model_gradients *gradients,
+                                  struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Logits (n, V) F32 of rows first .. first + n - 1 of the last forward pass; n <= head_chunk. Lives in the pass until the next call. */
-enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int64_t first, int64_t n, struct lrc_error *err) LRC_MUST_CHECK;
+/* Logits (n, V) F32 of rows first .. first + n - 1 of the last forward pass; n <= head_chunk. Lives in the
+ * pass until the next call. */
+enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int64_t first, int64_t n,
+                                struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

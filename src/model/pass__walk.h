@@ -13,9 +13,11 @@ struct lrc_walk {
     int64_t                           n_tokens;
 };
 
-/* Forward of one layer. SKIP_DOWN: up to the gated activation, which is all that the backward pass needs again. */
+/* Forward of one layer. SKIP_DOWN: up to the gated activation, which is all that the backward pass needs
+ * again. */
 enum lrc_walk_part { LRC_WALK_WHOLE, LRC_WALK_SKIP_DOWN };
-enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part,
+                                struct lrc_error *err) LRC_MUST_CHECK;
 
 struct lrc_tensor lrc_walk__slot(const struct lrc_walk *walk, enum lrc_tape_slot slot, int64_t layer);
 
@@ -29,8 +31,10 @@ struct lrc_dropout lrc_walk__dropout(const struct lrc_walk *walk, int64_t layer,
 
 struct lrc_attention_shape lrc_walk__attention_shape(const struct lrc_walk *walk, int64_t layer);
 
-enum lrc_status lrc_walk__norm(const struct lrc_walk *walk, struct lrc_tensor x, const struct lrc_tensor *weight, struct lrc_tensor out,
-                               float *rstd, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_walk__gated(const struct lrc_walk *walk, int64_t layer, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_walk__norm(const struct lrc_walk *walk, struct lrc_tensor x,
+                               const struct lrc_tensor *weight, struct lrc_tensor out, float *rstd,
+                               struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_walk__gated(const struct lrc_walk *walk, int64_t layer,
+                                struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -11,11 +11,13 @@ static struct lrc_tensor buffer(const struct lrc_walk *walk, void *memory, enum 
     return lrc_tensor_2d(memory, dtype, walk->n_tokens, cols);
 }
 
-static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum lrc_module module, struct lrc_tensor d_out, struct lrc_tensor x,
-                              struct lrc_tensor d_x, enum lrc_accumulate accumulate, struct lrc_error *err)
+static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum lrc_module module,
+                              struct lrc_tensor d_out, struct lrc_tensor x, struct lrc_tensor d_x,
+                              enum lrc_accumulate accumulate, struct lrc_error *err)
 {
     const struct lrc_model_linear          *base = &walk->pass->model->layers[layer].linear[module];
-    const struct lrc_model_layer_gradients *gradients = walk->gradients ? &walk->gradients->layers[layer] : NULL;
+    const struct lrc_model_layer_gradients *gradients =
+        walk->gradients ? &walk->gradients->layers[layer] : NULL;
     const struct lrc_linear_backward_args   args = {
           .d_out = d_out,
           .x = x,
@@ -34,8 +36,8 @@ static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum l
 }
 
 /* d_x += norm's backward of d_norm: the residual stream carries the gradient past the norm. */
-static enum lrc_status norm(const struct lrc_walk *walk, struct lrc_tensor x, const struct lrc_tensor *weight, const float *rstd,
-                            struct lrc_tensor d_weight, struct lrc_error *err)
+static enum lrc_status norm(const struct lrc_walk *walk, struct lrc_tensor x, const struct lrc_tensor *weight,
+                            const float *rstd, struct lrc_tensor d_weight, struct lrc_error *err)
 {
     const int64_t                          hidden = walk->pass->model->config.hidden_size;
     const struct lrc_tensor                d_x = buffer(walk, walk->pass->d_x, LRC_DTYPE_F32, hidden);
@@ -72,12 +74,16 @@ static enum lrc_status mlp(const struct lrc_walk *walk, int64_t layer, struct lr
     const struct lrc_model_layer  *weights = &pass->model->layers[layer];
     const struct lrc_tensor        d_x = buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size);
     const struct lrc_tensor        d_n2 = buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size);
-    const struct lrc_tensor        d_gate = buffer(walk, pass->d_act, pass->options.activation, config->intermediate_size);
-    const struct lrc_tensor        up = lrc_walk__slot(walk, LRC_TAPE_UP, layer), n2 = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer);
+    const struct lrc_tensor        d_gate =
+        buffer(walk, pass->d_act, pass->options.activation, config->intermediate_size);
+    const struct lrc_tensor up = lrc_walk__slot(walk, LRC_TAPE_UP, layer),
+                            n2 = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer);
 
-    LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, d_x, lrc_walk__slot(walk, LRC_TAPE_ACT, layer), d_gate, LRC_ACCUMULATE_SET, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, d_x, lrc_walk__slot(walk, LRC_TAPE_ACT, layer), d_gate,
+                   LRC_ACCUMULATE_SET, err));
     const struct lrc_gated_backward_args gated = {
-        .d_out = d_gate, /* d(act * up) becomes d_gate in place, and up becomes d_up: both are read for the last time */
+        /* d(act * up) becomes d_gate in place, and up becomes d_up: both are read for the last time */
+        .d_out = d_gate,
         .gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
         .up = up,
         .d_gate = d_gate,
@@ -87,7 +93,8 @@ static enum lrc_status mlp(const struct lrc_walk *walk, int64_t layer, struct lr
     LRC_TRY(lrc_gated_backward(pass->options.backend, pass->options.stream, &gated, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, d_gate, n2, d_n2, LRC_ACCUMULATE_SET, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_UP, up, n2, d_n2, LRC_ACCUMULATE_ADD, err));
-    return norm(walk, lrc_walk__slot(walk, LRC_TAPE_MID, layer), &weights->norm_mlp, lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data,
+    return norm(walk, lrc_walk__slot(walk, LRC_TAPE_MID, layer), &weights->norm_mlp,
+                lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data,
                 walk->gradients ? walk->gradients->layers[layer].norm_mlp : none(), err);
 }
 
@@ -97,13 +104,18 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     const struct lrc_model_config *config = &pass->model->config;
     const enum lrc_dtype           type = pass->options.activation;
     const int64_t                  n_q = config->n_heads, n_kv = config->n_kv_heads, dim = config->head_dim;
-    const struct lrc_tensor        d_att = buffer(walk, pass->d_att, type, n_q * dim), d_q = buffer(walk, pass->d_q, type, n_q * dim);
-    const struct lrc_tensor        d_k = buffer(walk, pass->d_k, type, n_kv * dim), d_v = buffer(walk, pass->d_v, type, n_kv * dim);
-    const struct lrc_tensor        out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer), n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
+    const struct lrc_tensor        d_att = buffer(walk, pass->d_att, type, n_q * dim),
+                            d_q = buffer(walk, pass->d_q, type, n_q * dim);
+    const struct lrc_tensor d_k = buffer(walk, pass->d_k, type, n_kv * dim),
+                            d_v = buffer(walk, pass->d_v, type, n_kv * dim);
+    const struct lrc_tensor out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer),
+                            n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
     const int                      wants_d_x = walk->gradients || layer > walk->adapter->first_layer;
-    const struct lrc_tensor        d_n1 = wants_d_x ? buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size) : none();
+    const struct lrc_tensor        d_n1 =
+        wants_d_x ? buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size) : none();
 
-    LRC_TRY(linear(walk, layer, LRC_MODULE_O, buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size), out, d_att, LRC_ACCUMULATE_SET, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_O, buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size),
+                   out, d_att, LRC_ACCUMULATE_SET, err));
     const struct lrc_attention_backward_args args = {
         .d_out = lrc_walk__heads(d_att, n_q),
         .q = lrc_walk__heads(lrc_walk__slot(walk, LRC_TAPE_Q, layer), n_q),
@@ -127,7 +139,8 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     if (!wants_d_x)
         return LRC_STATUS_OK;
     return norm(walk, lrc_walk__slot(walk, LRC_TAPE_X, layer), &pass->model->layers[layer].norm_attention,
-                lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, walk->gradients ? walk->gradients->layers[layer].norm_attention : none(), err);
+                lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data,
+                walk->gradients ? walk->gradients->layers[layer].norm_attention : none(), err);
 }
 
 /* What the tape did not keep of a layer. */
@@ -137,14 +150,17 @@ static enum lrc_status recompute(const struct lrc_walk *walk, int64_t layer, str
         return lrc_walk__layer(walk, layer, LRC_WALK_SKIP_DOWN, err);
     const struct lrc_model_layer *weights = &walk->pass->model->layers[layer];
     LRC_TRY(lrc_walk__norm(walk, lrc_walk__slot(walk, LRC_TAPE_X, layer), &weights->norm_attention,
-                           lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer), lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, err));
+                           lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer),
+                           lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, err));
     LRC_TRY(lrc_walk__norm(walk, lrc_walk__slot(walk, LRC_TAPE_MID, layer), &weights->norm_mlp,
-                           lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer), lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
+                           lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer),
+                           lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
     return lrc_walk__gated(walk, layer, err);
 }
 
-enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter, const struct lrc_batch *batch,
-                                  const struct lrc_model_gradients *gradients, struct lrc_error *err)
+enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
+                                  const struct lrc_batch *batch, const struct lrc_model_gradients *gradients,
+                                  struct lrc_error *err)
 {
     const struct lrc_walk walk = { pass, adapter, batch, gradients, batch->n_tokens };
     const int64_t         lowest = gradients ? 0 : adapter->first_layer;
@@ -158,7 +174,9 @@ enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapte
     if (!gradients)
         return LRC_STATUS_OK;
     const struct lrc_embedding_backward_args embed = {
-        .d_out = buffer(&walk, pass->d_x, LRC_DTYPE_F32, pass->model->config.hidden_size), .tokens = batch->tokens, .d_weight = gradients->embedding,
+        .d_out = buffer(&walk, pass->d_x, LRC_DTYPE_F32, pass->model->config.hidden_size),
+        .tokens = batch->tokens,
+        .d_weight = gradients->embedding,
     };
     return lrc_embedding_backward(pass->options.backend, pass->options.stream, &embed, err);
 }

@@ -24,7 +24,8 @@ struct lrc_tensor lrc_walk__u(const struct lrc_walk *walk, int64_t layer, enum l
         before += other ? other->a.shape[0] : 0;
     }
     const struct lrc_tensor slot = lrc_walk__slot(walk, LRC_TAPE_U, layer);
-    return lrc_tensor_2d((float *)slot.data + before * walk->n_tokens, LRC_DTYPE_F32, walk->n_tokens, found->a.shape[0]);
+    return lrc_tensor_2d((float *)slot.data + before * walk->n_tokens, LRC_DTYPE_F32, walk->n_tokens,
+                         found->a.shape[0]);
 }
 
 struct lrc_dropout lrc_walk__dropout(const struct lrc_walk *walk, int64_t layer, enum lrc_module module)
@@ -53,8 +54,9 @@ struct lrc_attention_shape lrc_walk__attention_shape(const struct lrc_walk *walk
     };
 }
 
-enum lrc_status lrc_walk__norm(const struct lrc_walk *walk, struct lrc_tensor x, const struct lrc_tensor *weight, struct lrc_tensor out,
-                               float *rstd, struct lrc_error *err)
+enum lrc_status lrc_walk__norm(const struct lrc_walk *walk, struct lrc_tensor x,
+                               const struct lrc_tensor *weight, struct lrc_tensor out, float *rstd,
+                               struct lrc_error *err)
 {
     const struct lrc_rmsnorm_forward_args args = {
         .x = x, .weight = *weight, .out = out, .rstd = rstd, .eps = walk->pass->model->config.rms_norm_eps,
@@ -73,8 +75,8 @@ enum lrc_status lrc_walk__gated(const struct lrc_walk *walk, int64_t layer, stru
     return lrc_gated_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
 
-static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum lrc_module module, struct lrc_tensor x, struct lrc_tensor out,
-                              struct lrc_error *err)
+static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum lrc_module module,
+                              struct lrc_tensor x, struct lrc_tensor out, struct lrc_error *err)
 {
     const struct lrc_model_linear       *base = &walk->pass->model->layers[layer].linear[module];
     const struct lrc_linear_forward_args args = {
@@ -105,35 +107,41 @@ static enum lrc_status rope(const struct lrc_walk *walk, struct lrc_tensor heads
     return lrc_rope_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
 
-static enum lrc_status residual(const struct lrc_walk *walk, struct lrc_tensor a, struct lrc_tensor b, struct lrc_tensor out, struct lrc_error *err)
+static enum lrc_status residual(const struct lrc_walk *walk, struct lrc_tensor a, struct lrc_tensor b,
+                                struct lrc_tensor out, struct lrc_error *err)
 {
     const struct lrc_add_args args = { .a = a, .b = b, .out = out };
     return lrc_add(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
 
 /* Keys or values of the layer: a tape slot, or n rows of the cache from `first` on. */
-static struct lrc_tensor key_rows(const struct lrc_walk *walk, enum lrc_tape_slot slot, int64_t layer, int64_t first, int64_t n)
+static struct lrc_tensor key_rows(const struct lrc_walk *walk, enum lrc_tape_slot slot, int64_t layer,
+                                  int64_t first, int64_t n)
 {
     const struct lrc_pass *pass = walk->pass;
     if (pass->options.n_cache == 0)
         return lrc_walk__slot(walk, slot, layer);
     const int64_t  cols = pass->model->config.n_kv_heads * pass->model->config.head_dim;
     unsigned char *cache = slot == LRC_TAPE_K ? pass->cache_k : pass->cache_v;
-    return lrc_tensor_2d(cache + (size_t)((layer * pass->options.n_cache + first) * cols) * lrc_dtype_bytes(pass->options.activation),
+    return lrc_tensor_2d(cache + (size_t)((layer * pass->options.n_cache + first) * cols) *
+                                     lrc_dtype_bytes(pass->options.activation),
                          pass->options.activation, n, cols);
 }
 
 static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, struct lrc_error *err)
 {
     const struct lrc_model_config *config = &walk->pass->model->config;
-    const struct lrc_tensor        x = lrc_walk__slot(walk, LRC_TAPE_X, layer), n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
-    const struct lrc_tensor        q = lrc_walk__slot(walk, LRC_TAPE_Q, layer), out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer);
+    const struct lrc_tensor        x = lrc_walk__slot(walk, LRC_TAPE_X, layer),
+                            n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
+    const struct lrc_tensor q = lrc_walk__slot(walk, LRC_TAPE_Q, layer),
+                            out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer);
     const struct lrc_tensor        mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer);
     const int64_t                  n_past = walk->pass->n_past;
     const struct lrc_tensor        k = key_rows(walk, LRC_TAPE_K, layer, n_past, walk->n_tokens);
     const struct lrc_tensor        v = key_rows(walk, LRC_TAPE_V, layer, n_past, walk->n_tokens);
 
-    LRC_TRY(lrc_walk__norm(walk, x, &walk->pass->model->layers[layer].norm_attention, n1, lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, err));
+    LRC_TRY(lrc_walk__norm(walk, x, &walk->pass->model->layers[layer].norm_attention, n1,
+                           lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_Q, n1, q, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_K, n1, k, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_V, n1, v, err));
@@ -142,8 +150,10 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
 
     const struct lrc_attention_forward_args args = {
         .q = lrc_walk__heads(q, config->n_heads),
-        .k = lrc_walk__heads(key_rows(walk, LRC_TAPE_K, layer, 0, n_past + walk->n_tokens), config->n_kv_heads),
-        .v = lrc_walk__heads(key_rows(walk, LRC_TAPE_V, layer, 0, n_past + walk->n_tokens), config->n_kv_heads),
+        .k = lrc_walk__heads(key_rows(walk, LRC_TAPE_K, layer, 0, n_past + walk->n_tokens),
+                             config->n_kv_heads),
+        .v = lrc_walk__heads(key_rows(walk, LRC_TAPE_V, layer, 0, n_past + walk->n_tokens),
+                             config->n_kv_heads),
         .out = lrc_walk__heads(out, config->n_heads),
         .lse = lrc_walk__slot(walk, LRC_TAPE_LSE, layer).data,
         .shape = lrc_walk__attention_shape(walk, layer),
@@ -155,13 +165,16 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     return residual(walk, x, mid, mid, err);
 }
 
-enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part, struct lrc_error *err)
+enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part,
+                                struct lrc_error *err)
 {
-    const struct lrc_tensor mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer), n2 = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer);
+    const struct lrc_tensor mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer),
+                            n2 = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer);
     const struct lrc_tensor next = lrc_walk__slot(walk, LRC_TAPE_X, layer + 1);
 
     LRC_TRY(attention(walk, layer, err));
-    LRC_TRY(lrc_walk__norm(walk, mid, &walk->pass->model->layers[layer].norm_mlp, n2, lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
+    LRC_TRY(lrc_walk__norm(walk, mid, &walk->pass->model->layers[layer].norm_mlp, n2,
+                           lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, n2, lrc_walk__slot(walk, LRC_TAPE_GATE, layer), err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_UP, n2, lrc_walk__slot(walk, LRC_TAPE_UP, layer), err));
     LRC_TRY(lrc_walk__gated(walk, layer, err));
@@ -171,14 +184,19 @@ enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum
     return residual(walk, mid, next, next, err);
 }
 
-enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter, const struct lrc_batch *batch, struct lrc_error *err)
+enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
+                                 const struct lrc_batch *batch, struct lrc_error *err)
 {
-    const struct lrc_walk walk = { .pass = pass, .adapter = adapter, .batch = batch, .n_tokens = batch->n_tokens };
+    const struct lrc_walk walk = {
+        .pass = pass, .adapter = adapter, .batch = batch, .n_tokens = batch->n_tokens
+    };
     LRC_ASSERT(batch->n_tokens <= pass->options.n_tokens && batch->n_trained <= pass->options.n_trained);
     LRC_ASSERT(pass->options.n_cache == 0 || pass->n_past + batch->n_tokens <= pass->options.n_cache);
 
     const struct lrc_embedding_forward_args embed = {
-        .weight = &pass->model->embedding, .tokens = batch->tokens, .out = lrc_walk__slot(&walk, LRC_TAPE_X, 0),
+        .weight = &pass->model->embedding,
+        .tokens = batch->tokens,
+        .out = lrc_walk__slot(&walk, LRC_TAPE_X, 0),
     };
     LRC_TRY(lrc_embedding_forward(pass->options.backend, pass->options.stream, &embed, err));
     for (int64_t layer = 0; layer < pass->model->config.n_layers; layer++)

@@ -10,49 +10,70 @@ static struct lrc_tensor final_rows(const struct lrc_pass *pass, int64_t n_rows)
     return lrc_tape_get(&pass->tape, LRC_TAPE_X, pass->model->config.n_layers, n_rows);
 }
 
-static enum lrc_status output_forward(const struct lrc_pass *pass, struct lrc_tensor normed, struct lrc_tensor logits, struct lrc_error *err)
+static enum lrc_status output_forward(const struct lrc_pass *pass, struct lrc_tensor normed,
+                                      struct lrc_tensor logits, struct lrc_error *err)
 {
     const struct lrc_linear_forward_args args = {
-        .x = normed, .weight = &pass->model->output, .out = logits, .workspace = pass->workspace, .workspace_bytes = pass->workspace_bytes,
+        .x = normed,
+        .weight = &pass->model->output,
+        .out = logits,
+        .workspace = pass->workspace,
+        .workspace_bytes = pass->workspace_bytes,
     };
     return lrc_linear_forward(backend_of(pass), pass->options.stream, &args, err);
 }
 
-enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int64_t first, int64_t n, struct lrc_error *err)
+enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int64_t first, int64_t n,
+                                struct lrc_error *err)
 {
     const struct lrc_model_config *config = &pass->model->config;
     LRC_ASSERT(n <= pass->head_chunk);
     const struct lrc_tensor all = final_rows(pass, first + n);
-    const struct lrc_tensor normed = lrc_tensor_2d(pass->head_norm, pass->options.activation, n, config->hidden_size);
+    const struct lrc_tensor normed =
+        lrc_tensor_2d(pass->head_norm, pass->options.activation, n, config->hidden_size);
     const struct lrc_rmsnorm_forward_args norm = {
-        .x = lrc_tensor_rows(&all, first, n), .weight = pass->model->final_norm, .out = normed, .eps = config->rms_norm_eps,
+        .x = lrc_tensor_rows(&all, first, n),
+        .weight = pass->model->final_norm,
+        .out = normed,
+        .eps = config->rms_norm_eps,
     };
     LRC_TRY(lrc_rmsnorm_forward(backend_of(pass), pass->options.stream, &norm, err));
-    LRC_TRY(output_forward(pass, normed, lrc_tensor_2d(pass->logits, LRC_DTYPE_F32, n, config->vocab_size), err));
+    LRC_TRY(
+        output_forward(pass, normed, lrc_tensor_2d(pass->logits, LRC_DTYPE_F32, n, config->vocab_size), err));
     *logits = pass->logits;
     return LRC_STATUS_OK;
 }
 
-/* Rows first .. first + n - 1 of the trained positions: log-probabilities, and with coef their gradient into d_head. */
-static enum lrc_status head_chunk(struct lrc_pass *pass, const struct lrc_batch *batch, int64_t first, int64_t n, int with_backward,
-                                  const struct lrc_model_gradients *gradients, struct lrc_error *err)
+/* Rows first .. first + n - 1 of the trained positions: log-probabilities, and with coef their gradient into
+ * d_head. */
+static enum lrc_status head_chunk(struct lrc_pass *pass, const struct lrc_batch *batch, int64_t first,
+                                  int64_t n, int with_backward, const struct lrc_model_gradients *gradients,
+                                  struct lrc_error *err)
 {
     const struct lrc_model_config *config = &pass->model->config;
     const int64_t                  n_all = batch->n_trained, hidden = config->hidden_size;
-    const struct lrc_tensor        normed_all = lrc_tensor_2d(pass->head_norm, pass->options.activation, n_all, hidden);
+    const struct lrc_tensor        normed_all =
+        lrc_tensor_2d(pass->head_norm, pass->options.activation, n_all, hidden);
     const struct lrc_tensor        normed = lrc_tensor_rows(&normed_all, first, n);
     const struct lrc_tensor        logits = lrc_tensor_2d(pass->logits, LRC_DTYPE_F32, n, config->vocab_size);
 
     LRC_TRY(output_forward(pass, normed, logits, err));
     const struct lrc_cross_entropy_forward_args forward = {
-        .logits = logits, .targets = batch->trained_target + first, .logprob = pass->logprob + first, .lse = pass->lse + first,
+        .logits = logits,
+        .targets = batch->trained_target + first,
+        .logprob = pass->logprob + first,
+        .lse = pass->lse + first,
     };
     LRC_TRY(lrc_cross_entropy_forward(backend_of(pass), pass->options.stream, &forward, err));
     if (!with_backward)
         return LRC_STATUS_OK;
 
     const struct lrc_cross_entropy_backward_args backward = {
-        .logits = logits, .targets = batch->trained_target + first, .lse = pass->lse + first, .coef = pass->coef + first, .d_logits = logits,
+        .logits = logits,
+        .targets = batch->trained_target + first,
+        .lse = pass->lse + first,
+        .coef = pass->coef + first,
+        .d_logits = logits,
     };
     LRC_TRY(lrc_cross_entropy_backward(backend_of(pass), pass->options.stream, &backward, err));
     const struct lrc_linear_backward_args linear = {
@@ -69,8 +90,8 @@ static enum lrc_status head_chunk(struct lrc_pass *pass, const struct lrc_batch 
 }
 
 /* d_head back through the final norm and to the rows it was gathered from. */
-static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_batch *batch, const struct lrc_model_gradients *gradients,
-                                     struct lrc_error *err)
+static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_batch *batch,
+                                     const struct lrc_model_gradients *gradients, struct lrc_error *err)
 {
     const int64_t                          hidden = pass->model->config.hidden_size, n = batch->n_trained;
     const struct lrc_tensor                d_rows = lrc_tensor_2d(pass->d_head, LRC_DTYPE_F32, n, hidden);
@@ -84,20 +105,25 @@ static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_bat
     };
     LRC_TRY(lrc_rmsnorm_backward(backend_of(pass), pass->options.stream, &norm, err));
     const struct lrc_gather_backward_args scatter = {
-        .d_out = d_rows, .index = batch->trained_index, .d_x = lrc_tensor_2d(pass->d_x, LRC_DTYPE_F32, batch->n_tokens, hidden),
+        .d_out = d_rows,
+        .index = batch->trained_index,
+        .d_x = lrc_tensor_2d(pass->d_x, LRC_DTYPE_F32, batch->n_tokens, hidden),
     };
     return lrc_gather_backward(backend_of(pass), pass->options.stream, &scatter, err);
 }
 
-enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const struct lrc_batch *batch, double coef,
-                              const struct lrc_model_gradients *gradients, struct lrc_error *err)
+enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const struct lrc_batch *batch,
+                              double coef, const struct lrc_model_gradients *gradients, struct lrc_error *err)
 {
     const struct lrc_model_config *config = &pass->model->config;
     const int64_t                  n = batch->n_trained;
-    const struct lrc_tensor        rows = lrc_tensor_2d(pass->head_rows, pass->options.activation, n, config->hidden_size);
+    const struct lrc_tensor        rows =
+        lrc_tensor_2d(pass->head_rows, pass->options.activation, n, config->hidden_size);
 
     *loss_sum = 0.0;
-    const struct lrc_gather_forward_args gather = { .x = final_rows(pass, batch->n_tokens), .index = batch->trained_index, .out = rows };
+    const struct lrc_gather_forward_args gather = { .x = final_rows(pass, batch->n_tokens),
+                                                    .index = batch->trained_index,
+                                                    .out = rows };
     LRC_TRY(lrc_gather_forward(backend_of(pass), pass->options.stream, &gather, err));
     const struct lrc_rmsnorm_forward_args norm = {
         .x = rows,
@@ -113,7 +139,8 @@ enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const str
         pass->coef[i] = (float)coef;
     for (int64_t first = 0; first < n; first += pass->head_chunk) {
         const int64_t left = n - first;
-        LRC_TRY(head_chunk(pass, batch, first, left < pass->head_chunk ? left : pass->head_chunk, with_backward, gradients, err));
+        LRC_TRY(head_chunk(pass, batch, first, left < pass->head_chunk ? left : pass->head_chunk,
+                           with_backward, gradients, err));
     }
     for (int64_t i = 0; i < n; i++)
         *loss_sum -= (double)pass->logprob[i];

@@ -12,8 +12,9 @@ static const struct slot slots[LRC_TAPE_SLOT_COUNT] = {
 #undef XX
 };
 
-enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena, const struct lrc_model_config *config, int64_t n_tokens_max,
-                              int64_t rank_sum, enum lrc_dtype activation, enum lrc_tape_use use, struct lrc_error *err)
+enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
+                              const struct lrc_model_config *config, int64_t n_tokens_max, int64_t rank_sum,
+                              enum lrc_dtype activation, enum lrc_tape_use use, struct lrc_error *err)
 {
     const struct lrc_model_config *c = config;
     const int64_t                  ranks = rank_sum > 0 ? rank_sum : 1;
@@ -31,15 +32,18 @@ enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena, co
         tape->per_layer[s] = (use != LRC_TAPE_INFERENCE && slots[s].policy == LRC_TAPE_ALWAYS) ||
                              (use == LRC_TAPE_TRAINING && slots[s].policy == LRC_TAPE_KEEP);
         const int64_t n_copies = tape->per_layer[s] ? config->n_layers + is_input : 1;
-        LRC_TRY(lrc_arena_plan(arena, slots[s].name, &tape->memory[s], n_copies * n_tokens_max * cols[s], lrc_dtype_bytes(tape->dtype[s]), err));
+        LRC_TRY(lrc_arena_plan(arena, slots[s].name, &tape->memory[s], n_copies * n_tokens_max * cols[s],
+                               lrc_dtype_bytes(tape->dtype[s]), err));
     }
     return LRC_STATUS_OK;
 }
 
-struct lrc_tensor lrc_tape_get(const struct lrc_tape *tape, enum lrc_tape_slot slot, int64_t layer, int64_t n_tokens)
+struct lrc_tensor lrc_tape_get(const struct lrc_tape *tape, enum lrc_tape_slot slot, int64_t layer,
+                               int64_t n_tokens)
 {
-    const size_t copy_bytes = (size_t)(tape->n_tokens_max * tape->cols[slot]) * lrc_dtype_bytes(tape->dtype[slot]);
+    const size_t copy_bytes =
+        (size_t)(tape->n_tokens_max * tape->cols[slot]) * lrc_dtype_bytes(tape->dtype[slot]);
     LRC_ASSERT(n_tokens <= tape->n_tokens_max);
-    return lrc_tensor_2d(tape->memory[slot] + (tape->per_layer[slot] ? (size_t)layer * copy_bytes : 0), tape->dtype[slot], n_tokens,
-                         tape->cols[slot]);
+    return lrc_tensor_2d(tape->memory[slot] + (tape->per_layer[slot] ? (size_t)layer * copy_bytes : 0),
+                         tape->dtype[slot], n_tokens, tape->cols[slot]);
 }

@@ -1,12 +1,12 @@
 /* What the forward pass keeps for the backward pass: named slots per layer, each with a policy.
  *
  *   ALWAYS  one copy per layer
- *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass, up to its last linear,
- *           is run again before its backward pass (Chen et al. 2016, arXiv:1604.06174)
+ *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass, up
+ *           to its last linear, is run again before its backward pass (Chen et al. 2016, arXiv:1604.06174)
  *   CHEAP   one copy for all layers; recomputed from kept slots by one pointwise op
  *
- * The adapters' products are ALWAYS: small, and those of the last linear would otherwise cost that linear once more.
- * In inference every slot is one copy. */
+ * The adapters' products are ALWAYS: small, and those of the last linear would otherwise cost that linear
+ * once more. In inference every slot is one copy. */
 #ifndef LRC_MODEL_TAPE_H
 #define LRC_MODEL_TAPE_H
 
@@ -16,7 +16,8 @@
 enum lrc_tape_policy { LRC_TAPE_ALWAYS, LRC_TAPE_KEEP, LRC_TAPE_CHEAP };
 enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_F32 };
 
-/* name, policy, element type, columns as an expression of c (the model's configuration) and ranks (the layer's sum) */
+/* name, policy, element type, columns: an expression of c (the model's configuration) and ranks (the sum of a
+ * layer's) */
 #define LRC_TAPE_SLOT_MAP(XX)                                                             \
     XX(X,       "layer input",       ALWAYS, ACTIVATION, c->hidden_size)                   \
     XX(RSTD_1,  "norm 1 statistics", KEEP,  F32,        1)                                \
@@ -51,11 +52,15 @@ struct lrc_tape {
     int64_t        n_tokens_max;
 };
 
-/* Plan one region per slot. Layer inputs have one copy more than there are layers: the input of the final norm. */
-enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena, const struct lrc_model_config *config, int64_t n_tokens_max,
-                              int64_t rank_sum, enum lrc_dtype activation, enum lrc_tape_use use, struct lrc_error *err) LRC_MUST_CHECK;
+/* Plan one region per slot. Layer inputs have one copy more than there are layers: the input of the final
+ * norm. */
+enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
+                              const struct lrc_model_config *config, int64_t n_tokens_max, int64_t rank_sum,
+                              enum lrc_dtype activation, enum lrc_tape_use use,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 
 /* View (n_tokens, columns) of a slot. */
-struct lrc_tensor lrc_tape_get(const struct lrc_tape *tape, enum lrc_tape_slot slot, int64_t layer, int64_t n_tokens);
+struct lrc_tensor lrc_tape_get(const struct lrc_tape *tape, enum lrc_tape_slot slot, int64_t layer,
+                               int64_t n_tokens);
 
 #endif

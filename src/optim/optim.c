@@ -25,15 +25,16 @@ double lrc_schedule_warmup(const struct lrc_schedule_options *options, int64_t s
     return (double)step / (double)(options->warmup_steps > 1 ? options->warmup_steps : 1);
 }
 
-enum lrc_status lrc_optimizer_plan(struct lrc_optimizer_memory *memory, struct lrc_arena *arena, const struct lrc_trainables *trainables,
-                                   const struct lrc_optimizer *type, struct lrc_error *err)
+enum lrc_status lrc_optimizer_plan(struct lrc_optimizer_memory *memory, struct lrc_arena *arena,
+                                   int64_t n_elems, const struct lrc_optimizer *type, struct lrc_error *err)
 {
     for (int s = 0; s < type->n_states; s++)
-        LRC_TRY(lrc_arena_plan(arena, type->state_names[s], &memory->state[s], trainables->n_elems, sizeof(float), err));
+        LRC_TRY(lrc_arena_plan(arena, type->state_names[s], &memory->state[s], n_elems, sizeof(float), err));
     return LRC_STATUS_OK;
 }
 
-void lrc_optimizer_bind(const struct lrc_optimizer_memory *memory, struct lrc_trainables *trainables, const struct lrc_optimizer *type)
+void lrc_optimizer_bind(const struct lrc_optimizer_memory *memory, struct lrc_trainables *trainables,
+                        const struct lrc_optimizer *type)
 {
     for (int s = 0; s < type->n_states; s++) {
         float *next = memory->state[s];

@@ -12,9 +12,11 @@ struct lrc_optimizer_options;
 struct lrc_optimizer {
     const char *name;    /* the config's spelling */
     int         n_states;
-    const char *state_names[LRC_OPTIMIZER_STATES_MAX]; /* in state.h5; every state is float32 and shaped like its tensor */
-    enum lrc_status (*step)(const struct lrc_backend *backend, struct lrc_stream *stream, struct lrc_trainable *row,
-                            const struct lrc_step_scalars *scalars, const struct lrc_optimizer_options *options, struct lrc_error *err);
+    /* in state.h5; every state is float32 and shaped like its tensor */
+    const char *state_names[LRC_OPTIMIZER_STATES_MAX];
+    enum lrc_status (*step)(const struct lrc_backend *backend, struct lrc_stream *stream,
+                            struct lrc_trainable *row, const struct lrc_step_scalars *scalars,
+                            const struct lrc_optimizer_options *options, struct lrc_error *err);
 };
 
 extern const struct lrc_optimizer *const lrc_optimizer_all[]; /* generated; NULL-terminated */

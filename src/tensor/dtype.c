@@ -35,11 +35,13 @@ static float float_of_bits(uint32_t bits)
 
 float lrc_f16_to_f32(uint16_t bits)
 {
-    const uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u, mantissa = bits & 0x3ffu;
+    const uint32_t sign = (uint32_t)(bits & 0x8000u) << 16, exponent = (bits >> 10) & 31u,
+                   mantissa = bits & 0x3ffu;
     if (exponent == 31)
         return float_of_bits(sign | 0x7f800000u | (mantissa << 13));
     if (exponent == 0) {
-        const float magnitude = (float)mantissa * 0x1p-24f; /* exact: subnormals of half are normal in single */
+        /* exact: subnormals of half are normal in single */
+        const float magnitude = (float)mantissa * 0x1p-24f;
         return sign ? -magnitude : magnitude;
     }
     return float_of_bits(sign | ((exponent + 112u) << 23) | (mantissa << 13));

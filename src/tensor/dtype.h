@@ -1,4 +1,5 @@
-/* Element types: one table of names (safetensors' spelling) and sizes, and conversions to and from float32. */
+/* Element types: one table of names (safetensors' spelling) and sizes, and conversions to and from float32.
+ */
 #ifndef LRC_TENSOR_DTYPE_H
 #define LRC_TENSOR_DTYPE_H
 
@@ -73,7 +74,8 @@ static inline uint16_t lrc_bf16_from_f32(float value)
 float    lrc_f16_to_f32(uint16_t bits);
 uint16_t lrc_f16_from_f32(float value); /* round to nearest, ties to even */
 
-/* n elements of F32, F16 or BF16 to float32 and back. Unaligned src is fine. Other dtypes are our bug (assert). */
+/* n elements of F32, F16 or BF16 to float32 and back. Unaligned src is fine. Other dtypes are our bug
+ * (assert). */
 void lrc_dtype_to_f32(float *out, const void *src, enum lrc_dtype dtype, int64_t n_elems);
 void lrc_dtype_from_f32(void *out, enum lrc_dtype dtype, const float *src, int64_t n_elems);
 

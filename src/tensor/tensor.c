@@ -39,6 +39,7 @@ struct lrc_tensor lrc_tensor_rows(const struct lrc_tensor *tensor, int64_t first
     struct lrc_tensor view = *tensor;
     LRC_ASSERT(first >= 0 && n >= 0 && first + n <= tensor->shape[0]);
     view.shape[0] = n;
-    view.data = (unsigned char *)tensor->data + (size_t)(first * tensor->stride[0]) * lrc_dtype_bytes(tensor->dtype);
+    view.data =
+        (unsigned char *)tensor->data + (size_t)(first * tensor->stride[0]) * lrc_dtype_bytes(tensor->dtype);
     return view;
 }

@@ -6,7 +6,8 @@
 
 enum { LRC_DIMS_MAX = 4 };
 
-/* A view: borrows data. Strides in elements. The last dimension is contiguous wherever an op does not say otherwise. */
+/* A view: borrows data. Strides in elements. The last dimension is contiguous wherever an op does not say
+ * otherwise. */
 struct lrc_tensor {
     void          *data;
     enum lrc_dtype dtype;
@@ -27,8 +28,8 @@ struct lrc_tensor lrc_tensor_rows(const struct lrc_tensor *tensor, int64_t first
 /* How the elements of a weight are stored; the code of each type is in quant/. */
 enum lrc_block_type { LRC_BLOCK_DENSE, LRC_BLOCK_NF4, LRC_BLOCK_FP4 };
 
-/* A weight matrix (rows = out features, cols = in features), row-major, dense or in blocks that may cross rows.
- * A handle borrows everything it points at; a tied weight is a second handle on the same data. */
+/* A weight matrix (rows = out features, cols = in features), row-major, dense or in blocks that may cross
+ * rows. A handle borrows everything it points at; a tied weight is a second handle on the same data. */
 struct lrc_weight {
     enum lrc_block_type type;
     int64_t             rows;

@@ -16,7 +16,8 @@ static struct lrc_tensor view_of(const struct lrc_model_tensor *tensor, void *da
 
 static void *data_of(const struct lrc_model_tensor *tensor)
 {
-    return tensor->weight ? (void *)(uintptr_t)tensor->weight->data : tensor->vector->data; /* our own copy: writable */
+    /* our own copy: writable */
+    return tensor->weight ? (void *)(uintptr_t)tensor->weight->data : tensor->vector->data;
 }
 
 /* Where the gradient of a tensor is kept in the model-shaped table. */
@@ -33,31 +34,41 @@ static struct lrc_tensor *place_of(struct lrc_full *full, const struct lrc_model
     struct lrc_model_layer_gradients *layer = &gradients->layers[tensor->layer];
     if (tensor->module >= 0)
         return tensor->weight ? &layer->weight[tensor->module] : &layer->bias[tensor->module];
-    return tensor->vector == &model->layers[tensor->layer].norm_attention ? &layer->norm_attention : &layer->norm_mlp;
+    return tensor->vector == &model->layers[tensor->layer].norm_attention ? &layer->norm_attention
+                                                                          : &layer->norm_mlp;
 }
 
-enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err)
+enum lrc_status lrc_full_plan(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
-    int64_t                 n_elems = 0;
 
     *full = (struct lrc_full){ .model = model };
     full->gradients.layers = lrc_calloc(model->config.n_layers, sizeof *full->gradients.layers);
     if (!full->gradients.layers)
         return lrc_fail_nomem(err, "gradients");
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
-        n_elems += elems_of(&tensor);
-    LRC_TRY(lrc_arena_plan(&full->arena, "weight gradients", &full->grads, n_elems, sizeof(float), err));
-    LRC_TRY(lrc_arena_commit(&full->arena, err));
+        full->n_elems += elems_of(&tensor);
+    return lrc_arena_plan(&full->arena, "weight gradients", &full->grads, full->n_elems, sizeof(float), err);
+}
 
+enum lrc_status lrc_full_commit(struct lrc_full *full, struct lrc_error *err)
+{
+    struct lrc_model_tensor tensor;
+    LRC_TRY(lrc_arena_commit(&full->arena, err));
     float *next = full->grads;
-    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
+    for (int64_t i = 0; lrc_model_tensor_at(&tensor, full->model, i); i++) {
         *place_of(full, &tensor) = view_of(&tensor, next);
         next += elems_of(&tensor);
     }
-    if (model->config.tied)
+    if (full->model->config.tied)
         full->gradients.output = full->gradients.embedding;
     return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err)
+{
+    LRC_TRY(lrc_full_plan(full, model, err));
+    return lrc_full_commit(full, err);
 }
 
 void lrc_full_release(struct lrc_full *full)
@@ -67,7 +78,8 @@ void lrc_full_release(struct lrc_full *full)
     *full = (struct lrc_full){ 0 };
 }
 
-enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lrc_full *full, struct lrc_error *err)
+enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lrc_full *full,
+                                    struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
     int64_t                 n = 0;
@@ -107,7 +119,8 @@ static const float *find_value(struct lrc_model *model, const char *name)
 enum { PIECE_ELEMS = 1 << 16 };
 
 /* One tensor in the base's element type, in pieces; a tensor that we do not train goes over as it was. */
-static enum lrc_status put_tensor(struct lrc_safetensors_writer *writer, const struct lrc_safetensors_entry *entry, const float *value,
+static enum lrc_status put_tensor(struct lrc_safetensors_writer      *writer,
+                                  const struct lrc_safetensors_entry *entry, const float *value,
                                   struct lrc_error *err)
 {
     if (!value)
@@ -122,7 +135,8 @@ static enum lrc_status put_tensor(struct lrc_safetensors_writer *writer, const s
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status save_shard(struct lrc_full *full, int shard_index, const char *dir, struct lrc_error *err)
+static enum lrc_status save_shard(struct lrc_full *full, int shard_index, const char *dir,
+                                  struct lrc_error *err)
 {
     const struct lrc_safetensors *shard = &full->model->dir.shards[shard_index];
     enum lrc_status               status = LRC_STATUS_OK;
@@ -135,7 +149,9 @@ static enum lrc_status save_shard(struct lrc_full *full, int shard_index, const 
     }
     for (int64_t i = 0; i < shard->n_entries; i++) {
         const struct lrc_safetensors_entry *entry = &shard->entries[i];
-        specs[i] = (struct lrc_safetensors_spec){ .name = entry->name, .dtype = entry->dtype, .n_dims = entry->n_dims };
+        specs[i] = (struct lrc_safetensors_spec){ .name = entry->name,
+                                                  .dtype = entry->dtype,
+                                                  .n_dims = entry->n_dims };
         memcpy(specs[i].shape, entry->shape, sizeof specs[i].shape);
     }
     status = lrc_safetensors_writer_open(&writer, path, specs, shard->n_entries, NULL, err);
@@ -152,7 +168,8 @@ done:
     return status;
 }
 
-static enum lrc_status copy_if_there(const char *from, const char *to, const char *name, struct lrc_error *err)
+static enum lrc_status copy_if_there(const char *from, const char *to, const char *name,
+                                     struct lrc_error *err)
 {
     char           *source = lrc_path_join(from, name), *target = lrc_path_join(to, name);
     enum lrc_status status = source && target ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
@@ -167,7 +184,8 @@ enum lrc_status lrc_full_save(struct lrc_full *full, const char *dir, struct lrc
 {
     for (int i = 0; i < full->model->dir.n_shards; i++)
         LRC_TRY(save_shard(full, i, dir, err));
-    static const char *const kept[] = { "model.safetensors.index.json", "config.json", "generation_config.json" };
+    static const char *const kept[] = { "model.safetensors.index.json", "config.json",
+                                        "generation_config.json" };
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         LRC_TRY(copy_if_there(full->model->dir.path, dir, kept[i], err));
     return lrc_model_dir_copy_tokenizer(full->model->dir.path, dir, err);

@@ -8,17 +8,26 @@ struct lrc_full {
     struct lrc_model         *model; /* loaded with options.trainable */
     struct lrc_arena          arena;
     float                    *grads;
+    int64_t                   n_elems;
     struct lrc_model_gradients gradients;
 };
 
-/* errors: NOMEM. ownership: lrc_full_release(). */
-enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
+/* Plan, then, with the model's weights in place, commit: the gradients' memory. init is both.
+ * errors: NOMEM. ownership: lrc_full_release(). */
+enum lrc_status lrc_full_plan(struct lrc_full *full, struct lrc_model *model,
+                              struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_full_commit(struct lrc_full *full, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_full_init(struct lrc_full *full, struct lrc_model *model,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_full_release(struct lrc_full *full);
 
-/* Every weight once (a tied output is the embedding's row). Decay only for tensors of two or more dimensions. */
-enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lrc_full *full, struct lrc_error *err) LRC_MUST_CHECK;
+/* Every weight once (a tied output is the embedding's row). Decay only for tensors of two or more dimensions.
+ */
+enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lrc_full *full,
+                                    struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Into an existing folder: safetensors in the base's own sharding and element types, index, config.json, tokenizer. */
+/* Into an existing folder: safetensors in the base's own sharding and element types, index, config.json,
+ * tokenizer. */
 enum lrc_status lrc_full_save(struct lrc_full *full, const char *dir, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

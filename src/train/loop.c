@@ -15,9 +15,10 @@ static enum lrc_status checkpoint(struct lrc_run *run, struct lrc_error *err)
     const struct lrc_config *config = run->config;
     LRC_TRY(lrc_run__sync_metrics(run, err));
     run->state.time_s = lrc_run__time(run);
-    LRC_TRY(lrc_checkpoint_save(config->output_dir, &run->state, lrc_buf_text(&run->config_json), &run->trainables,
-                                run->stepper.optimizer.type, save_weights, run, err));
-    return lrc_checkpoint_prune(config->output_dir, config->save_total_limit, config->load_best_model_at_end ? run->state.best_step : -1, err);
+    LRC_TRY(lrc_checkpoint_save(config->output_dir, &run->state, lrc_buf_text(&run->config_json),
+                                &run->trainables, run->stepper.optimizer.type, save_weights, run, err));
+    return lrc_checkpoint_prune(config->output_dir, config->save_total_limit,
+                                config->load_best_model_at_end ? run->state.best_step : -1, err);
 }
 
 /* *improved: the best evaluation so far, so that its weights are worth a checkpoint. */
@@ -89,22 +90,26 @@ static enum lrc_status stop(struct lrc_run *run, int signal_number, struct lrc_e
 {
     LRC_TRY(checkpoint(run, err));
     return lrc_fail(err, signal_number == SIGTERM ? LRC_STATUS_TERMINATED : LRC_STATUS_INTERRUPTED,
-                    "stopped after step %lld of %lld; --resume goes on from %s/checkpoint-%lld", (long long)run->state.step,
-                    (long long)run->n_steps, run->config->output_dir, (long long)run->state.step);
+                    "stopped after step %lld of %lld; --resume goes on from %s/checkpoint-%lld",
+                    (long long)run->state.step, (long long)run->n_steps, run->config->output_dir,
+                    (long long)run->state.step);
 }
 
 static enum lrc_status load_best(struct lrc_run *run, struct lrc_error *err)
 {
-    if (!run->config->load_best_model_at_end || run->state.best_step <= 0 || run->state.best_step == run->state.step)
+    if (!run->config->load_best_model_at_end || run->state.best_step <= 0 ||
+        run->state.best_step == run->state.step)
         return LRC_STATUS_OK;
     struct lrc_buf      dir = { 0 };
     struct lrc_problems problems = { 0 };
     lrc_buf_printf(&dir, "%s/checkpoint-%lld", run->config->output_dir, (long long)run->state.best_step);
     enum lrc_status status = lrc_buf_check(&dir, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_checkpoint_load(&run->trainables, run->stepper.optimizer.type, lrc_buf_text(&dir), &problems, err);
+        status = lrc_checkpoint_load(&run->trainables, run->stepper.optimizer.type, lrc_buf_text(&dir),
+                                     &problems, err);
     if (status == LRC_STATUS_OK)
-        lrc_log_info("the result is checkpoint-%lld, eval_loss %.4f", (long long)run->state.best_step, run->state.best_eval_loss);
+        lrc_log_info("the result is checkpoint-%lld, eval_loss %.4f", (long long)run->state.best_step,
+                     run->state.best_eval_loss);
     lrc_problems_release(&problems);
     lrc_buf_release(&dir);
     return status;
@@ -121,11 +126,14 @@ enum lrc_status lrc_run__loop(struct lrc_run *run, struct lrc_error *err)
         LRC_TRY(one_step(run, err));
         const double seconds = lrc_run__time(run) - run->time_before;
         if (run->options->progress)
-            run->options->progress(run->state.step, run->n_steps, (double)(run->state.n_tokens - tokens_before) / seconds, run->report->loss_last);
+            run->options->progress(run->state.step, run->n_steps,
+                                   (double)(run->state.n_tokens - tokens_before) / seconds,
+                                   run->report->loss_last);
         if (run->options->stop && *run->options->stop && run->state.step < run->n_steps)
             return stop(run, *run->options->stop, err);
     }
     if (stopped_early(run))
-        lrc_log_info("stopped early: %lld evaluations without a lower loss", (long long)run->state.evals_without_gain);
+        lrc_log_info("stopped early: %lld evaluations without a lower loss",
+                     (long long)run->state.evals_without_gain);
     return load_best(run, err);
 }

@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "data/ledger.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -37,7 +38,8 @@ static enum lrc_status put_line(struct lrc_run *run, struct lrc_buf *line, struc
 {
     lrc_buf_puts(line, "}\n");
     enum lrc_status status = lrc_buf_check(line, err);
-    if (status == LRC_STATUS_OK && (fwrite(line->data, 1, line->len, run->metrics) != line->len || fflush(run->metrics) != 0))
+    if (status == LRC_STATUS_OK &&
+        (fwrite(line->data, 1, line->len, run->metrics) != line->len || fflush(run->metrics) != 0))
         status = lrc_fail_errno(err, "metrics.jsonl: cannot write");
     run->state.metrics_bytes += (int64_t)line->len;
     lrc_buf_release(line);
@@ -49,7 +51,8 @@ static double epoch_of(const struct lrc_run *run)
     return (double)run->state.step / (double)run->steps_per_epoch;
 }
 
-enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window, const struct lrc_step_result *result, double learning_rate,
+enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window,
+                                  const struct lrc_step_result *result, double learning_rate,
                                   struct lrc_error *err)
 {
     struct lrc_buf line = { 0 };
@@ -89,9 +92,20 @@ enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err
     return LRC_STATUS_OK;
 }
 
+enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err)
+{
+    char *path = lrc_path_join(run->config->output_dir, "rows.jsonl");
+    if (!path)
+        return lrc_fail_nomem(err, "rows.jsonl");
+    const enum lrc_status status = lrc_ledger_write(path, &run->dataset, &run->held_out, err);
+    lrc_free(path);
+    return status;
+}
+
 enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir, struct lrc_error *err)
 {
-    return run->is_full ? lrc_full_save(&run->full, dir, err) : lrc_adapter_save(&run->adapter, &run->model, dir, err);
+    return run->is_full ? lrc_full_save(&run->full, dir, err)
+                        : lrc_adapter_save(&run->adapter, &run->model, dir, err);
 }
 
 static void put_string(struct lrc_buf *text, const char *key, const char *value)
@@ -107,8 +121,10 @@ static void put_tally(struct lrc_buf *text, const char *key, const struct lrc_da
         LRC_ROW_FATE_MAP(XX)
 #undef XX
     };
-    lrc_buf_printf(text, ",\n  \"%s\": {\"rows\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained_tokens\": %lld", key, (long long)dataset->n_rows,
-                   (long long)dataset->n_examples, (long long)dataset->n_tokens, (long long)dataset->n_trained);
+    lrc_buf_printf(
+        text, ",\n  \"%s\": {\"rows\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained_tokens\": %lld",
+        key, (long long)dataset->n_rows, (long long)dataset->n_examples, (long long)dataset->n_tokens,
+        (long long)dataset->n_trained);
     for (int f = 0; f < LRC_ROW_FATE_COUNT; f++)
         lrc_buf_printf(text, ", \"%s\": %lld", names[f], (long long)dataset->tally[f]);
     if (dataset->hash[0])
@@ -128,8 +144,11 @@ static enum lrc_status write_run_json(struct lrc_run *run, struct lrc_error *err
     put_tally(&text, "training_data", &run->dataset);
     if (run->held_out_stream)
         put_tally(&text, "held_out_data", &run->held_out);
-    lrc_buf_printf(&text, ",\n  \"steps\": %lld,\n  \"tokens\": %lld,\n  \"trained_tokens\": %lld,\n  \"trainable_parameters\": %lld",
-                   (long long)run->state.step, (long long)run->state.n_tokens, (long long)run->state.n_trained, (long long)run->trainables.n_elems);
+    lrc_buf_printf(&text,
+                   ",\n  \"steps\": %lld,\n  \"tokens\": %lld,\n  \"trained_tokens\": %lld,\n  "
+                   "\"trainable_parameters\": %lld",
+                   (long long)run->state.step, (long long)run->state.n_tokens,
+                   (long long)run->state.n_trained, (long long)run->trainables.n_elems);
     lrc_buf_printf(&text, ",\n  \"peak_bytes\": %lld,\n  \"time_s\": ", (long long)lrc_machine_peak_bytes());
     lrc_json_append_number(&text, lrc_run__time(run));
     lrc_buf_puts(&text, ",\n  \"eval_loss\": ");
@@ -149,29 +168,37 @@ static enum lrc_status write_card(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
     struct lrc_buf           text = { 0 };
-    char                    *base = lrc_path_absolute(config->base_model), *path = lrc_path_join(config->output_dir, "README.md");
+    char                    *base = lrc_path_absolute(config->base_model),
+         *path = lrc_path_join(config->output_dir, "README.md");
 
-    lrc_buf_printf(&text, "---\nlibrary_name: %s\ntags: [lorica]\n---\n\n# %s\n\n", run->is_full ? "transformers" : "peft",
-                   lrc_path_base(config->output_dir));
-    lrc_buf_printf(&text, "Fine-tuned with Lorica %s from `%s` (weights' SHA-256 `%s`).\n\n## Data\n\n", LRC_VERSION, base ? base : config->base_model,
-                   run->state.base_hash);
+    lrc_buf_printf(&text, "---\nlibrary_name: %s\ntags: [lorica]\n---\n\n# %s\n\n",
+                   run->is_full ? "transformers" : "peft", lrc_path_base(config->output_dir));
+    lrc_buf_printf(&text, "Fine-tuned with Lorica %s from `%s` (weights' SHA-256 `%s`).\n\n## Data\n\n",
+                   LRC_VERSION, base ? base : config->base_model, run->state.base_hash);
     for (int i = 0; i < config->datasets.n; i++)
         lrc_buf_printf(&text, "- `%s`\n", lrc_path_base(config->datasets.items[i].path));
-    lrc_buf_printf(&text, "\n%lld rows, %lld of them trained on; %lld tokens seen, %lld of them trained.\n\n## Settings\n\n", (long long)run->dataset.n_rows,
-                   (long long)run->dataset.n_examples, (long long)run->state.n_tokens, (long long)run->state.n_trained);
+    lrc_buf_printf(
+        &text,
+        "\n%lld rows, %lld of them trained on; %lld tokens seen, %lld of them trained.\n\n## Settings\n\n",
+        (long long)run->dataset.n_rows, (long long)run->dataset.n_examples, (long long)run->state.n_tokens,
+        (long long)run->state.n_trained);
     lrc_buf_printf(&text, "| | |\n|---|---|\n| method | %s |\n", config->adapter);
     if (!run->is_full)
-        lrc_buf_printf(&text, "| rank, alpha, dropout | %lld, %g, %g |\n", (long long)run->adapter.config.r, run->adapter.config.lora_alpha,
-                       run->adapter.config.lora_dropout);
-    lrc_buf_printf(&text, "| trainable parameters | %lld |\n| steps | %lld |\n| learning rate | %g, %s |\n| compute type | %s |\n\n## Result\n\n",
-                   (long long)run->trainables.n_elems, (long long)run->state.step, config->learning_rate, config->lr_scheduler,
-                   lrc_dtype_info[run->pass.options.activation].name);
+        lrc_buf_printf(&text, "| rank, alpha, dropout | %lld, %g, %g |\n", (long long)run->adapter.config.r,
+                       run->adapter.config.lora_alpha, run->adapter.config.lora_dropout);
+    lrc_buf_printf(&text,
+                   "| trainable parameters | %lld |\n| steps | %lld |\n| learning rate | %g, %s |\n| compute "
+                   "type | %s |\n\n## Result\n\n",
+                   (long long)run->trainables.n_elems, (long long)run->state.step, config->learning_rate,
+                   config->lr_scheduler, lrc_dtype_info[run->pass.options.activation].name);
     if (run->held_out_stream)
-        lrc_buf_printf(&text, "Held-out loss %.4f (perplexity %.2f) over %lld trained tokens.\n", run->report->eval_loss_last,
-                       exp(run->report->eval_loss_last), (long long)run->held_out.n_trained);
+        lrc_buf_printf(&text, "Held-out loss %.4f (perplexity %.2f) over %lld trained tokens.\n",
+                       run->report->eval_loss_last, exp(run->report->eval_loss_last),
+                       (long long)run->held_out.n_trained);
     else
         lrc_buf_puts(&text, "No rows were held out, so nothing was measured.\n");
-    lrc_buf_puts(&text, "\n`run.json` holds every setting, hash and timing; `metrics.jsonl` the course of the run.\n");
+    lrc_buf_puts(&text, "\n`run.json` holds every setting, hash and timing; `metrics.jsonl` the course of "
+                        "the run, `rows.jsonl` what became of every input row.\n");
 
     enum lrc_status status = base && path ? lrc_buf_check(&text, err) : lrc_fail_nomem(err, "README.md");
     if (status == LRC_STATUS_OK)
@@ -189,7 +216,8 @@ static enum lrc_status write_template(struct lrc_run *run, struct lrc_error *err
         return LRC_STATUS_OK;
     const char     *text = lrc_template_text(run->template);
     char           *path = lrc_path_join(run->config->output_dir, "chat_template.jinja");
-    enum lrc_status status = path ? lrc_file_write(path, text, strlen(text), err) : lrc_fail_nomem(err, "chat_template.jinja");
+    enum lrc_status status =
+        path ? lrc_file_write(path, text, strlen(text), err) : lrc_fail_nomem(err, "chat_template.jinja");
     lrc_free(path);
     return status;
 }

@@ -6,7 +6,7 @@
 enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    const char              *asked = run->options->resume_dir ? run->options->resume_dir : config->resume_from_checkpoint;
+    const char *asked = run->options->resume_dir ? run->options->resume_dir : config->resume_from_checkpoint;
 
     *dir = NULL;
     if (asked) {
@@ -15,7 +15,8 @@ enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct
         *dir = lrc_strdup(asked);
         return *dir ? LRC_STATUS_OK : lrc_fail_nomem(err, asked);
     }
-    if ((!run->options->resume && !config->auto_resume_from_checkpoints) || !lrc_path_is_dir(config->output_dir))
+    if ((!run->options->resume && !config->auto_resume_from_checkpoints) ||
+        !lrc_path_is_dir(config->output_dir))
         return LRC_STATUS_OK;
     LRC_TRY(lrc_checkpoint_newest(dir, config->output_dir, err));
     if (!*dir && run->options->resume)
@@ -26,7 +27,8 @@ enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct
 /* Base and data are known by hash, not by where they lie. */
 static int is_known_by_hash(const char *key)
 {
-    static const char *const keys[] = { "base_model", "datasets", "test_datasets", "val_set_size", "lora_model_dir" };
+    static const char *const keys[] = { "base_model", "datasets", "test_datasets", "val_set_size",
+                                        "lora_model_dir" };
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
         if (strcmp(key, keys[i]) == 0)
             return 1;
@@ -43,19 +45,21 @@ static void compare_configs(const json_t *before, const json_t *now, struct lrc_
             continue;
         char *old_text = old ? json_dumps(old, JSON_ENCODE_ANY | JSON_COMPACT) : NULL;
         char *new_text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-        lrc_problems_add(problems, "resume: %s may not change: it was %s, now %s", key, old_text ? old_text : "not set", new_text ? new_text : "?");
+        lrc_problems_add(problems, "resume: %s may not change: it was %s, now %s", key,
+                         old_text ? old_text : "not set", new_text ? new_text : "?");
         free(old_text);
         free(new_text);
     }
 }
 
-static enum lrc_status check_config(const struct lrc_run *run, const struct lrc_buf *saved, const char *dir, struct lrc_problems *problems,
-                                    struct lrc_error *err)
+static enum lrc_status check_config(const struct lrc_run *run, const struct lrc_buf *saved, const char *dir,
+                                    struct lrc_problems *problems, struct lrc_error *err)
 {
     json_t         *before = NULL, *now = NULL;
     enum lrc_status status = lrc_json_parse(&before, lrc_buf_text(saved), saved->len, dir, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_json_parse(&now, lrc_buf_text(&run->config_json), run->config_json.len, "configuration", err);
+        status =
+            lrc_json_parse(&now, lrc_buf_text(&run->config_json), run->config_json.len, "configuration", err);
     if (status == LRC_STATUS_OK) {
         compare_configs(before, now, problems);
         status = lrc_problems_fail(problems, LRC_STATUS_CONFIG, dir, err);
@@ -65,26 +69,34 @@ static enum lrc_status check_config(const struct lrc_run *run, const struct lrc_
     return status;
 }
 
-static enum lrc_status check_state(const struct lrc_run *run, const struct lrc_run_state *saved, const char *dir, struct lrc_error *err)
+static enum lrc_status check_state(const struct lrc_run *run, const struct lrc_run_state *saved,
+                                   const char *dir, struct lrc_error *err)
 {
     if (strcmp(saved->base_hash, run->state.base_hash) != 0)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: want the base it was trained on (%.12s...), got %s (%.12s...)", dir, saved->base_hash,
-                        run->config->base_model, run->state.base_hash);
+        return lrc_fail(err, LRC_STATUS_CONFIG,
+                        "%s: want the base it was trained on (%.12s...), got %s (%.12s...)", dir,
+                        saved->base_hash, run->config->base_model, run->state.base_hash);
     if (strcmp(saved->data_hash, run->state.data_hash) != 0)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: want the rows it was trained on (tokens' SHA-256 %.12s...), got others (%.12s...)", dir,
-                        saved->data_hash, run->state.data_hash);
+        return lrc_fail(
+            err, LRC_STATUS_CONFIG,
+            "%s: want the rows it was trained on (tokens' SHA-256 %.12s...), got others (%.12s...)", dir,
+            saved->data_hash, run->state.data_hash);
     if (saved->step > run->n_steps)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: want a run of at least its %lld steps, got %lld", dir, (long long)saved->step,
-                        (long long)run->n_steps);
+        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: want a run of at least its %lld steps, got %lld", dir,
+                        (long long)saved->step, (long long)run->n_steps);
     if (saved->n_steps != run->n_steps)
-        lrc_log_info("resume: the run was planned for %lld steps and has %lld now: the schedule is recomputed", (long long)saved->n_steps,
-                     (long long)run->n_steps);
+        lrc_log_info(
+            "resume: the run was planned for %lld steps and has %lld now: the schedule is recomputed",
+            (long long)saved->n_steps, (long long)run->n_steps);
     if (strcmp(saved->device, run->state.device) != 0)
-        lrc_log_warn("resume: the checkpoint was made on %s, this is %s: the run goes on, but not bit for bit", saved->device, run->state.device);
+        lrc_log_warn(
+            "resume: the checkpoint was made on %s, this is %s: the run goes on, but not bit for bit",
+            saved->device, run->state.device);
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lrc_problems *problems,
+                                 struct lrc_error *err)
 {
     struct lrc_run_state saved;
     struct lrc_buf       config = { 0 };
@@ -103,6 +115,7 @@ enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lr
     saved.n_steps = run->n_steps;
     run->state = saved;
     run->time_before = saved.time_s;
-    lrc_log_info("resume: going on after step %lld of %lld from %s", (long long)saved.step, (long long)run->n_steps, dir);
+    lrc_log_info("resume: going on after step %lld of %lld from %s", (long long)saved.step,
+                 (long long)run->n_steps, dir);
     return LRC_STATUS_OK;
 }

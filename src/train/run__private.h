@@ -14,12 +14,17 @@ struct lrc_run {
     struct lrc_train_report        *report;
 
     struct lrc_model         model;
+    struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
     struct lrc_template     *template;
     struct lrc_dataset       dataset;
     struct lrc_dataset       held_out;
     struct lrc_batch_stream *stream;
     struct lrc_batch_stream *held_out_stream; /* NULL: nothing held out */
+
+    /* a token cache that cannot be written is an error */
+    int  must_cache;
+    void (*rows_progress)(int64_t done, int64_t total);   /* may be NULL */
 
     int                         is_full;
     struct lrc_adapter          adapter;
@@ -32,32 +37,53 @@ struct lrc_run {
 
     const struct lrc_schedule  *schedule;
     struct lrc_schedule_options schedule_options;
-    int64_t                     n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps; /* save_steps 0: at the end of epochs */
+    /* save_steps 0: at the end of epochs */
+    int64_t                     n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps;
 
     struct lrc_run_state state;
     struct lrc_buf       config_json;
     FILE                *metrics;
-    double               time_started, time_before; /* clock at the session's start; seconds of earlier sessions */
+    /* clock at the session's start; seconds of earlier sessions */
+    double               time_started, time_before;
 };
 
 /* setup.c: everything up to the first step. */
-enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems,
+                              struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The parts of loading that need no weights: model.config.vocab_size is enough. */
+enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
+                                         struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
+
+/* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
+ * errors: NOMEM when it does not fit, naming what would help and what it would save. */
+enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* resume.c: the checkpoint to go on from (NULL: the beginning), and going on from it. */
-enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir,
+                                         struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lrc_problems *problems,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
 
 /* loop.c */
 enum lrc_status lrc_run__loop(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* record.c: metrics.jsonl, and what the run leaves in output_dir. */
 enum lrc_status lrc_run__open_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window, const struct lrc_step_result *result, double learning_rate, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *window,
+                                  const struct lrc_step_result *result, double learning_rate,
+                                  struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss,
+                                  struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
 
 double lrc_run__time(const struct lrc_run *run); /* seconds so far, over all sessions */
 

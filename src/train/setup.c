@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "data/token_cache.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -12,48 +13,65 @@ static int is_qlora(const struct lrc_config *config)
     return config->load_in_4bit || strcmp(config->adapter, "qlora") == 0;
 }
 
-static enum lrc_dtype activation_of(const struct lrc_config *config)
-{
-    if (strcmp(config->bf16, "auto") == 0)
-        return lrc_backend_cpu_has_bf16() ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
-    return strcmp(config->bf16, "true") == 0 ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
-}
-
 static enum lrc_status load_model(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config       *config = run->config;
-    const struct lrc_model_options options = {
+    run->model_options = (struct lrc_model_options){
         .load_in_4bit = is_qlora(config),
         .quant = { lrc_quant_type_find(config->bnb_4bit_quant_type), 64, config->bnb_4bit_use_double_quant },
         .trainable = run->is_full,
         .n_positions = config->sequence_len + LRC_BATCH_ROUND_TOKENS,
+        .plan_only = 1, /* weights are read when all is known to fit */
     };
-    LRC_TRY(lrc_model_load(&run->model, config->base_model, &options, problems, err));
+    LRC_TRY(lrc_model_load(&run->model, config->base_model, &run->model_options, problems, err));
     if (config->sequence_len > run->model.config.max_positions)
-        lrc_problems_add(problems, "%s: sequence_len: want at most the model's %lld positions, got %lld", lrc_config_where(config, "sequence_len"),
-                         (long long)run->model.config.max_positions, (long long)config->sequence_len);
+        lrc_problems_add(problems, "%s: sequence_len: want at most the model's %lld positions, got %lld",
+                         lrc_config_where(config, "sequence_len"), (long long)run->model.config.max_positions,
+                         (long long)config->sequence_len);
     return lrc_problems_fail(problems, LRC_STATUS_CONFIG, "configuration", err);
 }
 
-static enum lrc_status load_text_tools(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
+                                         struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
     int                      tokenizer = 0, template = 0, test_tokenizer = 0, test_template = 0;
-    LRC_TRY(lrc_dataset_needs(&tokenizer, &template, config->datasets.items, config->datasets.n, problems, err));
+    LRC_TRY(
+        lrc_dataset_needs(&tokenizer, &template, config->datasets.items, config->datasets.n, problems, err));
     if (config->test_datasets.n > 0)
-        LRC_TRY(lrc_dataset_needs(&test_tokenizer, &test_template, config->test_datasets.items, config->test_datasets.n, problems, err));
+        LRC_TRY(lrc_dataset_needs(&test_tokenizer, &test_template, config->test_datasets.items,
+                                  config->test_datasets.n, problems, err));
     if (tokenizer || test_tokenizer) {
         LRC_TRY(lrc_tokenizer_load(&run->tokenizer, config->base_model, err));
         if (lrc_tokenizer_n_ids(run->tokenizer) > run->model.config.vocab_size)
-            return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a tokenizer of at most the model's %lld ids, got %lld", config->base_model,
-                            (long long)run->model.config.vocab_size, (long long)lrc_tokenizer_n_ids(run->tokenizer));
+            return lrc_fail(err, LRC_STATUS_FORMAT,
+                            "%s: want a tokenizer of at most the model's %lld ids, got %lld",
+                            config->base_model, (long long)run->model.config.vocab_size,
+                            (long long)lrc_tokenizer_n_ids(run->tokenizer));
     }
     if (template || test_template)
         LRC_TRY(lrc_template_load(&run->template, config->chat_template, config->base_model, err));
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *dataset,
+                                 const struct lrc_dataset_list    *list,
+                                 const struct lrc_dataset_options *options, struct lrc_problems *problems,
+                                 struct lrc_error *err)
+{
+    if (!run->config->dataset_prepared_path)
+        return lrc_dataset_load(dataset, list->items, list->n, options, problems, err);
+    const struct lrc_token_cache cache = {
+        .dir = run->config->dataset_prepared_path,
+        .model_dir = run->config->base_model,
+        .write = run->options->dry_run ? LRC_CACHE_WRITE_NEVER
+                 : run->must_cache     ? LRC_CACHE_WRITE_MUST
+                                       : LRC_CACHE_WRITE_TRY,
+    };
+    return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
+}
+
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config         *config = run->config;
     const struct lrc_dataset_options options = {
@@ -62,16 +80,28 @@ static enum lrc_status load_data(struct lrc_run *run, struct lrc_problems *probl
         .sequence_len = config->sequence_len,
         .excess = strcmp(config->excess_length_strategy, "drop") == 0       ? LRC_EXCESS_DROP
                   : strcmp(config->excess_length_strategy, "truncate") == 0 ? LRC_EXCESS_TRUNCATE
+                  : strcmp(config->excess_length_strategy, "split") == 0    ? LRC_EXCESS_SPLIT
                                                                             : LRC_EXCESS_RAISE,
         .max_lost_rows_fraction = config->max_lost_rows_fraction,
+        .check_masks = !lrc_config_is_set(config, "max_lost_rows_fraction"),
         .train_on_inputs = config->train_on_inputs,
+        .roles_to_train = &config->roles_to_train,
+        .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
+        .progress = run->rows_progress,
     };
-    LRC_TRY(lrc_dataset_load(&run->dataset, config->datasets.items, config->datasets.n, &options, problems, err));
+    LRC_TRY(load_list(run, &run->dataset, &config->datasets, &options, problems, err));
     if (config->test_datasets.n > 0)
-        return lrc_dataset_load(&run->held_out, config->test_datasets.items, config->test_datasets.n, &options, problems, err);
+        return load_list(run, &run->held_out, &config->test_datasets, &options, problems, err);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status split_data(struct lrc_run *run, struct lrc_error *err)
+{
+    const struct lrc_config *config = run->config;
     if (config->val_set_size > 0.0)
-        return lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size, config->shuffle_merged_datasets, (uint64_t)config->seed, err);
+        return lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size,
+                                 config->shuffle_merged_datasets, (uint64_t)config->seed, err);
     return LRC_STATUS_OK;
 }
 
@@ -80,11 +110,13 @@ enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems
     if (run->config->threads > 0)
         omp_set_num_threads((int)run->config->threads);
     LRC_TRY(load_model(run, problems, err));
-    LRC_TRY(load_text_tools(run, problems, err));
-    return load_data(run, problems, err);
+    LRC_TRY(lrc_run__load_text_tools(run, problems, err));
+    LRC_TRY(lrc_run__load_data(run, problems, err));
+    return split_data(run, err);
 }
 
-static enum lrc_status copy_names(char ***names, int *n_names, const struct lrc_string_list *list, struct lrc_error *err)
+static enum lrc_status copy_names(char ***names, int *n_names, const struct lrc_string_list *list,
+                                  struct lrc_error *err)
 {
     *names = lrc_calloc(list->n, sizeof **names);
     if (!*names)
@@ -97,7 +129,8 @@ static enum lrc_status copy_names(char ***names, int *n_names, const struct lrc_
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status copy_patterns(struct lrc_peft_pattern **patterns, int *n_patterns, const struct lrc_int_map *map, struct lrc_error *err)
+static enum lrc_status copy_patterns(struct lrc_peft_pattern **patterns, int *n_patterns,
+                                     const struct lrc_int_map *map, struct lrc_error *err)
 {
     *patterns = lrc_calloc(map->n, sizeof **patterns);
     if (!*patterns)
@@ -111,9 +144,11 @@ static enum lrc_status copy_patterns(struct lrc_peft_pattern **patterns, int *n_
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status copy_targets(struct lrc_peft_config *peft, const struct lrc_config *config, struct lrc_error *err)
+static enum lrc_status copy_targets(struct lrc_peft_config *peft, const struct lrc_config *config,
+                                    struct lrc_error *err)
 {
-    const struct lrc_string_list *targets = &config->lora_target_modules, *excluded = &config->lora_exclude_modules;
+    const struct lrc_string_list *targets = &config->lora_target_modules,
+                                 *excluded = &config->lora_exclude_modules;
     if (targets->n == 0 || targets->from_scalar) {
         peft->target_regex = lrc_strdup(targets->n == 0 ? "all-linear" : targets->items[0]);
         if (!peft->target_regex)
@@ -134,7 +169,10 @@ static enum lrc_status peft_of(struct lrc_peft_config *peft, const struct lrc_ru
 {
     const struct lrc_config *config = run->config;
     *peft = (struct lrc_peft_config){
-        .r = config->lora_r, .lora_alpha = (double)config->lora_alpha, .lora_dropout = config->lora_dropout, .use_rslora = config->peft_use_rslora,
+        .r = config->lora_r,
+        .lora_alpha = (double)config->lora_alpha,
+        .lora_dropout = config->lora_dropout,
+        .use_rslora = config->peft_use_rslora,
     };
     peft->bias = lrc_strdup("none");
     peft->base_model_name_or_path = lrc_path_absolute(config->base_model);
@@ -154,7 +192,8 @@ static enum lrc_status peft_of(struct lrc_peft_config *peft, const struct lrc_ru
 }
 
 /* Keys of the run against an adapter that is trained further: they may repeat it, not contradict it. */
-static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_problems *problems,
+                                       struct lrc_error *err)
 {
     const struct lrc_config      *config = run->config;
     const struct lrc_peft_config *peft = &run->adapter.config;
@@ -168,9 +207,11 @@ static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_pro
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
         if (lrc_config_is_set(config, pairs[i].key) && pairs[i].want != pairs[i].got)
-            lrc_problems_add(problems, "%s: %s: want the %g of the adapter in %s, got %g", lrc_config_where(config, pairs[i].key), pairs[i].key,
-                             pairs[i].want, config->lora_model_dir, pairs[i].got);
-    static const char *const targets[] = { "lora_target_modules", "lora_exclude_modules", "peft_layers_to_transform", "lora_rank_pattern",
+            lrc_problems_add(problems, "%s: %s: want the %g of the adapter in %s, got %g",
+                             lrc_config_where(config, pairs[i].key), pairs[i].key, pairs[i].want,
+                             config->lora_model_dir, pairs[i].got);
+    static const char *const targets[] = { "lora_target_modules", "lora_exclude_modules",
+                                           "peft_layers_to_transform", "lora_rank_pattern",
                                            "lora_alpha_pattern" };
     struct lrc_peft_config   asked = { 0 };
     enum lrc_status          status = LRC_STATUS_OK;
@@ -182,20 +223,24 @@ static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_pro
     for (int64_t i = 0; any && status == LRC_STATUS_OK && i < run->adapter.n_layers * LRC_MODULE_COUNT; i++) {
         char name[LRC_MODULE_NAME_MAX];
         int  targeted;
-        lrc_model_module_name(name, &run->model, i / LRC_MODULE_COUNT, (enum lrc_module)(i % LRC_MODULE_COUNT));
+        lrc_model_module_name(name, &run->model, i / LRC_MODULE_COUNT,
+                              (enum lrc_module)(i % LRC_MODULE_COUNT));
         status = lrc_peft_targets(&targeted, &asked, name, 0, err);
         if (status == LRC_STATUS_OK && targeted != (run->adapter.modules[i].a.data != NULL))
-            lrc_problems_add(problems, "targets: want those of the adapter in %s, got another choice for %s", config->lora_model_dir, name);
+            lrc_problems_add(problems, "targets: want those of the adapter in %s, got another choice for %s",
+                             config->lora_model_dir, name);
     }
     lrc_peft_config_release(&asked);
-    return status == LRC_STATUS_OK ? lrc_problems_fail(problems, LRC_STATUS_CONFIG, "configuration", err) : status;
+    return status == LRC_STATUS_OK ? lrc_problems_fail(problems, LRC_STATUS_CONFIG, "configuration", err)
+                                   : status;
 }
 
 static enum lrc_status make_adapter(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
     if (config->lora_model_dir) {
-        LRC_TRY(lrc_adapter_load(&run->adapter, &run->model, config->lora_model_dir, LRC_ADAPTER_TRAINING, problems, err));
+        LRC_TRY(lrc_adapter_load(&run->adapter, &run->model, config->lora_model_dir, LRC_ADAPTER_TRAINING,
+                                 problems, err));
         LRC_TRY(check_continued(run, problems, err));
         if (lrc_config_is_set(config, "lora_dropout"))
             run->adapter.config.lora_dropout = config->lora_dropout;
@@ -213,7 +258,8 @@ static enum lrc_status make_adapter(struct lrc_run *run, struct lrc_problems *pr
     lrc_peft_config_release(&peft);
     if (status == LRC_STATUS_OK)
         lrc_adapter_reset(&run->adapter, (uint64_t)config->seed,
-                          strcmp(config->peft_init_lora_weights, "gaussian") == 0 ? LRC_ADAPTER_GAUSSIAN : LRC_ADAPTER_KAIMING);
+                          strcmp(config->peft_init_lora_weights, "gaussian") == 0 ? LRC_ADAPTER_GAUSSIAN
+                                                                                  : LRC_ADAPTER_KAIMING);
     return status;
 }
 
@@ -244,7 +290,9 @@ static void plan_steps(struct lrc_run *run)
     run->schedule = lrc_schedule_find(config->lr_scheduler);
     run->schedule_options = (struct lrc_schedule_options){
         .n_steps = run->n_steps,
-        .warmup_steps = lrc_config_is_set(config, "warmup_steps") ? config->warmup_steps : (int64_t)ceil((double)run->n_steps * config->warmup_ratio),
+        .warmup_steps = lrc_config_is_set(config, "warmup_steps")
+                            ? config->warmup_steps
+                            : (int64_t)ceil((double)run->n_steps * config->warmup_ratio),
         .min_lr_ratio = config->cosine_min_lr_ratio,
     };
 }
@@ -257,56 +305,17 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
         .accumulation_steps = config->gradient_accumulation_steps,
         .shuffle = config->shuffle_merged_datasets,
         .group_by_length = config->group_by_length,
+        .pack_tokens = config->sample_packing ? config->sequence_len : 0,
+        .longest_first = config->longest_batch_first,
         .seed = (uint64_t)config->seed,
     };
-    const struct lrc_batch_options in_order = { .micro_batch_size = config->micro_batch_size, .accumulation_steps = 1 };
+    const struct lrc_batch_options in_order = { .micro_batch_size = config->micro_batch_size,
+                                                .accumulation_steps = 1 };
     LRC_TRY(lrc_batch_stream_new(&run->stream, &run->dataset, &options, err));
     if (run->held_out.n_examples > 0)
         LRC_TRY(lrc_batch_stream_new(&run->held_out_stream, &run->held_out, &in_order, err));
     plan_steps(run);
     return LRC_STATUS_OK;
-}
-
-/* Plans with everything kept, and once more with checkpointing when that would not fit (or as the user says). */
-static enum lrc_status make_pass(struct lrc_run *run, struct lrc_error *err)
-{
-    const struct lrc_config *config = run->config;
-    struct lrc_pass_options  options = {
-         .backend = lrc_backend_cpu(),
-         .activation = activation_of(config),
-         .use = strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
-         .rank_max = run->adapter.rank_max,
-         .rank_sum = run->adapter.rank_sum_max,
-         .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
-         .seed = (uint64_t)config->seed,
-    };
-    int64_t n_docs, n_tokens = 0, n_held_trained = 0;
-    lrc_batch_stream_limits(run->stream, &options.n_tokens, &n_docs, &options.n_trained);
-    if (run->held_out_stream)
-        lrc_batch_stream_limits(run->held_out_stream, &n_tokens, &n_docs, &n_held_trained);
-    options.n_tokens = n_tokens > options.n_tokens ? n_tokens : options.n_tokens;
-    options.n_trained = n_held_trained > options.n_trained ? n_held_trained : options.n_trained;
-
-    const int64_t available = lrc_machine_available_bytes();
-    LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
-    const int64_t wanted = (int64_t)(run->pass.arena.size_bytes + run->optimizer_arena.size_bytes);
-    if (strcmp(config->gradient_checkpointing, "auto") == 0 && available >= 0 && wanted > available / 10 * 8) {
-        options.use = LRC_TAPE_CHECKPOINTING;
-        LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
-        lrc_log_info("gradient checkpointing on: without it activations take %.1f GB of %.1f GB available", (double)wanted * 1e-9,
-                     (double)available * 1e-9);
-    }
-    const int64_t needed = (int64_t)(run->pass.arena.size_bytes + run->optimizer_arena.size_bytes);
-    run->report->planned_bytes = needed + (int64_t)(run->model.arena.size_bytes + run->adapter.arena.size_bytes + run->full.arena.size_bytes);
-    if (available >= 0 && needed > available)
-        return lrc_fail(err, LRC_STATUS_NOMEM,
-                        "memory: want %.2f GB for activations and optimizer, got %.2f GB available; a smaller micro_batch_size or sequence_len%s helps",
-                        (double)needed * 1e-9, (double)available * 1e-9,
-                        options.use == LRC_TAPE_CHECKPOINTING ? "" : ", or gradient_checkpointing: true");
-    if (run->options->dry_run)
-        return LRC_STATUS_OK;
-    LRC_TRY(lrc_arena_commit(&run->pass.arena, err));
-    return lrc_arena_commit(&run->optimizer_arena, err);
 }
 
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
@@ -316,27 +325,38 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
 
     LRC_ASSERT(type != NULL); /* the config reader knows the same names */
     if (run->is_full) {
-        LRC_TRY(lrc_full_init(&run->full, &run->model, err));
-        LRC_TRY(lrc_full_trainables(&run->trainables, &run->full, err));
+        LRC_TRY(lrc_full_plan(&run->full, &run->model, err));
     } else {
         LRC_TRY(make_adapter(run, problems, err));
         LRC_TRY(lrc_adapter_trainables(&run->trainables, &run->adapter, &run->model, err));
     }
     LRC_TRY(make_streams(run, err));
-    LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, &run->trainables, type, err));
-    LRC_TRY(make_pass(run, err));
+    LRC_TRY(lrc_run__plan(run, err));
+    run->report->n_steps = run->n_steps;
+    run->report->n_examples = run->dataset.n_examples;
+    run->report->n_held_out = run->held_out.n_examples;
+    run->report->n_trainable = run->is_full ? run->full.n_elems : run->trainables.n_elems;
+    if (run->options->plan)
+        return LRC_STATUS_OK;
+
+    LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
+    if (run->options->dry_run)
+        return LRC_STATUS_OK;
+    if (run->is_full) {
+        LRC_TRY(lrc_full_commit(&run->full, err));
+        LRC_TRY(lrc_full_trainables(&run->trainables, &run->full, err));
+    }
+    LRC_TRY(lrc_arena_commit(&run->pass.arena, err));
+    LRC_TRY(lrc_arena_commit(&run->optimizer_arena, err));
     lrc_optimizer_bind(&run->optimizer_memory, &run->trainables, type);
     run->stepper = (struct lrc_stepper){
         .pass = &run->pass,
         .adapter = run->is_full ? NULL : &run->adapter,
         .gradients = run->is_full ? &run->full.gradients : NULL,
         .trainables = &run->trainables,
-        .optimizer = { type, config->adam_beta1, config->adam_beta2, config->adam_epsilon, config->weight_decay },
+        .optimizer = { type, config->adam_beta1, config->adam_beta2, config->adam_epsilon,
+                       config->weight_decay },
         .max_grad_norm = (float)config->max_grad_norm,
     };
-    run->report->n_steps = run->n_steps;
-    run->report->n_examples = run->dataset.n_examples;
-    run->report->n_held_out = run->held_out.n_examples;
-    run->report->n_trainable = run->trainables.n_elems;
     return LRC_STATUS_OK;
 }

@@ -21,19 +21,21 @@ static void name_rows(struct lrc_buf *text, const struct lrc_window *window)
     }
 }
 
-static enum lrc_status fail_not_finite(const struct lrc_window *window, const char *what, double value, struct lrc_error *err)
+static enum lrc_status fail_not_finite(const struct lrc_window *window, const char *what, double value,
+                                       struct lrc_error *err)
 {
     struct lrc_buf rows = { 0 };
     name_rows(&rows, window);
-    const enum lrc_status status = lrc_fail(err, LRC_STATUS_NUMERIC,
-                                            "step %lld: want a finite %s, got %g; rows of this step (counted from 0): %s; nothing was updated",
-                                            (long long)window->step + 1, what, value, lrc_buf_text(&rows));
+    const enum lrc_status status = lrc_fail(
+        err, LRC_STATUS_NUMERIC,
+        "step %lld: want a finite %s, got %g; rows of this step (counted from 0): %s; nothing was updated",
+        (long long)window->step + 1, what, value, lrc_buf_text(&rows));
     lrc_buf_release(&rows);
     return status;
 }
 
-enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_result *result, const struct lrc_window *window,
-                             double learning_rate, struct lrc_error *err)
+enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_result *result,
+                             const struct lrc_window *window, double learning_rate, struct lrc_error *err)
 {
     struct lrc_pass          *pass = stepper->pass;
     const struct lrc_backend *backend = pass->options.backend;
@@ -51,7 +53,8 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
         if (batch->n_trained == 0)
             continue;
         LRC_TRY(lrc_pass_forward(pass, stepper->adapter, batch, err));
-        LRC_TRY(lrc_pass_loss(pass, &batch_loss, batch, -1.0 / (double)window->n_trained, stepper->gradients, err));
+        LRC_TRY(lrc_pass_loss(pass, &batch_loss, batch, -1.0 / (double)window->n_trained, stepper->gradients,
+                              err));
         loss_sum += batch_loss;
         if (!isfinite(loss_sum))
             return fail_not_finite(window, "loss", loss_sum, err);
@@ -70,15 +73,17 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
         return fail_not_finite(window, "gradient norm", (double)pass->scalars->grad_norm, err);
 
     for (int64_t i = 0; i < trainables->n; i++)
-        LRC_TRY(stepper->optimizer.type->step(backend, stream, &trainables->rows[i], pass->scalars, &stepper->optimizer, err));
+        LRC_TRY(stepper->optimizer.type->step(backend, stream, &trainables->rows[i], pass->scalars,
+                                              &stepper->optimizer, err));
 
     result->loss = loss_sum / (double)window->n_trained;
     result->grad_norm = (double)pass->scalars->grad_norm;
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_eval_run(struct lrc_pass *pass, const struct lrc_adapter *adapter, struct lrc_batch_stream *stream,
-                             struct lrc_eval_result *result, struct lrc_error *err)
+enum lrc_status lrc_eval_run(struct lrc_pass *pass, const struct lrc_adapter *adapter,
+                             struct lrc_batch_stream *stream, struct lrc_eval_result *result,
+                             struct lrc_error *err)
 {
     const enum lrc_tape_use use = pass->options.use;
     const int64_t           n_steps = lrc_batch_stream_steps_per_epoch(stream);

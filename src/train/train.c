@@ -10,7 +10,8 @@
 static enum lrc_status check_output_dir(const struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    const int                may_be_there = run->options->resume || config->resume_from_checkpoint || config->auto_resume_from_checkpoints;
+    const int                may_be_there =
+        run->options->resume || config->resume_from_checkpoint || config->auto_resume_from_checkpoints;
     if (may_be_there || !lrc_path_exists(config->output_dir))
         return LRC_STATUS_OK;
     char  **names;
@@ -18,12 +19,15 @@ static enum lrc_status check_output_dir(const struct lrc_run *run, struct lrc_er
     LRC_TRY(lrc_dir_list(config->output_dir, &names, &n_names, err));
     lrc_dir_list_free(names, n_names);
     if (n_names > 0)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "output_dir: want an empty or new folder, got '%s' with %lld entries; --resume goes on with a run",
+        return lrc_fail(err, LRC_STATUS_CONFIG,
+                        "output_dir: want an empty or new folder, got '%s' with %lld entries; --resume goes "
+                        "on with a run",
                         config->output_dir, (long long)n_names);
     return LRC_STATUS_OK;
 }
 
-/* SHA-256 over what is trained on: ids, targets and row numbers of both datasets. It holds data, tokenizer, template, split. */
+/* SHA-256 over what is trained on: ids, targets and row numbers of both datasets. It holds data, tokenizer,
+ * template, split. */
 static enum lrc_status hash_tokens(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_dataset *const both[] = { &run->dataset, &run->held_out };
@@ -34,8 +38,10 @@ static enum lrc_status hash_tokens(struct lrc_run *run, struct lrc_error *err)
             const struct lrc_example *example = &both[d]->examples[i];
             lrc_hash_update(&hash, &example->n_tokens, sizeof example->n_tokens);
             lrc_hash_update(&hash, &example->row_id, sizeof example->row_id);
-            lrc_hash_update(&hash, both[d]->ids + example->first, (size_t)example->n_tokens * sizeof(int32_t));
-            lrc_hash_update(&hash, both[d]->targets + example->first, (size_t)example->n_tokens * sizeof(int32_t));
+            lrc_hash_update(&hash, both[d]->ids + example->first,
+                            (size_t)example->n_tokens * sizeof(int32_t));
+            lrc_hash_update(&hash, both[d]->targets + example->first,
+                            (size_t)example->n_tokens * sizeof(int32_t));
         }
         lrc_hash_update(&hash, "/", 1);
     }
@@ -59,12 +65,15 @@ static enum lrc_status init_state(struct lrc_run *run, struct lrc_error *err)
 static void log_plan(const struct lrc_run *run)
 {
     const struct lrc_model_config *c = &run->model.config;
-    lrc_log_info("%s: %s, %lld layers, hidden %lld, vocabulary %lld; %s base, %s compute on %s", run->config->base_model, c->family->model_type,
-                 (long long)c->n_layers, (long long)c->hidden_size, (long long)c->vocab_size,
-                 run->model.layers[0].linear[0].weight.type == LRC_BLOCK_DENSE ? lrc_dtype_info[run->model.layers[0].linear[0].weight.dtype].name
-                                                                               : lrc_quant_type_of(run->model.layers[0].linear[0].weight.type)->name,
+    lrc_log_info("%s: %s, %lld layers, hidden %lld, vocabulary %lld; %s base, %s compute on %s",
+                 run->config->base_model, c->family->model_type, (long long)c->n_layers,
+                 (long long)c->hidden_size, (long long)c->vocab_size,
+                 run->model.layers[0].linear[0].weight.type == LRC_BLOCK_DENSE
+                     ? lrc_dtype_info[run->model.layers[0].linear[0].weight.dtype].name
+                     : lrc_quant_type_of(run->model.layers[0].linear[0].weight.type)->name,
                  lrc_dtype_info[run->pass.options.activation].name, run->pass.options.backend->name);
-    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned", (long long)run->trainables.n_elems, (long long)run->n_steps,
+    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned",
+                 (long long)run->report->n_trainable, (long long)run->n_steps,
                  (long long)run->steps_per_epoch, (double)run->report->planned_bytes * 1e-6);
 }
 
@@ -72,9 +81,12 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
 {
     char *dir = NULL;
 
-    LRC_TRY(check_output_dir(run, err));
+    if (!run->options->plan)
+        LRC_TRY(check_output_dir(run, err));
     LRC_TRY(lrc_run__load(run, problems, err));
     LRC_TRY(lrc_run__prepare(run, problems, err));
+    if (run->options->plan)
+        return LRC_STATUS_OK;
     log_plan(run);
     if (run->options->dry_run)
         return LRC_STATUS_OK;
@@ -87,6 +99,7 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
     lrc_free(dir);
     LRC_TRY(restored);
     LRC_TRY(lrc_run__open_metrics(run, err));
+    LRC_TRY(lrc_run__write_ledger(run, err));
 
     run->time_started = lrc_machine_seconds();
     LRC_TRY(lrc_run__loop(run, err));
@@ -116,11 +129,15 @@ static void release(struct lrc_run *run)
     lrc_model_release(&run->model);
 }
 
-enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_train_options *options, struct lrc_train_report *report,
-                          struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_train_options *options,
+                          struct lrc_train_report *report, struct lrc_problems *problems,
+                          struct lrc_error *err)
 {
     *report = (struct lrc_train_report){ .eval_loss_first = NAN, .eval_loss_last = NAN };
-    struct lrc_run run = { .config = config, .options = options, .report = report, .is_full = strcmp(config->adapter, "full") == 0 };
+    struct lrc_run        run = { .config = config,
+                                  .options = options,
+                                  .report = report,
+                                  .is_full = strcmp(config->adapter, "full") == 0 };
     const enum lrc_status status = run_all(&run, problems, err);
     release(&run);
     return status;

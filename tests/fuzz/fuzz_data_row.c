@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (lrc_row_file_scan(&file, (const char *)data, size, "fuzz", &problems, &err) == LRC_STATUS_OK) {
         for (int64_t i = 0; i < file.n_rows; i++) {
             json_t *row;
-            if (lrc_row_parse(&row, &file.rows[i], "fuzz", &err) != LRC_STATUS_OK)
+            if (lrc_row_file_parse(&row, &file, i, &err) != LRC_STATUS_OK)
                 continue;
             encode_by_all(row, &context);
             json_decref(row);

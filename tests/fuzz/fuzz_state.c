@@ -2,9 +2,7 @@
 #include "base/file.h"
 #include "checkpoint/state_file.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -37,18 +35,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct lrc_run_state state;
     struct lrc_buf config = {0};
     struct lrc_error err;
-    unsigned char seal[LRC_STATE_SEAL_BYTES];
-    char path[64];
-    const int file = memfd_create("state", 0);
-    if (file < 0 || lrc_state_seal_make(seal, data, size, &err) != LRC_STATUS_OK)
+    unsigned char seal[LRC_H5_SEAL_BYTES];
+    char path[] = "/tmp/lorica-fuzz-state-XXXXXX"; /* HDF5 wants a real path: no memfd */
+    const int file = mkstemp(path);
+    if (file < 0 || lrc_h5_seal_make(seal, LRC_STATE_KIND, data, size, &err) != LRC_STATUS_OK)
         abort();
     put(file, seal, sizeof seal);
     put(file, data, size);
-    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", file);
     if (lrc_state_file_read(&state, &config, path, &err) != LRC_STATUS_OK && err.message[0] == '\0')
         abort();
     load(path);
     lrc_buf_release(&config);
     (void)close(file);
+    (void)unlink(path);
     return 0;
 }

@@ -74,10 +74,12 @@ static double tolerance_of(const struct golden *golden, const char *key)
 static void report(const struct golden *golden, const char *tensor, double worst, double tolerance)
 {
     if (getenv("LRC_GOLDEN_REPORT"))
-        fprintf(stderr, "golden %-16s %-70s largest difference %.2e of %.0e\n", golden->name, tensor, worst, tolerance);
+        fprintf(stderr, "golden %-16s %-70s largest difference %.2e of %.0e\n", golden->name, tensor, worst,
+                tolerance);
 }
 
-void golden_expect(const struct golden *golden, const char *tensor, const char *key, const float *got, int64_t n, int64_t first)
+void golden_expect(const struct golden *golden, const char *tensor, const char *key, const float *got,
+                   int64_t n, int64_t first)
 {
     const double tolerance = tolerance_of(golden, key);
     int64_t      n_want, at = 0;
@@ -92,18 +94,20 @@ void golden_expect(const struct golden *golden, const char *tensor, const char *
         }
     }
     report(golden, tensor, worst, tolerance);
-    cr_expect(worst <= tolerance, "%s: %s[%lld]: got %.9g, want %.9g within %g", golden->dir, tensor, (long long)at, (double)got[at],
-              (double)want[first + at], tolerance);
+    cr_expect(worst <= tolerance, "%s: %s[%lld]: got %.9g, want %.9g within %g", golden->dir, tensor,
+              (long long)at, (double)got[at], (double)want[first + at], tolerance);
     lrc_free(want);
 }
 
-void golden_expect_scalar(const struct golden *golden, const char *tensor, const char *key, double got, int64_t index)
+void golden_expect_scalar(const struct golden *golden, const char *tensor, const char *key, double got,
+                          int64_t index)
 {
     const float value = (float)got;
     golden_expect(golden, tensor, key, &value, 1, index);
 }
 
-static void fill_docs(struct lrc_batch *batch, const int64_t *labels_by_token, const int64_t *lengths, int64_t n_docs)
+static void fill_docs(struct lrc_batch *batch, const int64_t *labels_by_token, const int64_t *lengths,
+                      int64_t n_docs)
 {
     int64_t at = 0;
     for (int64_t d = 0; d < n_docs; d++) {
@@ -112,7 +116,8 @@ static void fill_docs(struct lrc_batch *batch, const int64_t *labels_by_token, c
             const int is_last = i + 1 == lengths[d];
             batch->positions[at] = (int32_t)i;
             batch->row_ids[at] = (uint32_t)d;
-            batch->targets[at] = is_last || labels_by_token[at + 1] < 0 ? -1 : (int32_t)labels_by_token[at + 1];
+            batch->targets[at] =
+                is_last || labels_by_token[at + 1] < 0 ? -1 : (int32_t)labels_by_token[at + 1];
             if (batch->targets[at] >= 0) {
                 batch->trained_index[batch->n_trained] = (int32_t)at;
                 batch->trained_target[batch->n_trained++] = batch->targets[at];
@@ -122,12 +127,12 @@ static void fill_docs(struct lrc_batch *batch, const int64_t *labels_by_token, c
     batch->doc_offsets[n_docs] = (int32_t)at;
 }
 
-struct lrc_batch golden_batch(const int64_t *ids, const int64_t *labels, const int64_t *mask, int64_t n_rows, int64_t n_cols,
-                              const int64_t *offsets, int64_t n_docs)
+struct lrc_batch golden_batch(const int64_t *ids, const int64_t *labels, const int64_t *mask, int64_t n_rows,
+                              int64_t n_cols, const int64_t *offsets, int64_t n_docs)
 {
     const int64_t    n_max = n_rows * n_cols, n_lengths = offsets ? n_docs : n_rows;
     struct lrc_batch batch = { .n_docs = n_lengths };
-    int64_t         *lengths = lrc_calloc(n_lengths, sizeof *lengths), *kept = lrc_calloc(n_max, sizeof *kept);
+    int64_t *lengths = lrc_calloc(n_lengths, sizeof *lengths), *kept = lrc_calloc(n_max, sizeof *kept);
     batch.tokens = lrc_calloc(n_max, sizeof *batch.tokens);
     batch.targets = lrc_calloc(n_max, sizeof *batch.targets);
     batch.positions = lrc_calloc(n_max, sizeof *batch.positions);
@@ -135,8 +140,8 @@ struct lrc_batch golden_batch(const int64_t *ids, const int64_t *labels, const i
     batch.doc_offsets = lrc_calloc(n_lengths + 1, sizeof *batch.doc_offsets);
     batch.trained_index = lrc_calloc(n_max, sizeof *batch.trained_index);
     batch.trained_target = lrc_calloc(n_max, sizeof *batch.trained_target);
-    cr_assert(lengths && kept && batch.tokens && batch.targets && batch.positions && batch.row_ids && batch.doc_offsets &&
-              batch.trained_index && batch.trained_target);
+    cr_assert(lengths && kept && batch.tokens && batch.targets && batch.positions && batch.row_ids &&
+              batch.doc_offsets && batch.trained_index && batch.trained_target);
 
     for (int64_t r = 0; r < n_rows; r++)
         for (int64_t c = 0; c < n_cols; c++) {

@@ -27,18 +27,22 @@ int  golden_has(const struct golden *golden, const char *tensor);
 int64_t *golden_ints(const struct golden *golden, const char *tensor, int64_t *n);
 float   *golden_floats(const struct golden *golden, const char *tensor, int64_t *n);
 
-/* Elementwise |got - golden| <= tolerance of `key` in golden.json; NaN fails. Prints the largest difference with
- * LRC_GOLDEN_REPORT set. `first` elements of the tensor are passed over. */
-void golden_expect(const struct golden *golden, const char *tensor, const char *key, const float *got, int64_t n, int64_t first);
-void golden_expect_scalar(const struct golden *golden, const char *tensor, const char *key, double got, int64_t index);
+/* Elementwise |got - golden| <= tolerance of `key` in golden.json; NaN fails. Prints the largest difference
+ * with LRC_GOLDEN_REPORT set. `first` elements of the tensor are passed over. */
+void golden_expect(const struct golden *golden, const char *tensor, const char *key, const float *got,
+                   int64_t n, int64_t first);
+void golden_expect_scalar(const struct golden *golden, const char *tensor, const char *key, double got,
+                          int64_t index);
 
-/* (B, T) ids, labels (not shifted, -100: not trained) and an attention mask (NULL: all) as a batch of documents. offsets NULL:
- * each row is one; otherwise n_docs + 1 offsets into the flat row. release with golden_batch_free(). */
-struct lrc_batch golden_batch(const int64_t *ids, const int64_t *labels, const int64_t *mask, int64_t n_rows, int64_t n_cols,
-                              const int64_t *offsets, int64_t n_docs);
+/* (B, T) ids, labels (not shifted, -100: not trained) and an attention mask (NULL: all) as a batch of
+ * documents. offsets NULL: each row is one; otherwise n_docs + 1 offsets into the flat row. release with
+ * golden_batch_free(). */
+struct lrc_batch golden_batch(const int64_t *ids, const int64_t *labels, const int64_t *mask, int64_t n_rows,
+                              int64_t n_cols, const int64_t *offsets, int64_t n_docs);
 void             golden_batch_free(struct lrc_batch *batch);
 
-/* A copy of a model folder in a new temporary folder, with config_name as its config.json. lrc_dir_remove() when done. */
+/* A copy of a model folder in a new temporary folder, with config_name as its config.json. lrc_dir_remove()
+ * when done. */
 void golden_copy_model(char to[GOLDEN_PATH_MAX], const char *from, const char *config_name);
 
 #endif

@@ -1,6 +1,6 @@
-/* Models against transformers, PEFT and bitsandbytes: logits, losses, gradients, a training curve, generation, in float32.
- * Small golden folders of our own lie in tests/golden/data (made by scripts/golden/make_models.py); LRC_FIXTURES may name a
- * folder with more of the same layout. */
+/* Models against transformers, PEFT and bitsandbytes: logits, losses, gradients, a training curve,
+ * generation, in float32. Small golden folders of our own lie in tests/golden/data (made by
+ * scripts/golden/make_models.py); LRC_FIXTURES may name a folder with more of the same layout. */
 #include "golden/golden.h"
 #include "infer/generate.h"
 
@@ -31,8 +31,8 @@ static void load_model(struct loaded *l, const char *path, int trainable)
     const struct lrc_model_options options = { .trainable = trainable, .n_positions = MAX_TOKENS };
     struct lrc_problems            problems = { 0 };
     struct lrc_error               err = { 0 };
-    cr_assert_eq(lrc_model_load(&l->model, path, &options, &problems, &err), LRC_STATUS_OK, "%s: %s %s", path, err.message,
-                 lrc_buf_text(&problems.text));
+    cr_assert_eq(lrc_model_load(&l->model, path, &options, &problems, &err), LRC_STATUS_OK, "%s: %s %s", path,
+                 err.message, lrc_buf_text(&problems.text));
     lrc_problems_release(&problems);
 }
 
@@ -42,17 +42,23 @@ static void load_adapter(struct loaded *l, const char *dir, const char *name)
     struct lrc_problems problems = { 0 };
     struct lrc_error    err = { 0 };
     (void)snprintf(path, sizeof path, "%s/%s", dir, name);
-    cr_assert_eq(lrc_adapter_load(&l->adapter, &l->model, path, LRC_ADAPTER_TRAINING, &problems, &err), LRC_STATUS_OK, "%s: %s %s", path,
-                 err.message, lrc_buf_text(&problems.text));
+    cr_assert_eq(lrc_adapter_load(&l->adapter, &l->model, path, LRC_ADAPTER_TRAINING, &problems, &err),
+                 LRC_STATUS_OK, "%s: %s %s", path, err.message, lrc_buf_text(&problems.text));
     lrc_problems_release(&problems);
 }
 
-static void make_pass(struct loaded *l, enum lrc_tape_use use, enum lrc_dtype activation, const struct lrc_backend *backend)
+static void make_pass(struct loaded *l, enum lrc_tape_use use, enum lrc_dtype activation,
+                      const struct lrc_backend *backend)
 {
     struct lrc_error              err = { 0 };
     const struct lrc_pass_options options = {
-        .backend = backend, .activation = activation, .use = use, .n_tokens = MAX_TOKENS, .n_trained = MAX_TOKENS,
-        .rank_max = l->adapter.rank_max, .rank_sum = l->adapter.rank_sum_max,
+        .backend = backend,
+        .activation = activation,
+        .use = use,
+        .n_tokens = MAX_TOKENS,
+        .n_trained = MAX_TOKENS,
+        .rank_max = l->adapter.rank_max,
+        .rank_sum = l->adapter.rank_sum_max,
     };
     cr_assert_eq(lrc_pass_init(&l->pass, &l->model, &options, &err), LRC_STATUS_OK, "%s", err.message);
 }
@@ -75,24 +81,27 @@ static void release(struct loaded *l)
     golden_close(&l->golden);
 }
 
-static double forward_loss(struct loaded *l, const struct lrc_adapter *adapter, const struct lrc_batch *batch, double coef,
-                           const struct lrc_model_gradients *gradients)
+static double forward_loss(struct loaded *l, const struct lrc_adapter *adapter, const struct lrc_batch *batch,
+                           double coef, const struct lrc_model_gradients *gradients)
 {
     struct lrc_error err = { 0 };
     double           loss_sum = NAN;
     cr_assert_eq(lrc_pass_forward(&l->pass, adapter, batch, &err), LRC_STATUS_OK, "%s", err.message);
-    cr_assert_eq(lrc_pass_loss(&l->pass, &loss_sum, batch, coef, gradients, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_pass_loss(&l->pass, &loss_sum, batch, coef, gradients, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     return loss_sum / (double)batch->n_trained;
 }
 
-static void expect_logits(struct loaded *l, const char *tensor, const char *key, int64_t first_row, int64_t n_rows)
+static void expect_logits(struct loaded *l, const char *tensor, const char *key, int64_t first_row,
+                          int64_t n_rows)
 {
     struct lrc_error err = { 0 };
     const float     *logits;
     const int64_t    vocab = l->model.config.vocab_size;
     for (int64_t at = 0; at < n_rows; at += l->pass.head_chunk) {
         const int64_t n = n_rows - at < l->pass.head_chunk ? n_rows - at : l->pass.head_chunk;
-        cr_assert_eq(lrc_pass_logits(&l->pass, &logits, first_row + at, n, &err), LRC_STATUS_OK, "%s", err.message);
+        cr_assert_eq(lrc_pass_logits(&l->pass, &logits, first_row + at, n, &err), LRC_STATUS_OK, "%s",
+                     err.message);
         golden_expect(&l->golden, tensor, key, logits, n * vocab, at * vocab);
     }
 }
@@ -102,18 +111,21 @@ static void expect_gradients(struct loaded *l, const struct lrc_trainables *trai
     for (int64_t i = 0; i < trainables->n; i++) {
         char tensor[256];
         (void)snprintf(tensor, sizeof tensor, "grad.%s", trainables->rows[i].name);
-        golden_expect(&l->golden, tensor, "grad", trainables->rows[i].grad.data, lrc_tensor_elems(&trainables->rows[i].grad), 0);
+        golden_expect(&l->golden, tensor, "grad", trainables->rows[i].grad.data,
+                      lrc_tensor_elems(&trainables->rows[i].grad), 0);
     }
 }
 
 /* Gradients of the mean loss with the adapter. */
-static void adapter_gradients(struct loaded *l, struct lrc_trainables *trainables, const struct lrc_batch *batch)
+static void adapter_gradients(struct loaded *l, struct lrc_trainables *trainables,
+                              const struct lrc_batch *batch)
 {
     struct lrc_error err = { 0 };
     cr_assert_eq(lrc_adapter_trainables(trainables, &l->adapter, &l->model, &err), LRC_STATUS_OK);
     memset(trainables->grad_memory, 0, trainables->grad_bytes);
     (void)forward_loss(l, &l->adapter, batch, -1.0 / (double)batch->n_trained, NULL);
-    cr_assert_eq(lrc_pass_backward(&l->pass, &l->adapter, batch, NULL, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_pass_backward(&l->pass, &l->adapter, batch, NULL, &err), LRC_STATUS_OK, "%s",
+                 err.message);
 }
 
 static void free_trainables(struct lrc_trainables *trainables)
@@ -127,7 +139,8 @@ static void check_base(struct loaded *l)
     golden_expect_scalar(&l->golden, "loss", "loss", forward_loss(l, NULL, &l->batch, 0.0, NULL), 0);
     expect_logits(l, "logits", "logits", 0, l->batch.n_tokens);
     int64_t          n;
-    int64_t         *ids = golden_ints(&l->golden, "pad.input_ids", &n), *labels = golden_ints(&l->golden, "pad.labels", &n);
+    int64_t         *ids = golden_ints(&l->golden, "pad.input_ids", &n),
+            *labels = golden_ints(&l->golden, "pad.labels", &n);
     int64_t         *mask = golden_ints(&l->golden, "pad.attention_mask", &n);
     struct lrc_batch padded = golden_batch(ids, labels, mask, 2, n / 2, NULL, 0);
     golden_expect_scalar(&l->golden, "pad.loss", "pad.loss", forward_loss(l, NULL, &padded, 0.0, NULL), 0);
@@ -141,7 +154,8 @@ static void check_adapter(struct loaded *l)
 {
     struct lrc_trainables trainables;
     const int64_t         half = l->batch.n_tokens / 2;
-    golden_expect_scalar(&l->golden, "loss_lora", "loss_lora", forward_loss(l, &l->adapter, &l->batch, 0.0, NULL), 0);
+    golden_expect_scalar(&l->golden, "loss_lora", "loss_lora",
+                         forward_loss(l, &l->adapter, &l->batch, 0.0, NULL), 0);
     expect_logits(l, "logits_lora_row1", "logits_lora_row1", half, half);
     adapter_gradients(l, &trainables, &l->batch);
     expect_gradients(l, &trainables);
@@ -149,12 +163,14 @@ static void check_adapter(struct loaded *l)
 }
 
 /* 8 steps of 2 micro-batches, as the fixtures' README describes them. */
-static void train(struct loaded *l, const struct lrc_stepper *stepper, const struct golden *batches, double learning_rate)
+static void train(struct loaded *l, const struct lrc_stepper *stepper, const struct golden *batches,
+                  double learning_rate)
 {
     const struct lrc_schedule        *schedule = lrc_schedule_find("linear");
     const struct lrc_schedule_options options = { .n_steps = 8, .warmup_steps = 2 };
     int64_t                           n;
-    int64_t *ids = golden_ints(batches, "train.input_ids", &n), *labels = golden_ints(batches, "train.labels", &n);
+    int64_t                          *ids = golden_ints(batches, "train.input_ids", &n),
+            *labels = golden_ints(batches, "train.labels", &n);
     int64_t *mask = golden_ints(batches, "train.attention_mask", &n);
     const int64_t n_micro = n / 16, n_cols = n_micro / 2;
 
@@ -187,16 +203,18 @@ struct training {
     struct lrc_stepper          stepper;
 };
 
-static void training_init(struct training *t, struct loaded *l, struct lrc_trainables *trainables, const struct lrc_adapter *adapter,
-                          const struct lrc_model_gradients *gradients)
+static void training_init(struct training *t, struct loaded *l, struct lrc_trainables *trainables,
+                          const struct lrc_adapter *adapter, const struct lrc_model_gradients *gradients)
 {
     struct lrc_error            err = { 0 };
     const struct lrc_optimizer *type = lrc_optimizer_find("adamw_torch");
     *t = (struct training){ 0 };
-    cr_assert_eq(lrc_optimizer_plan(&t->memory, &t->arena, trainables, type, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_optimizer_plan(&t->memory, &t->arena, trainables->n_elems, type, &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_arena_commit(&t->arena, &err), LRC_STATUS_OK);
     lrc_optimizer_bind(&t->memory, trainables, type);
-    t->stepper = (struct lrc_stepper){ &l->pass, adapter, gradients, trainables, { type, 0.9, 0.999, 1e-8, 0.01 }, 1.0f };
+    t->stepper = (struct lrc_stepper){
+        &l->pass, adapter, gradients, trainables, { type, 0.9, 0.999, 1e-8, 0.01 }, 1.0f
+    };
 }
 
 static void expect_final_adapter(struct loaded *l, const struct lrc_trainables *trainables)
@@ -234,31 +252,38 @@ static enum lrc_status append_token(void *context, int32_t token, struct lrc_err
 static void check_generation(struct loaded *l)
 {
     int64_t        n_prompt, n_want;
-    int64_t       *prompt = golden_ints(&l->golden, "generate.prompt", &n_prompt), *want = golden_ints(&l->golden, "generate.tokens", &n_want);
+    int64_t       *prompt = golden_ints(&l->golden, "generate.prompt", &n_prompt),
+            *want = golden_ints(&l->golden, "generate.tokens", &n_want);
     struct lrc_ids ids = { 0 }, got = { 0 };
     enum lrc_stop  stop;
     struct lrc_error                  err = { 0 };
     const struct lrc_generate_options options = {
-        .backend = lrc_backend_cpu(), .activation = LRC_DTYPE_F32, .sampling = { .top_p = 1.0 }, .max_new_tokens = n_want,
-        .on_token = append_token, .context = &got,
+        .backend = lrc_backend_cpu(),
+        .activation = LRC_DTYPE_F32,
+        .sampling = { .top_p = 1.0 },
+        .max_new_tokens = n_want,
+        .on_token = append_token,
+        .context = &got,
     };
     for (int64_t i = 0; i < n_prompt; i++)
         lrc_ids_append(&ids, (int32_t)prompt[i]);
     lrc_adapter_release(&l->adapter);
     load_adapter(l, l->golden.dir, "adapter_final");
-    cr_assert_eq(lrc_generate(&stop, &l->model, &l->adapter, &ids, &options, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(lrc_generate(&stop, &l->model, &l->adapter, &ids, &options, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     cr_expect_eq(stop, LRC_STOP_LENGTH);
     cr_assert_eq(got.len, n_want);
     for (int64_t i = 0; i < n_want; i++)
-        cr_expect_eq(got.data[i], (int32_t)want[i], "%s: token %lld: got %d, want %lld", l->golden.dir, (long long)i, got.data[i],
-                     (long long)want[i]);
+        cr_expect_eq(got.data[i], (int32_t)want[i], "%s: token %lld: got %d, want %lld", l->golden.dir,
+                     (long long)i, got.data[i], (long long)want[i]);
     lrc_ids_release(&ids);
     lrc_ids_release(&got);
     lrc_free(prompt);
     lrc_free(want);
 }
 
-static void check_family(const char *root, const char *name, const char *config_name, const struct lrc_backend *backend)
+static void check_family(const char *root, const char *name, const char *config_name,
+                         const struct lrc_backend *backend)
 {
     struct loaded    l = { 0 };
     struct lrc_error err;
@@ -316,7 +341,8 @@ Test(golden_models, checkpointing_changes_no_bit_of_the_gradients)
     release(&l);
 }
 
-/* bf16 compute: the tolerance is twice the distance between bf16 and float32 compute of the reference itself. */
+/* bf16 compute: the tolerance is twice the distance between bf16 and float32 compute of the reference itself.
+ */
 static void check_bf16(const char *root, const char *name)
 {
     struct loaded l = { 0 };
@@ -326,11 +352,13 @@ static void check_bf16(const char *root, const char *name)
     load_model(&l, path, 0);
     load_batch(&l, &l.golden);
     make_pass(&l, LRC_TAPE_INFERENCE, LRC_DTYPE_F32, lrc_backend_cpu());
-    golden_expect_scalar(&l.golden, "loss_bf16_weights", "loss_bf16_weights", forward_loss(&l, NULL, &l.batch, 0.0, NULL), 0);
+    golden_expect_scalar(&l.golden, "loss_bf16_weights", "loss_bf16_weights",
+                         forward_loss(&l, NULL, &l.batch, 0.0, NULL), 0);
     expect_logits(&l, "logits_bf16_weights", "logits_bf16_weights", 0, l.batch.n_tokens);
     lrc_pass_release(&l.pass);
     make_pass(&l, LRC_TAPE_INFERENCE, LRC_DTYPE_BF16, lrc_backend_cpu());
-    golden_expect_scalar(&l.golden, "loss_bf16_compute", "loss_bf16_compute", forward_loss(&l, NULL, &l.batch, 0.0, NULL), 0);
+    golden_expect_scalar(&l.golden, "loss_bf16_compute", "loss_bf16_compute",
+                         forward_loss(&l, NULL, &l.batch, 0.0, NULL), 0);
     expect_logits(&l, "logits_bf16_compute", "logits_bf16_compute", 0, l.batch.n_tokens);
     release(&l);
 }
@@ -354,14 +382,17 @@ static void check_full(const char *root)
     cr_assert_eq(lrc_full_trainables(&trainables, &full, &err), LRC_STATUS_OK, "%s", err.message);
 
     golden_expect_scalar(&l.golden, "loss", "loss",
-                         forward_loss(&l, NULL, &l.batch, -1.0 / (double)l.batch.n_trained, &full.gradients), 0);
-    cr_assert_eq(lrc_pass_backward(&l.pass, NULL, &l.batch, &full.gradients, &err), LRC_STATUS_OK, "%s", err.message);
+                         forward_loss(&l, NULL, &l.batch, -1.0 / (double)l.batch.n_trained, &full.gradients),
+                         0);
+    cr_assert_eq(lrc_pass_backward(&l.pass, NULL, &l.batch, &full.gradients, &err), LRC_STATUS_OK, "%s",
+                 err.message);
     expect_gradients(&l, &trainables);
 
     training_init(&training, &l, &trainables, NULL, &full.gradients);
     train(&l, &training.stepper, &family, 1e-3);
     (void)forward_loss(&l, NULL, &l.batch, 0.0, NULL);
-    expect_logits(&l, "logits_trained_row1", "logits_trained_row1", l.batch.n_tokens / 2, l.batch.n_tokens / 2);
+    expect_logits(&l, "logits_trained_row1", "logits_trained_row1", l.batch.n_tokens / 2,
+                  l.batch.n_tokens / 2);
     lrc_arena_release(&training.arena);
     free_trainables(&trainables);
     lrc_full_release(&full);
@@ -394,7 +425,8 @@ static void check_packed(const char *root)
     golden_expect_scalar(&l.golden, "loss", "loss", forward_loss(&l, NULL, &l.batch, 0.0, NULL), 0);
     expect_logits(&l, "logits", "logits", 0, n);
     struct lrc_trainables trainables;
-    golden_expect_scalar(&l.golden, "loss_lora", "loss_lora", forward_loss(&l, &l.adapter, &l.batch, 0.0, NULL), 0);
+    golden_expect_scalar(&l.golden, "loss_lora", "loss_lora",
+                         forward_loss(&l, &l.adapter, &l.batch, 0.0, NULL), 0);
     adapter_gradients(&l, &trainables, &l.batch);
     expect_gradients(&l, &trainables);
     free_trainables(&trainables);
@@ -413,7 +445,8 @@ Test(golden_models, own_packed_row_equals_the_reference)
 }
 
 /* The model of a family with another golden folder on top: NF4 weights, or another adapter. */
-static void check_variant(const char *root, const char *family_name, const char *name, const char *model, int trains)
+static void check_variant(const char *root, const char *family_name, const char *name, const char *model,
+                          int trains)
 {
     struct loaded l = { 0 };
     struct golden family;
@@ -480,8 +513,9 @@ Test(golden_fixtures, bf16_weights_and_compute_equal_the_reference)
     check_bf16(root, "qwen2");
 }
 
-/* qlora_nf4 of that folder is not compared: its down_proj has 96 columns, and its values come from bitsandbytes' CPU path, which
- * reads the wrong block scale where columns are no multiple of the block. Ours (golden_models) are of the stored weights. */
+/* qlora_nf4 of that folder is not compared: its down_proj has 96 columns, and its values come from
+ * bitsandbytes' CPU path, which reads the wrong block scale where columns are no multiple of the block. Ours
+ * (golden_models) are of the stored weights. */
 Test(golden_fixtures, full_and_packed_equal_the_reference)
 {
     char root[GOLDEN_PATH_MAX];
@@ -492,7 +526,8 @@ Test(golden_fixtures, full_and_packed_equal_the_reference)
 
 Test(golden_fixtures, adapter_variants_equal_the_reference)
 {
-    static const char *const variants[] = { "variants/rslora", "variants/target_regex", "variants/exclude", "variants/layers_to_transform",
+    static const char *const variants[] = { "variants/rslora",   "variants/target_regex",
+                                            "variants/exclude",  "variants/layers_to_transform",
                                             "variants/patterns", "variants/patterns_rslora" };
     char                     root[GOLDEN_PATH_MAX];
     SKIP_WITHOUT_FIXTURES(root);

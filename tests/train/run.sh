@@ -58,7 +58,14 @@ logging_steps: 2
 output_dir: one
 END
 
+ok "a plan" exits 0 "$lorica" plan run.yaml --json
+ok "fits" grep -q '"fits": true' last.out
+planned=$(grep -o '"host_bytes": [0-9]*' last.out | grep -o '[0-9]*')
+ok "and needs no output folder" test ! -e one
+ok "a dry run" exits 0 "$lorica" train run.yaml --dry-run
+ok "writes nothing" test ! -e one
 ok "a run" exits 0 "$lorica" train run.yaml
+ok "takes what was planned" test "$("$lorica" train run.yaml output_dir=planned --json 2>/dev/null | grep -o '"planned_bytes": [0-9]*' | grep -o '[0-9]*')" = "$planned"
 ok "the same again" exits 0 "$lorica" train run.yaml output_dir=two
 ok "same bits twice" same one two
 ok "a finished run resumes to success" exits 0 "$lorica" train run.yaml --resume
@@ -118,6 +125,32 @@ ok "changes no bit" same one recomputed
 ok "full fine-tuning" exits 0 "$lorica" train run.yaml adapter=full lora_dropout=0 output_dir=full max_steps=6
 ok "its result is a model" exits 0 "$lorica" score full rows.jsonl
 ok "4-bit base" exits 0 "$lorica" train run.yaml adapter=qlora output_dir=nf4 max_steps=6
+
+# packed: less steps of the same rows, the same bits twice and resumed
+ok "a packed run" exits 0 "$lorica" train run.yaml output_dir=packed sample_packing=true longest_batch_first=true
+ok "says how full its sequences are" grep -Eq 'packing: 54 rows into [0-9]+ sequences, 9[0-9]\.[0-9] % full' last.err
+"$lorica" train run.yaml output_dir=packed2 sample_packing=true longest_batch_first=true max_steps=5 >last.out 2>last.err
+rm packed2/run.json
+ok "goes on" exits 0 "$lorica" train run.yaml output_dir=packed2 sample_packing=true longest_batch_first=true max_steps=0 --resume
+
+# tokens from the cache train to the same bits; its writer may be killed at any moment
+seq 2000 | awk '{ s = "3"; for (i = 0; i < 25; i++) s = s "," 3 + ($1 * 7 + i * 13) % 60; print "{\"input_ids\": [" s "]}" }' >many.jsonl
+for ((i = 0; i < 12; i++)); do
+    "$lorica" preprocess run.yaml 'datasets=[{path: many.jsonl, type: tokenized}]' dataset_prepared_path=killed.cache >last.out 2>last.err &
+    pid=$!
+    sleep "0.0$(printf %02d $((5 + RANDOM % 60)))"
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+ok "after the kills" exits 0 "$lorica" preprocess run.yaml 'datasets=[{path: many.jsonl, type: tokenized}]' dataset_prepared_path=killed.cache
+ok "no half cache was met" test -z "$(grep anew last.err)"
+ok "preprocess writes a cache" exits 0 "$lorica" preprocess run.yaml dataset_prepared_path=cache
+ok "train reads it" exits 0 "$lorica" train run.yaml output_dir=cached dataset_prepared_path=cache
+ok "and says so" says "tokens from cache cache/"
+ok "and the end is the same" same one cached
+ok "and its metrics" cmp <(metrics one) <(metrics cached)
+ok "a dry run writes no cache" exits 0 "$lorica" train run.yaml output_dir=dry dataset_prepared_path=none.cache --dry-run
+ok "nor its folder" test ! -e none.cache
 
 # what cannot be trained says so
 printf '{"input_ids": [5, 6, 7], "labels": [-100, -100, -100]}\n' >masked.jsonl

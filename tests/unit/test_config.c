@@ -174,18 +174,40 @@ Test(config, contradictions_are_refused)
     expect_problem("lr_scheduler: linear\ncosine_min_lr_ratio: 0.1\n",
                    "'cosine_min_lr_ratio': want lr_scheduler 'cosine' with it, got another");
     expect_fine("eval_steps: 0\nevals_per_epoch: 2\n");
+    expect_problem("packing: true\ngroup_by_length: true\n",
+                   "'group_by_length': want either it or sample_packing, got both");
+    expect_fine("sample_packing: true\nlongest_batch_first: true\ndataset_prepared_path:\n");
 }
 
 Test(config, keys_of_later_versions_are_refused_unless_they_ask_for_nothing)
 {
-    expect_problem("sample_packing: true\n", "c.yaml:8: 'sample_packing': not yet in this version");
-    expect_problem("packing: true\n", "c.yaml:8: 'packing': not yet in this version");
+    expect_problem("max_memory: 8GB\n", "c.yaml:8: 'max_memory': not yet in this version");
+    expect_problem("use_dora: true\n", "c.yaml:8: 'use_dora': not yet in this version");
     expect_problem("rl: dpo\n", "'rl': not yet in this version");
-    expect_problem("dataset_prepared_path: last_run\n", "'dataset_prepared_path': not yet in this version");
-    expect_problem("excess_length_strategy: split\n",
-                   "'excess_length_strategy': 'split' is not yet in this version");
-    expect_fine("sample_packing: false\npeft_use_dora: no\nneftune_noise_alpha: "
-                "0\nrl:\ndataset_prepared_path: null\n");
+    expect_fine("max_memory: false\npeft_use_dora: no\nneftune_noise_alpha: 0\nrl:\n");
+}
+
+Test(config, what_becomes_of_rows_and_turns_is_read)
+{
+    struct test_config test;
+    test_config_load(&test,
+                     "base_model: b\nadapter: full\nlearning_rate: 1e-4\noutput_dir: o\n"
+                     "datasets: [{path: 'd/*.csv.gz', ds_type: csv}]\n"
+                     "roles_to_train: [assistant, tool]\nexcess_length_strategy: split\n"
+                     "dataset_exact_deduplication: true\n",
+                     NULL);
+    cr_assert_eq(test.status, LRC_STATUS_OK);
+    cr_expect_str_eq(test.config.datasets.items[0].ds_type, "csv");
+    cr_expect_eq(test.config.roles_to_train.n, 2);
+    cr_expect_str_eq(test.config.roles_to_train.items[1], "tool");
+    cr_expect_str_eq(test.config.excess_length_strategy, "split");
+    cr_expect_eq(test.config.dataset_exact_deduplication, 1);
+    test_config_release(&test);
+    expect_problem("excess_length_strategy: spilt\n",
+                   "want one of drop, truncate, split, raise, got 'spilt'");
+    expect_problem("dataset_exact_deduplication: 2\n",
+                   "'dataset_exact_deduplication': want true or false, got '2'");
+    expect_problem("roles_to_train: [1]\n", "'roles_to_train': want a list of names, got '1'");
 }
 
 Test(config, rank_and_alpha_are_required_unless_an_adapter_is_given)
@@ -324,7 +346,7 @@ Test(config, written_json_is_json_with_every_key)
                  test.err.message);
     cr_expect_eq(json_number_value(json_object_get(json, "learning_rate")), 2e-4);
     cr_expect_not_null(json_object_get(json, "threads"));
-    cr_expect_null(json_object_get(json, "sample_packing"));
+    cr_expect_null(json_object_get(json, "max_memory"));
     json_decref(json);
     lrc_buf_clear(&text);
     lrc_config_write_keys_json(&text);

@@ -3,8 +3,9 @@
  *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
- * A message may say "train": false or "weight": 0. Other members (tool_calls, name, ...) go to the template
- * as they are. */
+ * A message may say "train": false or "weight": 0. Its content may be a list of {"type": "text", "text":
+ * "..."}, which are joined by newlines. Other members (tool_calls, name, ...) go to the template as they are.
+ */
 #include "base/alloc.h"
 #include "data/encode.h"
 
@@ -23,8 +24,7 @@ static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
     return json_is_array(json_object_get(row, messages_column(row, spec))) && !lrc_row_is_preference(row);
 }
 
-/* ShareGPT's and LLaMA-Factory's names for the roles that templates know. */
-static const char *role_of(const char *name)
+const char *lrc_role_of(const char *name)
 {
     static const struct { const char *name, *role;
     } names[] = {
@@ -50,6 +50,36 @@ static const char *member_name(const json_t *message, const char *given, const c
     return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
 }
 
+static enum lrc_status check_parts(const json_t *parts, const char *content_name, size_t i,
+                                   struct lrc_error *err)
+{
+    for (size_t part = 0; part < json_array_size(parts); part++) {
+        const json_t *object = json_array_get(parts, part);
+        const char   *type = json_string_value(json_object_get(object, "type"));
+        if (!type || strcmp(type, "text") != 0 || !json_is_string(json_object_get(object, "text")))
+            return lrc_fail(
+                err, LRC_STATUS_DATA,
+                "message %zu: '%s'[%zu]: want {\"type\": \"text\", \"text\": a string}, got %s%.40s%s", i,
+                content_name, part, type ? "type '" : lrc_json_type_name(object), type ? type : "",
+                type ? "'" : "");
+    }
+    return LRC_STATUS_OK;
+}
+
+/* NULL when out of memory. */
+static json_t *join_parts(const json_t *parts)
+{
+    struct lrc_buf text = { 0 };
+    for (size_t i = 0; i < json_array_size(parts); i++) {
+        const json_t *words = json_object_get(json_array_get(parts, i), "text");
+        lrc_buf_puts(&text, i ? "\n" : "");
+        lrc_buf_append(&text, json_string_value(words), json_string_length(words));
+    }
+    json_t *joined = text.failed ? NULL : json_stringn(lrc_buf_text(&text), text.len);
+    lrc_buf_release(&text);
+    return joined;
+}
+
 static enum lrc_status check_message(const json_t *message, const char *role_name, const char *content_name,
                                      size_t i, struct lrc_error *err)
 {
@@ -63,6 +93,8 @@ static enum lrc_status check_message(const json_t *message, const char *role_nam
                         lrc_json_type_name(role));
     const int may_lack_content =
         json_is_array(json_object_get(message, "tool_calls")) && (!content || json_is_null(content));
+    if (json_is_array(content))
+        return check_parts(content, content_name, i, err);
     if (!json_is_string(content) && !may_lack_content)
         return lrc_fail(err, LRC_STATUS_DATA, "message %zu: '%s': want a string, got %s", i, content_name,
                         lrc_json_type_name(content));
@@ -73,11 +105,12 @@ static enum lrc_status check_message(const json_t *message, const char *role_nam
 static json_t *rename_members(const json_t *message, const char *role_name, const char *content_name)
 {
     json_t *copy = json_copy((json_t *)message);
-    json_t *content = json_incref(json_object_get(message, content_name));
-    int     failed = !copy;
-    failed |= copy &&
-              json_object_set_new(
-                  copy, "role", json_string(role_of(json_string_value(json_object_get(message, role_name)))));
+    json_t *column = json_object_get(message, content_name);
+    json_t *content = json_is_array(column) ? join_parts(column) : json_incref(column);
+    int     failed = !copy || (column && !content);
+    failed |= copy && json_object_set_new(
+                          copy, "role",
+                          json_string(lrc_role_of(json_string_value(json_object_get(message, role_name)))));
     if (copy && strcmp(role_name, "role") != 0)
         (void)json_object_del(copy, role_name);
     if (copy && strcmp(content_name, "content") != 0)

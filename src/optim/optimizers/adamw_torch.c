@@ -1,7 +1,8 @@
 #include "optim/optim.h"
 
-static enum lrc_status step(const struct lrc_backend *backend, struct lrc_stream *stream, struct lrc_trainable *row,
-                            const struct lrc_step_scalars *scalars, const struct lrc_optimizer_options *options, struct lrc_error *err)
+static enum lrc_status step(const struct lrc_backend *backend, struct lrc_stream *stream,
+                            struct lrc_trainable *row, const struct lrc_step_scalars *scalars,
+                            const struct lrc_optimizer_options *options, struct lrc_error *err)
 {
     const struct lrc_adamw_args args = {
         .param = row->value,

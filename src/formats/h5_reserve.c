@@ -1,8 +1,8 @@
 /* libhdf5 1.10 does not survive a write that fails: the file stays half open in it, and the process dies at
  * exit. So it gets a file whose blocks are all there before it writes the first byte. */
+#include "formats/sealed_h5.h"
+
 #include "base/alloc.h"
-#include "base/file.h"
-#include "checkpoint/state_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +18,8 @@ static size_t make_image(unsigned char *image)
     hid_t file = -1;
     ssize_t n = 0;
     if (access >= 0 && create >= 0 && H5Pset_obj_track_times(create, 0) >= 0 &&
-        H5Pset_userblock(create, LRC_STATE_SEAL_BYTES) >= 0 &&
-        H5Pset_fapl_core(access, IMAGE_BYTES_MAX, 0) >= 0)
-        file = H5Fcreate("state.h5", H5F_ACC_TRUNC, create, access);
+        H5Pset_userblock(create, LRC_H5_SEAL_BYTES) >= 0 && H5Pset_fapl_core(access, IMAGE_BYTES_MAX, 0) >= 0)
+        file = H5Fcreate("image.h5", H5F_ACC_TRUNC, create, access);
     if (file >= 0 && H5Fflush(file, H5F_SCOPE_GLOBAL) >= 0)
         n = H5Fget_file_image(file, image, IMAGE_BYTES_MAX);
     if (file >= 0)
@@ -43,14 +42,14 @@ static enum lrc_status write_image(const char *path, const unsigned char *image,
     if (errno != 0)
         status =
             lrc_fail_errno(err, "%s: want %llu bytes on the disk", path, (unsigned long long)bound_bytes);
-    else if (pwrite(fd, image, n, LRC_STATE_SEAL_BYTES) != (ssize_t)n)
+    else if (pwrite(fd, image, n, LRC_H5_SEAL_BYTES) != (ssize_t)n)
         status = lrc_fail_errno(err, "%s: cannot write", path);
     if (close(fd) != 0 && status == LRC_STATUS_OK)
         status = lrc_fail_errno(err, "%s: cannot close", path);
     return status;
 }
 
-enum lrc_status lrc_state_reserve(const struct lrc_h5_job *job, uint64_t bound_bytes)
+enum lrc_status lrc_h5_reserve(const struct lrc_h5_job *job, uint64_t bound_bytes)
 {
     unsigned char *image = lrc_calloc(IMAGE_BYTES_MAX, 1);
     if (!image)

@@ -1,4 +1,4 @@
-#include "checkpoint/state_file.h"
+#include "formats/sealed_h5.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -57,5 +57,32 @@ hid_t lrc_h5_access(void)
         return access;
     if (access >= 0)
         (void)H5Pclose(access);
+    return -1;
+}
+
+/* Only links to objects of this same file. */
+int lrc_h5_is_inside(hid_t parent, const char *name)
+{
+    H5L_info_t link;
+    return H5Lexists(parent, name, H5P_DEFAULT) > 0 && H5Lget_info(parent, name, &link, H5P_DEFAULT) >= 0 &&
+           link.type == H5L_TYPE_HARD;
+}
+
+hid_t lrc_h5_open_dataset(hid_t parent, const char *name, H5D_layout_t layout, const H5Z_filter_t *filters,
+                          int n_filters)
+{
+    const hid_t dataset = lrc_h5_is_inside(parent, name) ? H5Dopen2(parent, name, H5P_DEFAULT) : -1;
+    const hid_t create = dataset < 0 ? -1 : H5Dget_create_plist(dataset);
+    int right = create >= 0 && H5Pget_nfilters(create) == n_filters && H5Pget_layout(create) == layout &&
+                H5Pget_external_count(create) == 0;
+    for (int i = 0; right && i < n_filters; i++) {
+        size_t n_values = 0;
+        right = H5Pget_filter2(create, (unsigned)i, NULL, &n_values, NULL, 0, NULL, NULL) == filters[i];
+    }
+    if (create >= 0)
+        (void)H5Pclose(create);
+    if (right || dataset < 0)
+        return dataset;
+    (void)H5Dclose(dataset);
     return -1;
 }

@@ -1,0 +1,382 @@
+#include "cli/op_times.h"
+#include "cli/runner.h"
+
+#include "base/json.h"
+#include "base/machine.h"
+#include "base/rng.h"
+#include "common/gemm.h"
+#include "model/synthetic.h"
+#include "train/step.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEPS_MAX = 1000, OPS_MAX = 64 };
+
+struct settings {
+    const char                   *mode, *label, *targets;
+    const struct lrc_model_shape *shape;
+    int64_t                       batch, seq, rank, steps, warmup;
+    int                           checkpointing;
+};
+
+struct result {
+    double  ms[STEPS_MAX];
+    double  loss_first, loss_last, norm_a, norm_b, gemm_before, gemm_after;
+    int64_t allocated_bytes, process_bytes;
+    double  flops_per_token;
+};
+
+struct bench {
+    struct settings             settings;
+    struct result               result;
+    struct lrc_model            model;
+    struct lrc_adapter          adapter;
+    struct lrc_trainables       trainables;
+    struct lrc_arena            arena; /* optimizer */
+    struct lrc_optimizer_memory optimizer;
+    struct lrc_pass             pass;
+    struct lrc_stepper          stepper;
+    struct lrc_batch            batch;
+    enum lrc_dtype              activation;
+};
+
+static enum lrc_status read_settings(struct settings *s, const struct lrc_cli *cli, struct lrc_error *err)
+{
+    const char *shape = lrc_cli_option(cli, "shape"), *ckpt = lrc_cli_option(cli, "ckpt");
+    *s = (struct settings){ .mode = lrc_cli_option(cli, "mode"), .label = lrc_cli_option(cli, "label"),
+                            .targets = lrc_cli_option(cli, "targets"), .batch = 4, .seq = 512, .rank = 16, .steps = 5, .warmup = 2 };
+    s->mode = s->mode ? s->mode : "bf16";
+    s->targets = s->targets ? s->targets : "all";
+    s->label = s->label ? s->label : "";
+    s->shape = lrc_model_shape_find(shape ? shape : "p1");
+    s->checkpointing = ckpt && strcmp(ckpt, "off") != 0;
+    if (strcmp(s->mode, "bf16") != 0 && strcmp(s->mode, "nf4") != 0 && strcmp(s->mode, "f32") != 0)
+        return lrc_fail(err, LRC_STATUS_USAGE, "--mode: want bf16, nf4 or f32, got '%s'", s->mode);
+    if (!s->shape)
+        return lrc_fail(err, LRC_STATUS_USAGE, "--shape: want p1, 1b, 3b, 8b or tiny, got '%s'", shape);
+    LRC_TRY(lrc_cli_int(cli, "batch", &s->batch, 1, 1024, err));
+    LRC_TRY(lrc_cli_int(cli, "seq", &s->seq, 2, 1 << 20, err));
+    LRC_TRY(lrc_cli_int(cli, "rank", &s->rank, 1, 4096, err));
+    LRC_TRY(lrc_cli_int(cli, "steps", &s->steps, 1, STEPS_MAX, err));
+    return lrc_cli_int(cli, "warmup", &s->warmup, 0, STEPS_MAX, err);
+}
+
+static enum lrc_status choose_targets(struct lrc_peft_config *peft, const char *name, struct lrc_error *err)
+{
+    static const struct {
+        const char *name, *regex;
+    } sets[] = {
+        { "all", "all-linear" },
+        { "attn", ".*\\.(q_proj|k_proj|v_proj|o_proj)" },
+        { "mlp", ".*\\.(gate_proj|up_proj|down_proj)" },
+        { "qv", ".*\\.(q_proj|v_proj)" },
+    };
+    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
+        if (strcmp(sets[i].name, name) == 0) {
+            peft->target_regex = lrc_strdup(sets[i].regex);
+            return peft->target_regex ? LRC_STATUS_OK : lrc_fail_nomem(err, "bench");
+        }
+    return lrc_fail(err, LRC_STATUS_USAGE, "--targets: want all, attn, mlp or qv, got '%s'", name);
+}
+
+/* Rows of random tokens, all trained. */
+static enum lrc_status make_batch(struct lrc_batch *batch, const struct settings *s, struct lrc_error *err)
+{
+    const int64_t n = s->batch * s->seq;
+    *batch = (struct lrc_batch){ .n_tokens = n, .n_real = n, .n_docs = s->batch };
+    batch->tokens = lrc_calloc(n, sizeof *batch->tokens);
+    batch->targets = lrc_calloc(n, sizeof *batch->targets);
+    batch->positions = lrc_calloc(n, sizeof *batch->positions);
+    batch->row_ids = lrc_calloc(n, sizeof *batch->row_ids);
+    batch->doc_offsets = lrc_calloc(s->batch + 1, sizeof *batch->doc_offsets);
+    batch->trained_index = lrc_calloc(n, sizeof *batch->trained_index);
+    batch->trained_target = lrc_calloc(n, sizeof *batch->trained_target);
+    if (!batch->tokens || !batch->targets || !batch->positions || !batch->row_ids || !batch->doc_offsets || !batch->trained_index ||
+        !batch->trained_target)
+        return lrc_fail_nomem(err, "bench");
+    for (int64_t i = 0; i < n; i++) {
+        batch->tokens[i] = (int32_t)lrc_rng_below(lrc_rng_philox(7, 0, (uint64_t)i), (uint64_t)s->shape->vocab);
+        batch->positions[i] = (int32_t)(i % s->seq);
+        batch->row_ids[i] = (uint32_t)(i / s->seq);
+        batch->doc_offsets[i / s->seq + 1] = (int32_t)(i + 1);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int is_last = (i + 1) % s->seq == 0;
+        batch->targets[i] = is_last ? -1 : batch->tokens[i + 1];
+        if (is_last)
+            continue;
+        batch->trained_index[batch->n_trained] = (int32_t)i;
+        batch->trained_target[batch->n_trained++] = batch->targets[i];
+    }
+    return LRC_STATUS_OK;
+}
+
+static void free_batch(struct lrc_batch *batch)
+{
+    void *const arrays[] = { batch->tokens, batch->targets, batch->positions, batch->row_ids, batch->doc_offsets, batch->trained_index,
+                             batch->trained_target };
+    for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
+        lrc_free(arrays[i]);
+}
+
+static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
+{
+    struct lrc_peft_config peft = { .r = b->settings.rank, .lora_alpha = 2.0 * (double)b->settings.rank };
+    enum lrc_status        status = choose_targets(&peft, b->settings.targets, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_adapter_init(&b->adapter, &b->model, &peft, LRC_ADAPTER_TRAINING, err);
+    lrc_peft_config_release(&peft);
+    LRC_TRY(status);
+    lrc_adapter_reset(&b->adapter, 1, LRC_ADAPTER_KAIMING);
+    return lrc_adapter_trainables(&b->trainables, &b->adapter, &b->model, err);
+}
+
+static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
+{
+    const struct settings         *s = &b->settings;
+    const struct lrc_quant_options quant = { lrc_quant_type_find("nf4"), 64, 1 };
+    const int                      is_f32 = strcmp(s->mode, "f32") == 0;
+    const struct lrc_optimizer    *type = lrc_optimizer_find("adamw_torch");
+
+    b->activation = is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
+    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16, strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
+                                s->seq, err));
+    LRC_TRY(make_adapter(b, err));
+    LRC_TRY(make_batch(&b->batch, s, err));
+    const struct lrc_pass_options options = {
+        .backend = lrc_op_times_start(lrc_backend_cpu()),
+        .activation = b->activation,
+        .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
+        .n_tokens = s->batch * s->seq,
+        .n_trained = s->batch * s->seq,
+        .rank_max = b->adapter.rank_max,
+        .rank_sum = b->adapter.rank_sum_max,
+    };
+    LRC_TRY(lrc_pass_init(&b->pass, &b->model, &options, err));
+    LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, b->trainables.n_elems, type, err));
+    LRC_TRY(lrc_arena_commit(&b->arena, err));
+    lrc_optimizer_bind(&b->optimizer, &b->trainables, type);
+    b->stepper = (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 }, 0.0f };
+    b->result.allocated_bytes =
+        (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes + b->arena.size_bytes + b->pass.arena.size_bytes);
+    return LRC_STATUS_OK;
+}
+
+/* FLOPs that training must do per token: 4 per frozen element that multiplies, 6 per adapter element, three times the causal
+ * attention's forward pass; recomputation, dequantization and padding do not count. */
+static double flops_per_token(const struct bench *b)
+{
+    const struct lrc_model_shape *shape = b->settings.shape;
+    const double q = (double)(shape->n_heads * shape->head_dim), kv = (double)(shape->n_kv_heads * shape->head_dim);
+    const double hidden = (double)shape->hidden, layer = 2.0 * hidden * q + 2.0 * hidden * kv + 3.0 * hidden * (double)shape->intermediate;
+    const double frozen = (double)shape->n_layers * layer + hidden * (double)shape->vocab;
+    const double attention = (double)shape->n_layers * 4.0 * ((double)b->settings.seq / 2.0) * q;
+    return 4.0 * frozen + 6.0 * (double)b->adapter.n_params + 3.0 * attention;
+}
+
+/* Norms of all A's and all B's gradients of the last step. */
+static void measure_norms(struct bench *b)
+{
+    double sums[2] = { 0.0, 0.0 };
+    for (int64_t i = 0; i < b->trainables.n; i++) {
+        const float *grad = b->trainables.rows[i].grad.data;
+        for (int64_t e = 0, n = lrc_tensor_elems(&b->trainables.rows[i].grad); e < n; e++)
+            sums[i % 2] += (double)grad[e] * (double)grad[e]; /* rows come as A, B, A, B */
+    }
+    b->result.norm_a = sqrt(sums[0]);
+    b->result.norm_b = sqrt(sums[1]);
+}
+
+static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
+{
+    struct lrc_window window = { .batches = &b->batch, .n_batches = 1, .n_trained = b->batch.n_trained, .n_tokens = b->batch.n_real };
+    for (int64_t step = 0; step < b->settings.warmup + b->settings.steps; step++) {
+        struct lrc_step_result result;
+        if (step == b->settings.warmup)
+            lrc_op_times_clear();
+        window.step = step;
+        const double started = lrc_machine_seconds();
+        LRC_TRY(lrc_step_run(&b->stepper, &result, &window, 1e-3, err));
+        if (step >= b->settings.warmup)
+            b->result.ms[step - b->settings.warmup] = (lrc_machine_seconds() - started) * 1e3;
+        if (step == 0)
+            b->result.loss_first = result.loss;
+        b->result.loss_last = result.loss;
+    }
+    measure_norms(b);
+    b->result.process_bytes = lrc_machine_peak_bytes();
+    b->result.flops_per_token = flops_per_token(b);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status gemm_rate(double *gflops, enum lrc_dtype dtype, struct lrc_error *err)
+{
+    double f32, bf16;
+    LRC_TRY(lrc_gemm_peak(&f32, &bf16, err));
+    *gflops = dtype == LRC_DTYPE_BF16 && bf16 > 0.0 ? bf16 : f32;
+    return LRC_STATUS_OK;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+struct rates {
+    double median, min, max, gemm, mfu;
+};
+
+static struct rates rates_of(struct bench *b)
+{
+    const int64_t n = b->settings.steps;
+    const double  tokens = (double)b->batch.n_real * 1e3;
+    double       *ms = b->result.ms;
+    qsort(ms, (size_t)n, sizeof *ms, ascending);
+    struct rates rates = { tokens / (n % 2 ? ms[n / 2] : 0.5 * (ms[n / 2 - 1] + ms[n / 2])), tokens / ms[n - 1], tokens / ms[0],
+                           fmax(b->result.gemm_before, b->result.gemm_after), 0.0 };
+    rates.mfu = rates.median * b->result.flops_per_token * 1e-9 / rates.gemm;
+    return rates;
+}
+
+static void print_text(struct bench *b)
+{
+    const struct settings *s = &b->settings;
+    const struct rates     rates = rates_of(b);
+    struct lrc_op_time     times[OPS_MAX];
+    const int              n_ops = lrc_op_times_list(times, OPS_MAX);
+    double                 all = 0.0;
+    for (int64_t i = 0; i < s->steps; i++)
+        all += b->result.ms[i] * 1e-3;
+    lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name, s->mode, (long long)s->batch,
+                  (long long)s->seq, (long long)s->rank, s->targets, s->checkpointing ? "on" : "off", lrc_backend_cpu()->name);
+    lrc_cli_print("%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n", rates.median, rates.min,
+                  rates.max, 100.0 * rates.mfu, rates.gemm);
+    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the process\n", (double)b->result.allocated_bytes * 1e-9,
+                  (double)b->result.process_bytes * 1e-9);
+    lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first, b->result.loss_last, b->result.norm_a,
+                  b->result.norm_b);
+    lrc_cli_print("%-28s %10s %8s %8s\n", "op", "ms/step", "calls", "share");
+    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
+        lrc_cli_print("%-28s %10.2f %8lld %7.1f%%\n", times[i].name, times[i].seconds * 1e3 / (double)s->steps,
+                      (long long)(times[i].n_calls / s->steps), 100.0 * times[i].seconds / all);
+}
+
+static void put(struct lrc_buf *out, const char *key, double value)
+{
+    const char last = out->len > 0 ? out->data[out->len - 1] : '{';
+    lrc_buf_printf(out, "%s\"%s\": ", last == '{' ? "" : ", ", key);
+    lrc_json_append_number(out, value);
+}
+
+static void print_json(struct bench *b)
+{
+    const struct settings        *s = &b->settings;
+    const struct lrc_model_shape *shape = s->shape;
+    const struct rates            rates = rates_of(b);
+    struct lrc_op_time            times[OPS_MAX];
+    const int                     n_ops = lrc_op_times_list(times, OPS_MAX);
+    struct lrc_buf                out = { 0 };
+    lrc_buf_puts(&out, "{\"label\": ");
+    lrc_json_append_string(&out, s->label, strlen(s->label));
+    lrc_buf_printf(&out, ", \"program\": \"lorica\", \"mode\": \"%s\", \"shape\": \"%s\", \"dims\": [%lld, %lld, %lld, %lld, %lld, %lld, %lld, %s]",
+                   s->mode, shape->name, (long long)shape->hidden, (long long)shape->n_layers, (long long)shape->intermediate,
+                   (long long)shape->n_heads, (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
+                   shape->tied ? "true" : "false");
+    put(&out, "batch", (double)s->batch);
+    put(&out, "seq", (double)s->seq);
+    put(&out, "rank", (double)s->rank);
+    lrc_buf_printf(&out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets, s->checkpointing ? "on" : "off");
+    put(&out, "steps", (double)s->steps);
+    put(&out, "warmup", (double)s->warmup);
+    lrc_buf_puts(&out, ", \"tokens_per_s\": {");
+    put(&out, "median", rates.median);
+    put(&out, "min", rates.min);
+    put(&out, "max", rates.max);
+    lrc_buf_puts(&out, "}, \"memory\": {");
+    put(&out, "peak_allocated_bytes", (double)b->result.allocated_bytes);
+    put(&out, "process_bytes", (double)b->result.process_bytes);
+    lrc_buf_puts(&out, "}, \"loss\": {");
+    put(&out, "first", b->result.loss_first);
+    put(&out, "last", b->result.loss_last);
+    lrc_buf_puts(&out, "}, \"grad_norm\": {");
+    put(&out, "a", b->result.norm_a);
+    put(&out, "b", b->result.norm_b);
+    lrc_buf_puts(&out, "}, \"flops_per_token\": {");
+    put(&out, "model", b->result.flops_per_token);
+    lrc_buf_puts(&out, "}, \"gemm_tflops\": {");
+    put(&out, "before", b->result.gemm_before * 1e-3);
+    put(&out, "after", b->result.gemm_after * 1e-3);
+    lrc_buf_putc(&out, '}');
+    put(&out, "mfu_gemm", rates.mfu);
+    lrc_buf_puts(&out, ", \"op_ms\": {");
+    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
+        put(&out, times[i].name, times[i].seconds * 1e3 / (double)s->steps);
+    lrc_buf_puts(&out, "}}\n");
+    lrc_cli_write(lrc_buf_text(&out), out.len);
+    lrc_buf_release(&out);
+}
+
+static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct lrc_error *err)
+{
+    LRC_TRY(read_settings(&b->settings, cli, err));
+    LRC_TRY(lrc_runner_set_threads(cli, err));
+    const enum lrc_dtype dtype = strcmp(b->settings.mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
+    LRC_TRY(gemm_rate(&b->result.gemm_before, dtype, err));
+    LRC_TRY(make_all(b, err));
+    LRC_TRY(measure_steps(b, err));
+    LRC_TRY(gemm_rate(&b->result.gemm_after, dtype, err));
+    if (!isfinite(b->result.loss_last) || !(b->result.norm_b > 0.0))
+        return lrc_fail(err, LRC_STATUS_NUMERIC, "bench: want a finite loss and a gradient of B, got loss %g and norm %g: nothing was trained",
+                        b->result.loss_last, b->result.norm_b);
+    if (lrc_cli_has(cli, "json"))
+        print_json(b);
+    else
+        print_text(b);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
+{
+    (void)problems;
+    struct bench *b = lrc_calloc(1, sizeof *b);
+    if (!b)
+        return lrc_fail_nomem(err, "bench");
+    const enum lrc_status status = bench(b, cli, err);
+    free_batch(&b->batch);
+    lrc_pass_release(&b->pass);
+    lrc_arena_release(&b->arena);
+    lrc_free(b->trainables.rows);
+    lrc_free(b->trainables.grads);
+    lrc_adapter_release(&b->adapter);
+    lrc_model_release(&b->model);
+    lrc_free(b);
+    return status;
+}
+
+static const struct lrc_option bench_options[] = {
+    { "mode", "bf16|nf4|f32", "type of the base; nf4 computes in bf16; default bf16" },
+    { "shape", "p1|1b|3b|8b|tiny", "shape of the model, random weights; default p1" },
+    { "batch", "N", "rows; 4" },
+    { "seq", "N", "tokens per row; 512" },
+    { "rank", "N", "of the adapters; 16" },
+    { "targets", "all|attn|mlp|qv", "linears with an adapter; all" },
+    { "ckpt", "off|on", "gradient checkpointing; off" },
+    { "steps", "N", "timed steps; 5" },
+    { "warmup", "N", "steps before; 2" },
+    { "label", "TEXT", "copied into the JSON line" },
+    { NULL, NULL, NULL },
+};
+
+const struct lrc_command lrc_command_bench = {
+    .name = "bench",
+    .arguments = "",
+    .summary = "this machine's training speed and memory at a named shape, beside the product rate it reaches",
+    .arguments_min = 0,
+    .arguments_max = 0,
+    .options = bench_options,
+    .common = LRC_COMMON_THREADS,
+    .run = run,
+};

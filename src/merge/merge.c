@@ -1,0 +1,197 @@
+#include "merge/merge.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/machine.h"
+#include "merge/merge_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/statvfs.h>
+
+enum { SLACK_BYTES = 16 << 20 }; /* tokenizer files and the like */
+
+static enum lrc_status choose_out(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    char **names;
+    int64_t n_names = 0;
+    run->out = lrc_strdup(run->options->out);
+    if (!run->out)
+        return lrc_fail_nomem(err, run->options->out);
+    for (size_t n = strlen(run->out); n > 1 && run->out[n - 1] == '/'; n--)
+        run->out[n - 1] = '\0';
+    struct lrc_buf aside = {0};
+    lrc_buf_printf(&aside, "%s.tmp", run->out);
+    run->aside = aside.data;
+    LRC_TRY(lrc_buf_check(&aside, err));
+    if (!lrc_path_exists(run->out))
+        return LRC_STATUS_OK;
+    if (!lrc_path_is_dir(run->out))
+        return lrc_fail(err, LRC_STATUS_USAGE, "%s: want a folder to make, got a file", run->out);
+    LRC_TRY(lrc_dir_list(run->out, &names, &n_names, err));
+    lrc_dir_list_free(names, n_names);
+    return n_names == 0 ? LRC_STATUS_OK
+                        : lrc_fail(err, LRC_STATUS_USAGE,
+                                   "%s: want a new or empty folder, got one that holds %lld file(s)",
+                                   run->out, (long long)n_names);
+}
+
+/* An adapter says which base it was trained on. With any_base that is taken for granted and not computed. */
+static enum lrc_status check_base(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    struct lrc_safetensors file;
+    char *path = lrc_path_join(run->options->adapter, "adapter_model.safetensors");
+    if (!path)
+        return lrc_fail_nomem(err, run->options->adapter);
+    enum lrc_status status = lrc_safetensors_open(&file, path, err);
+    lrc_free(path);
+    LRC_TRY(status);
+    const char *recorded = lrc_safetensors_metadata(&file, "lorica.base_sha256");
+    if (recorded && run->options->any_base) {
+        lrc_log_warn(
+            "%s: merged into %s without asking whether it was trained on it; only shapes are checked",
+            run->options->adapter, run->options->base);
+        (void)snprintf(run->model.hash, sizeof run->model.hash, "%s", recorded);
+    } else if (recorded) {
+        status = lrc_model_hash(&run->model, err);
+        if (status == LRC_STATUS_OK && strcmp(recorded, run->model.hash) != 0)
+            status = lrc_fail(err, LRC_STATUS_FORMAT,
+                              "%s: want the base it was trained on (weights' SHA-256 %.12s...), got %s "
+                              "(%.12s...); --any-base "
+                              "merges all the same, for the same model in another precision",
+                              run->options->adapter, recorded, run->options->base, run->model.hash);
+    }
+    lrc_safetensors_close(&file);
+    return status;
+}
+
+static enum lrc_status load(struct lrc_merge_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    const struct lrc_model_options options = {.n_positions = 1};
+    LRC_TRY(lrc_model_load(&run->model, run->options->base, &options, problems, err));
+    LRC_TRY(check_base(run, err));
+    return lrc_adapter_load(&run->adapter, &run->model, run->options->adapter, LRC_ADAPTER_INFERENCE,
+                            problems, err);
+}
+
+/* The nearest folder of a path that is there. ownership: lrc_free(). */
+static char *existing_parent(const char *path)
+{
+    char *dir = lrc_path_dir(path);
+    while (dir && !lrc_path_exists(dir)) {
+        char *up = lrc_path_dir(dir);
+        lrc_free(dir);
+        dir = up;
+    }
+    return dir;
+}
+
+static enum lrc_status check_disk(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    struct statvfs disk;
+    uint64_t need = SLACK_BYTES;
+    enum lrc_status status = LRC_STATUS_OK;
+    for (int64_t i = 0; i < run->model.dir.n_tensors; i++) {
+        struct lrc_merge_entry entry;
+        lrc_merge_classify(&entry, run, run->model.dir.tensors[i].entry);
+        need += lrc_merge_entry_bytes(&entry);
+    }
+    char *dir = existing_parent(run->out);
+    if (!dir)
+        return lrc_fail_nomem(err, run->out);
+    if (statvfs(dir, &disk) != 0)
+        status = lrc_fail_errno(err, "%s: cannot ask for the room on its disk", dir);
+    else if ((uint64_t)disk.f_bavail * disk.f_frsize < need)
+        status = lrc_fail(err, LRC_STATUS_NOSPACE, "%s: want %.1f MiB on its disk, got %.1f MiB", run->out,
+                          (double)need / 0x1p20, (double)disk.f_bavail * (double)disk.f_frsize / 0x1p20);
+    lrc_free(dir);
+    return status;
+}
+
+static enum lrc_status allocate(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    struct lrc_merge_panel *panel = &run->panel;
+    panel->elems_max = LRC_MERGE_PANEL_ELEMS;
+    for (int64_t layer = 0; layer < run->model.config.n_layers; layer++)
+        for (int m = 0; m < LRC_MODULE_COUNT; m++) {
+            const int64_t cols = run->model.layers[layer].linear[m].weight.cols;
+            panel->cols_max = cols > panel->cols_max ? cols : panel->cols_max;
+        }
+    if (panel->elems_max < panel->cols_max)
+        panel->elems_max = panel->cols_max;
+    panel->rank_max = run->adapter.rank_max;
+    panel->weight = lrc_calloc(panel->elems_max, sizeof *panel->weight);
+    panel->delta = lrc_calloc(panel->elems_max, sizeof *panel->delta);
+    for (int i = 0; i < 2; i++)
+        panel->out[i] = lrc_calloc(panel->elems_max, sizeof(float));
+    panel->probes = lrc_calloc(LRC_MERGE_PROBES * (panel->cols_max + panel->rank_max) + panel->rank_max,
+                               sizeof *panel->probes);
+    return panel->weight && panel->delta && panel->out[0] && panel->out[1] && panel->probes
+               ? LRC_STATUS_OK
+               : lrc_fail_nomem(err, "merge buffers");
+}
+
+static enum lrc_status write_all(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    LRC_TRY(lrc_dir_remove(run->aside, err));
+    LRC_TRY(lrc_dir_make(run->aside, err));
+    for (int i = 0; i < run->model.dir.n_shards; i++)
+        LRC_TRY(lrc_merge_shard(run, i, err));
+    if (run->report->n_changed == 0)
+        return lrc_fail(err, LRC_STATUS_NUMERIC,
+                        "%s: want an adapter that changes a weight, got none that does: B is zero, or every "
+                        "change is below "
+                        "the rounding of its tensor",
+                        run->options->adapter);
+    LRC_TRY(lrc_merge_rest(run, err));
+    return lrc_file_sync(run->aside, err);
+}
+
+static enum lrc_status publish(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    if (rename(run->aside, run->out) != 0)
+        return lrc_fail_errno(err, "%s: cannot rename to %s", run->aside, run->out);
+    char *dir = lrc_path_dir(run->out);
+    if (!dir)
+        return lrc_fail_nomem(err, run->out);
+    const enum lrc_status status = lrc_file_sync(dir, err);
+    lrc_free(dir);
+    return status;
+}
+
+static enum lrc_status merge(struct lrc_merge_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    LRC_TRY(choose_out(run, err));
+    LRC_TRY(load(run, problems, err));
+    LRC_TRY(check_disk(run, err));
+    LRC_TRY(allocate(run, err));
+    enum lrc_status status = write_all(run, err);
+    if (status == LRC_STATUS_OK)
+        status = publish(run, err);
+    if (status != LRC_STATUS_OK &&
+        lrc_dir_remove(run->aside, NULL) != LRC_STATUS_OK) /* the first failure is in err */
+        lrc_log_warn("%s: cannot be removed", run->aside);
+    return status;
+}
+
+enum lrc_status lrc_merge(const struct lrc_merge_options *options, struct lrc_merge_report *report,
+                          struct lrc_problems *problems, struct lrc_error *err)
+{
+    struct lrc_merge_run run = {.options = options, .report = report, .backend = lrc_backend_cpu()};
+    const double started = lrc_machine_seconds();
+    *report = (struct lrc_merge_report){0};
+    const enum lrc_status status = merge(&run, problems, err);
+    report->seconds = lrc_machine_seconds() - started;
+    lrc_free(run.panel.probes);
+    lrc_free(run.panel.out[1]);
+    lrc_free(run.panel.out[0]);
+    lrc_free(run.panel.delta);
+    lrc_free(run.panel.weight);
+    lrc_adapter_release(&run.adapter);
+    lrc_model_release(&run.model);
+    lrc_free(run.aside);
+    lrc_free(run.out);
+    return status;
+}

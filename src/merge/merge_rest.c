@@ -1,0 +1,149 @@
+/* What lies beside the weights: copied; but from a 4-bit base config.json without quantization_config, every
+ * other byte of it kept, and the index without the side tensors. */
+#include "base/alloc.h"
+#include "base/file.h"
+#include "merge/merge_private.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char index_name[] = "model.safetensors.index.json";
+
+/* Past a JSON value or string that starts at text; the text has been parsed before. */
+static const char *skip_string(const char *text)
+{
+    for (text++; *text && *text != '"'; text++)
+        if (*text == '\\' && text[1])
+            text++;
+    return *text ? text + 1 : text;
+}
+
+static const char *skip_value(const char *text)
+{
+    int depth = 0;
+    do {
+        if (*text == '"') {
+            text = skip_string(text);
+            continue;
+        }
+        if ((*text == ',' || *text == '}' || *text == ']') && depth == 0)
+            return text;
+        depth += (*text == '{' || *text == '[') - (*text == '}' || *text == ']');
+        text++;
+    } while (*text);
+    return text;
+}
+
+static const char *skip_space(const char *text)
+{
+    return text + strspn(text, " \t\r\n");
+}
+
+/* The text of an object without one key of its first level. With a member behind it, that one takes its
+ * place; the last one goes with the comma in front of it. */
+static void cut_key(struct lrc_buf *out, const char *text, const char *key)
+{
+    const size_t n_key = strlen(key);
+    const char *from = text, *to = text, *comma = NULL;
+    for (const char *member = skip_space(skip_space(text) + 1); *member == '"';) {
+        const char *end = skip_value(skip_string(member));
+        const char *next = *end == ',' ? skip_space(end + 1) : end;
+        if (strncmp(member + 1, key, n_key) == 0 && member[1 + n_key] == '"') {
+            from = *end == ',' || !comma ? member : comma;
+            for (to = next; *end != ',' && to > member && strchr(" \t\r\n", to[-1]);)
+                to--;
+            break;
+        }
+        comma = end;
+        member = next;
+    }
+    lrc_buf_append(out, text, (size_t)(from - text));
+    lrc_buf_puts(out, to);
+}
+
+static enum lrc_status write_config(struct lrc_merge_run *run, const char *from, const char *to,
+                                    struct lrc_error *err)
+{
+    struct lrc_buf text = {0}, cut = {0};
+    json_t *json = NULL;
+    enum lrc_status status = lrc_file_read(&text, from, err);
+    if (status != LRC_STATUS_OK)
+        goto done;
+    if (run->model.config.is_bnb_4bit)
+        cut_key(&cut, lrc_buf_text(&text), "quantization_config");
+    else
+        lrc_buf_append(&cut, text.data, text.len);
+    status = lrc_buf_check(&cut, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_json_parse(&json, lrc_buf_text(&cut), cut.len, to, err);
+    if (status == LRC_STATUS_OK && json_object_get(json, "quantization_config") &&
+        run->model.config.is_bnb_4bit)
+        status = lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'quantization_config': want this key spelled plainly",
+                          from);
+    if (status == LRC_STATUS_OK)
+        status = lrc_file_write(to, cut.data, cut.len, err);
+done:
+    json_decref(json);
+    lrc_buf_release(&cut);
+    lrc_buf_release(&text);
+    return status;
+}
+
+/* Tensors that are no longer there leave weight_map; total_size is what is left. */
+static enum lrc_status shrink_index(struct lrc_merge_run *run, json_t *index, struct lrc_error *err)
+{
+    json_t *weight_map = json_object_get(index, "weight_map"), *metadata = json_object_get(index, "metadata");
+    size_t total = 0;
+    for (int64_t i = 0; i < run->model.dir.n_tensors; i++) {
+        struct lrc_merge_entry entry;
+        lrc_merge_classify(&entry, run, run->model.dir.tensors[i].entry);
+        total += lrc_merge_entry_bytes(&entry);
+        if (entry.action == LRC_MERGE_DROP)
+            (void)json_object_del(weight_map, entry.entry->name);
+    }
+    if (!json_is_object(metadata) && json_object_set_new(index, "metadata", metadata = json_object()) != 0)
+        return lrc_fail_nomem(err, index_name);
+    if (json_object_set_new(metadata, "total_size", json_integer((json_int_t)total)) != 0)
+        return lrc_fail_nomem(err, index_name);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status write_index(struct lrc_merge_run *run, const char *from, const char *to,
+                                   struct lrc_error *err)
+{
+    json_t *index = NULL;
+    if (!run->model.config.is_bnb_4bit)
+        return lrc_file_copy(to, from, err);
+    LRC_TRY(lrc_json_load(&index, from, err));
+    enum lrc_status status = shrink_index(run, index, err);
+    char *text = status == LRC_STATUS_OK ? json_dumps(index, JSON_INDENT(2)) : NULL;
+    if (text)
+        status = lrc_file_write(to, text, strlen(text), err);
+    else if (status == LRC_STATUS_OK)
+        status = lrc_fail_nomem(err, to);
+    free(text);
+    json_decref(index);
+    return status;
+}
+
+typedef enum lrc_status write_file(struct lrc_merge_run *run, const char *from, const char *to,
+                                   struct lrc_error *err);
+
+static enum lrc_status write_if_there(struct lrc_merge_run *run, const char *name, write_file *write,
+                                      struct lrc_error *err)
+{
+    char *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->aside, name);
+    enum lrc_status status = from && to ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
+    if (status == LRC_STATUS_OK && lrc_path_exists(from))
+        status = write(run, from, to, err);
+    lrc_free(to);
+    lrc_free(from);
+    return status;
+}
+
+enum lrc_status lrc_merge_rest(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    LRC_TRY(lrc_model_dir_copy_rest(&run->model.dir, run->aside, err));
+    LRC_TRY(write_if_there(run, "config.json", write_config, err));
+    return write_if_there(run, index_name, write_index, err);
+}
