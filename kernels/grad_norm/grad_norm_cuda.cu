@@ -14,12 +14,13 @@ static __device__ double partial_sums[SUMS_MAX];
 struct norm_entry {
     const float *data;
     int64_t      n_elems;
-    int64_t      first_chunk; /* before it, in all tensors: so small tensors follow one another over the blocks */
+    int          first_block; /* that of chunk 0: small tensors follow one another over the blocks */
 };
 
 struct norm_table {
     struct norm_entry entries[TABLE_MAX];
     int               n_entries;
+    int               next_block; /* after the last entry */
     int               is_first; /* of the launches: = instead of += */
 };
 
@@ -40,14 +41,15 @@ static __device__ __forceinline__ double chunk_squares(const struct lrc_vec_view
 static __global__ void __launch_bounds__(LRC_VEC_THREADS) grad_norm_sums_kernel(struct norm_table table)
 {
     LRC_SHARED_ARRAY(double, scratch, LRC_VEC_WARPS_MAX);
-    const int64_t n_blocks = gridDim.x;
-    double        sum = 0;
+    const int n_blocks = (int)gridDim.x, block = (int)blockIdx.x;
+    double    sum = 0;
     for (int e = 0; e < table.n_entries; e++) {
-        const int64_t             n_elems = table.entries[e].n_elems, before = table.entries[e].first_chunk % n_blocks;
+        const int                 first = block - table.entries[e].first_block;
+        const int64_t             n_elems = table.entries[e].n_elems;
         const int64_t             n_chunks = lrc_cuda_blocks(n_elems, LRC_VEC_BLOCK_ELEMS);
         unsigned char *const      data = (unsigned char *)table.entries[e].data;
         const struct lrc_vec_view view = { data, 0, LRC_DTYPE_F32, (uintptr_t)data % 16 == 0 };
-        for (int64_t c = (blockIdx.x + n_blocks - before) % n_blocks; c < n_chunks; c += n_blocks)
+        for (int64_t c = first < 0 ? first + n_blocks : first; c < n_chunks; c += n_blocks)
             sum += chunk_squares(view, n_elems, c);
     }
     sum = lrc_vec_block_sum(sum, scratch);
@@ -75,8 +77,7 @@ static int64_t chunks_of(const struct lrc_tensor *grad)
 }
 
 /* Tensors from `first` on, empty ones left out; returns the first one that is not in the table. */
-static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_args *args, int64_t first,
-                          int64_t *n_chunks)
+static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_args *args, int64_t first, int n_sums)
 {
     int64_t i = first;
     table->n_entries = 0;
@@ -85,8 +86,8 @@ static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_a
         if (chunks_of(grad) == 0)
             continue;
         table->entries[table->n_entries++] = { static_cast<const float *>(grad->data), lrc_tensor_elems(grad),
-                                               *n_chunks };
-        *n_chunks += chunks_of(grad);
+                                               table->next_block };
+        table->next_block = (int)((table->next_block + chunks_of(grad)) % n_sums);
     }
     return i;
 }
@@ -94,13 +95,13 @@ static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_a
 LRC_CUDA_OP(grad_norm)(struct lrc_stream *stream, const struct lrc_grad_norm_args *args, struct lrc_error *err)
 {
     struct norm_table table = {};
-    int64_t           n_all = 0, n_chunks = 0;
+    int64_t           n_all = 0;
     for (int64_t i = 0; i < args->n_grads; i++)
         n_all += chunks_of(&args->grads[i]);
     const int n_sums = (int)(n_all < SUMS_MAX ? n_all : SUMS_MAX);
     table.is_first = 1;
     for (int64_t next = 0; next < args->n_grads && n_sums > 0; table.is_first = 0) {
-        next = table_fill(&table, args, next, &n_chunks);
+        next = table_fill(&table, args, next, n_sums);
         LRC_LAUNCH(grad_norm_sums_kernel, (unsigned)n_sums, LRC_VEC_THREADS, 0, stream, table);
         LRC_TRY(LRC_CUDA_LAUNCHED(err, "grad_norm: sums of %d tensors", table.n_entries));
     }

@@ -1,42 +1,68 @@
 #include "common/vec_cuda.cuh"
 
-/* A block per row. The second pass over a row finds it in the first- or second-level cache: a row of 8,192 BF16 is
- * 16 KiB. Sums are float32 within a group and a thread (at most dim / 256 terms), then over the block. The scalar of a
- * row is computed by one thread in double, as on the CPU. */
+/* A row belongs to a warp when it is short (the norm of every head: 128 columns, many rows), else to a block. The
+ * second pass over a row finds it in the first- or second-level cache: 8,192 BF16 are 16 KiB. Sums are float32 within
+ * a thread, dim / 256 terms of it (dim / 32 in a short row), then over the warp or block. */
+constexpr int64_t WARP_DIM_MAX = 1024;
+
+static dim3 block_of(int64_t dim)
+{
+    return dim <= WARP_DIM_MAX ? dim3(LRC_CUDA_LANES, LRC_VEC_THREADS / LRC_CUDA_LANES) : dim3(LRC_VEC_THREADS);
+}
+
+static dim3 grid_of(int64_t n_rows, int64_t dim)
+{
+    return lrc_vec_grid(lrc_cuda_blocks(n_rows, block_of(dim).y));
+}
+
+static __device__ __forceinline__ int64_t row_of_thread(void)
+{
+    return (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+}
+
+/* Over the threads of a row, the same in each. scratch: LRC_VEC_WARPS_MAX elements. */
+static __device__ __forceinline__ float row_sum(float value, float *scratch)
+{
+    return blockDim.x == LRC_CUDA_LANES ? lrc_cuda_warp_sum(value) : lrc_vec_block_sum(value, scratch);
+}
+
+/* 1 / sqrt(mean + eps): an approximation of 22 bits and one Newton step in double, 2^-43, instead of a root and a
+ * quotient in double, which cost four times as much where doubles are slow. Then one rounding, as on the CPU. */
+static __device__ __forceinline__ float rstd_of(double mean_plus_eps)
+{
+    const double guess = (double)rsqrtf((float)mean_plus_eps);
+    return (float)(guess + 0.5 * guess * (1.0 - mean_plus_eps * guess * guess));
+}
 
 struct norm_forward {
     struct lrc_vec_view x, weight, out;
     float              *rstd;
-    float               eps;
-    int64_t             dim;
+    double              eps;
+    double              one_over_dim;
+    int64_t             n_rows, dim;
 };
 
 static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_forward_kernel(struct norm_forward f)
 {
     LRC_SHARED_ARRAY(float, scratch, LRC_VEC_WARPS_MAX);
-    LRC_SHARED_ARRAY(float, shared_rstd, 1);
-    const int64_t first = (int64_t)threadIdx.x * LRC_VEC_GROUP;
-    float         x[LRC_VEC_GROUP], weight[LRC_VEC_GROUP], squares = 0;
-    for (int64_t col = first; col < f.dim; col += LRC_VEC_BLOCK_ELEMS) {
-        lrc_vec_load(x, f.x, { (int64_t)blockIdx.x, col, f.dim });
+    const int64_t row = row_of_thread(), step = (int64_t)blockDim.x * LRC_VEC_GROUP;
+    if (row >= f.n_rows)
+        return; /* a whole warp; a block has only rows that are there */
+    float x[LRC_VEC_GROUP], weight[LRC_VEC_GROUP], squares = 0;
+    for (int64_t col = (int64_t)threadIdx.x * LRC_VEC_GROUP; col < f.dim; col += step) {
+        lrc_vec_load(x, f.x, { row, col, f.dim });
 #pragma unroll
         for (int i = 0; i < LRC_VEC_GROUP; i++)
             squares += x[i] * x[i];
     }
-    squares = lrc_vec_block_sum(squares, scratch);
-    if (threadIdx.x == 0) {
-        const float rstd = (float)(1.0 / sqrt((double)squares / (double)f.dim + (double)f.eps));
-        *shared_rstd = rstd;
-        if (f.rstd)
-            f.rstd[blockIdx.x] = rstd;
-    }
-    __syncthreads();
-    const float rstd = *shared_rstd;
-    for (int64_t col = first; col < f.dim; col += LRC_VEC_BLOCK_ELEMS) {
-        const struct lrc_vec_place at = { (int64_t)blockIdx.x, col, f.dim };
-        const struct lrc_vec_raw   raw_x = lrc_vec_fetch(f.x, at), raw_weight = lrc_vec_fetch(f.weight, { 0, col, f.dim });
+    const float rstd = rstd_of((double)row_sum(squares, scratch) * f.one_over_dim + f.eps);
+    if (f.rstd && threadIdx.x == 0)
+        f.rstd[row] = rstd;
+    for (int64_t col = (int64_t)threadIdx.x * LRC_VEC_GROUP; col < f.dim; col += step) {
+        const struct lrc_vec_place at = { row, col, f.dim };
+        const struct lrc_vec_raw   raw_x = lrc_vec_fetch(f.x, at);
+        lrc_vec_load(weight, f.weight, { 0, col, f.dim });
         lrc_vec_widen(x, raw_x, f.x.dtype);
-        lrc_vec_widen(weight, raw_weight, f.weight.dtype);
 #pragma unroll
         for (int i = 0; i < LRC_VEC_GROUP; i++)
             x[i] = x[i] * rstd * weight[i];
@@ -50,9 +76,16 @@ LRC_CUDA_OP(rmsnorm_forward)(struct lrc_stream *stream, const struct lrc_rmsnorm
     const int64_t n_rows = args->x.shape[0], dim = args->x.shape[1];
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const struct norm_forward f = { lrc_vec_view_of(&args->x, n_rows), lrc_vec_view_of(&args->weight, 1),
-                               lrc_vec_view_of(&args->out, n_rows), args->rstd, args->eps, dim };
-    LRC_LAUNCH(rmsnorm_forward_kernel, lrc_vec_grid(n_rows), LRC_VEC_THREADS, 0, stream, f);
+    struct norm_forward f = {};
+    f.x = lrc_vec_view_of(&args->x, n_rows);
+    f.weight = lrc_vec_view_of(&args->weight, 1);
+    f.out = lrc_vec_view_of(&args->out, n_rows);
+    f.rstd = args->rstd;
+    f.eps = (double)args->eps;
+    f.one_over_dim = 1.0 / (double)dim;
+    f.n_rows = n_rows;
+    f.dim = dim;
+    LRC_LAUNCH(rmsnorm_forward_kernel, grid_of(n_rows, dim), block_of(dim), 0, stream, f);
     return LRC_CUDA_LAUNCHED(err, "rmsnorm_forward: (%lld, %lld)", (long long)n_rows, (long long)dim);
 }
 
@@ -60,14 +93,16 @@ struct norm_backward {
     struct lrc_vec_view d_out, x, weight, d_residual, d_x; /* d_residual.data NULL: nothing is added */
     const float        *rstd;
     float              *d_weight;
+    double              one_over_dim;
     int64_t             n_rows, dim;
 };
 
 /* The thread's part of sum_i d_out[i] * weight[i] * x[i]. */
-static __device__ __forceinline__ float row_product(const struct norm_backward &b, int64_t row, int64_t first)
+static __device__ __forceinline__ float row_product(const struct norm_backward &b, int64_t row)
 {
-    float product = 0;
-    for (int64_t col = first; col < b.dim; col += LRC_VEC_BLOCK_ELEMS) {
+    const int64_t step = (int64_t)blockDim.x * LRC_VEC_GROUP;
+    float         product = 0;
+    for (int64_t col = (int64_t)threadIdx.x * LRC_VEC_GROUP; col < b.dim; col += step) {
         const struct lrc_vec_place at = { row, col, b.dim };
         const struct lrc_vec_raw   raw_d_out = lrc_vec_fetch(b.d_out, at), raw_x = lrc_vec_fetch(b.x, at);
         float                      d_out[LRC_VEC_GROUP], x[LRC_VEC_GROUP], weight[LRC_VEC_GROUP];
@@ -107,14 +142,12 @@ static __device__ __forceinline__ void row_gradient(const struct norm_backward &
 static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_backward_kernel(struct norm_backward b)
 {
     LRC_SHARED_ARRAY(float, scratch, LRC_VEC_WARPS_MAX);
-    LRC_SHARED_ARRAY(float, shared_pull, 1);
-    const int64_t row = blockIdx.x, first = (int64_t)threadIdx.x * LRC_VEC_GROUP;
-    const float   rstd = b.rstd[row], product = lrc_vec_block_sum(row_product(b, row, first), scratch);
-    if (threadIdx.x == 0)
-        *shared_pull = (float)((double)rstd * (double)rstd * (double)product / (double)b.dim);
-    __syncthreads();
-    const float pull = *shared_pull;
-    for (int64_t col = first; col < b.dim; col += LRC_VEC_BLOCK_ELEMS)
+    const int64_t row = row_of_thread(), step = (int64_t)blockDim.x * LRC_VEC_GROUP;
+    if (row >= b.n_rows)
+        return; /* a whole warp; a block has only rows that are there */
+    const float rstd = b.rstd[row], product = row_sum(row_product(b, row), scratch);
+    const float pull = (float)((double)rstd * (double)rstd * (double)product * b.one_over_dim);
+    for (int64_t col = (int64_t)threadIdx.x * LRC_VEC_GROUP; col < b.dim; col += step)
         row_gradient(b, { row, col, b.dim }, rstd, pull);
 }
 
@@ -180,6 +213,7 @@ LRC_CUDA_OP(rmsnorm_backward)(struct lrc_stream *stream, const struct lrc_rmsnor
     b.d_x = lrc_vec_view_of(&args->d_x, n_rows);
     b.rstd = args->rstd;
     b.d_weight = static_cast<float *>(args->d_weight.data);
+    b.one_over_dim = 1.0 / (double)dim;
     b.n_rows = n_rows;
     b.dim = dim;
     if (b.d_weight) { /* before d_x, which may overwrite d_out */
@@ -188,6 +222,6 @@ LRC_CUDA_OP(rmsnorm_backward)(struct lrc_stream *stream, const struct lrc_rmsnor
         LRC_TRY(LRC_CUDA_LAUNCHED(err, "rmsnorm_backward: d_weight of (%lld, %lld)", (long long)n_rows,
                                   (long long)dim));
     }
-    LRC_LAUNCH(rmsnorm_backward_kernel, lrc_vec_grid(n_rows), LRC_VEC_THREADS, 0, stream, b);
+    LRC_LAUNCH(rmsnorm_backward_kernel, grid_of(n_rows, dim), block_of(dim), 0, stream, b);
     return LRC_CUDA_LAUNCHED(err, "rmsnorm_backward: (%lld, %lld)", (long long)n_rows, (long long)dim);
 }

@@ -5,7 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdlib.h>
 
-enum { BLOCKS_MAX = 4096, USED_MAX = 64, NESTED_MAX = 8, NESTED_BYTES = 4096 };
+enum { BLOCKS_MAX = 4096, USED_MAX = 64, NESTED_MAX = 8, NESTED_BYTES = 32768 };
 
 /* A heap block of the cases. */
 struct block {
