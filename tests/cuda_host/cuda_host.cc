@@ -34,6 +34,13 @@ struct gathered {
     unsigned char all[warp_size * gather_bytes_max];
 };
 
+/* A 16-byte copy that has not arrived. */
+struct copy {
+    void       *to;
+    const void *from;
+    size_t      bytes;
+};
+
 struct thread {
     lrc_fiber                        fiber;
     std::unique_ptr<unsigned char[]> stack;
@@ -45,6 +52,9 @@ struct thread {
     const gathered                  *got = nullptr;
     gathered                         own; /* of an operation that is not the whole warp's */
     unsigned char                    give[gather_bytes_max];
+    std::vector<copy>                copies;     /* in the order they were asked for */
+    std::vector<size_t>              groups;     /* committed: number of copies in each */
+    size_t                           n_open = 0; /* not committed */
 };
 
 /* An operation of the whole warp is read from one place. Two of them: the next one is not over before every lane
@@ -216,6 +226,9 @@ void begin_block(size_t b, dim3 grid, dim3 block)
                     block, grid };
         t.now = READY;
         t.lane = (int)(i % warp_size);
+        t.copies.clear();
+        t.groups.clear();
+        t.n_open = 0;
     }
 }
 
@@ -233,6 +246,37 @@ void *lrc_cuda_host_shared_array(const void *key, size_t bytes)
             return array.memory.data();
     shared_arrays.push_back({ key, std::vector<unsigned char>(bytes, 0xff) });
     return shared_arrays.back().memory.data();
+}
+
+void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes)
+{
+    running->copies.push_back({ to_shared, from, bytes });
+    running->n_open++;
+}
+
+void lrc_cuda_host_copy_commit()
+{
+    running->groups.push_back(running->n_open);
+    running->n_open = 0;
+}
+
+void lrc_cuda_host_copy_wait(size_t n_under_way)
+{
+    thread &t = *running;
+    while (t.groups.size() > n_under_way) {
+        for (size_t i = 0; i < t.groups.front(); i++) {
+            memset(t.copies[i].to, 0, 16);
+            memcpy(t.copies[i].to, t.copies[i].from, t.copies[i].bytes);
+        }
+        t.copies.erase(t.copies.begin(), t.copies.begin() + (std::ptrdiff_t)t.groups.front());
+        t.groups.erase(t.groups.begin());
+    }
+}
+
+void lrc_cuda_host_aligned(const void *address, size_t bytes)
+{
+    if ((uintptr_t)address % bytes != 0)
+        stop(*running, "misaligned address");
 }
 
 const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_t bytes)

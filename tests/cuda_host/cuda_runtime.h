@@ -8,7 +8,7 @@
  * kernel, block and thread named.
  *
  * What it cannot show: memory ordering without a barrier, bank conflicts, occupancy, the rounding of approximate
- * instructions, asynchronous copies that are waited for too late by chance only. */
+ * instructions. Asynchronous copies arrive as late as they may, so that one which nobody waits for is seen. */
 #ifndef LRC_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 #define LRC_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 
@@ -55,6 +55,13 @@ int   lrc_cuda_host_lane();
 /* Every lane of `mask` gives `bytes` (at most 32); returns what all 32 lanes gave, lane after lane; lanes outside the
  * mask read as 0xff. Valid until this thread's next warp operation. */
 const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_t bytes);
+
+/* 16 bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the waits allow. */
+void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes);
+void lrc_cuda_host_copy_commit();
+void lrc_cuda_host_copy_wait(size_t n_under_way);
+/* Ends the program, as a device would, when an address is not a multiple of `bytes`. */
+void lrc_cuda_host_aligned(const void *address, size_t bytes);
 
 inline void __syncthreads() { lrc_cuda_host_block_barrier(); }
 inline void __syncwarp(unsigned mask = 0xffffffffu) { lrc_cuda_host_gather(mask, "", 1); }
