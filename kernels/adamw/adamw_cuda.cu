@@ -1,7 +1,7 @@
 #include "common/vec_cuda.cuh"
 
-constexpr int EACH = 4; /* elements of a thread at a time: one 128-bit access of each array */
-constexpr int BLOCKS_MAX = 1024; /* a block computes two powers in double first: not for a few elements each */
+constexpr int EACH = 4;          /* elements of a thread at a time: one 128-bit access of each array */
+constexpr int BLOCKS_MAX = 1024; /* a block computes two powers in double first: not for a few elements */
 
 struct adamw_update {
     float                         *param, *m, *v;
@@ -27,7 +27,7 @@ struct adamw_factors {
 /* The scalars of a step live in device memory, so a block computes its factors itself. */
 static __device__ __forceinline__ struct adamw_factors factors_of(const struct adamw_update &u)
 {
-    const double   lr = u.scalars->learning_rate * u.lr_ratio, t = (double)u.scalars->step + 1.0;
+    const double         lr = u.scalars->learning_rate * u.lr_ratio, t = (double)u.scalars->step + 1.0;
     struct adamw_factors f;
     f.clip = u.scalars->clip;
     f.keep = (float)__dadd_rn(1.0, -__dmul_rn(lr, u.weight_decay)); /* not fused: the CPU's bits */
@@ -40,7 +40,7 @@ static __device__ __forceinline__ struct adamw_factors factors_of(const struct a
     return f;
 }
 
-/* Every operation rounded by itself, in the CPU's (torch's) order: no compiler may fuse a product with a sum. */
+/* Every operation rounded by itself, in the CPU's (torch's) order: nothing may fuse a product with a sum. */
 static __device__ __forceinline__ void update_element(float *param, float *m, float *v, float grad,
                                                       const struct adamw_factors &f)
 {
@@ -54,10 +54,11 @@ static __device__ __forceinline__ void update_element(float *param, float *m, fl
     *v = new_v;
 }
 
-static __device__ __forceinline__ void update_vector(const struct adamw_update &u, int64_t at, const struct adamw_factors &f)
+static __device__ __forceinline__ void update_vector(const struct adamw_update &u, int64_t at,
+                                                     const struct adamw_factors &f)
 {
-    float4      *param_at = reinterpret_cast<float4 *>(u.param + at), *m_at = reinterpret_cast<float4 *>(u.m + at);
-    float4      *v_at = reinterpret_cast<float4 *>(u.v + at);
+    float4 *param_at = reinterpret_cast<float4 *>(u.param + at), *m_at = reinterpret_cast<float4 *>(u.m + at);
+    float4 *v_at = reinterpret_cast<float4 *>(u.v + at);
     const float4 grad = *reinterpret_cast<const float4 *>(u.grad + at);
     float4       param = *param_at, m = *m_at, v = *v_at;
     update_element(&param.x, &m.x, &v.x, grad.x, f);
@@ -76,7 +77,7 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) adamw_kernel(struct ad
         *shared_factors = factors_of(u);
     __syncthreads();
     const struct adamw_factors f = *shared_factors;
-    const int64_t        stride = (int64_t)gridDim.x * LRC_VEC_THREADS * EACH;
+    const int64_t              stride = (int64_t)gridDim.x * LRC_VEC_THREADS * EACH;
     for (int64_t at = ((int64_t)blockIdx.x * LRC_VEC_THREADS + threadIdx.x) * EACH; at < u.n; at += stride) {
         if (u.is_aligned && at + EACH <= u.n) {
             update_vector(u, at, f);
@@ -110,6 +111,7 @@ LRC_CUDA_OP(adamw)(struct lrc_stream *stream, const struct lrc_adamw_args *args,
     u.weight_decay = args->weight_decay;
     u.lr_ratio = args->lr_ratio;
     u.is_aligned = is_aligned(u.param) && is_aligned(u.m) && is_aligned(u.v) && is_aligned(u.grad);
-    LRC_LAUNCH(adamw_kernel, (unsigned)(n_blocks < BLOCKS_MAX ? n_blocks : BLOCKS_MAX), LRC_VEC_THREADS, 0, stream, u);
+    LRC_LAUNCH(adamw_kernel, (unsigned)(n_blocks < BLOCKS_MAX ? n_blocks : BLOCKS_MAX), LRC_VEC_THREADS, 0,
+               stream, u);
     return LRC_CUDA_LAUNCHED(err, "adamw: (%lld)", (long long)n);
 }

@@ -60,7 +60,8 @@ static void in_place(const struct lrc_backend *backend, enum lrc_dtype dtype)
     problem_free(&p);
 }
 
-/* Which NaN a sum with NaN gives is the machine's choice (a GPU has one only): any will do where one is wanted. */
+/* Which NaN a sum with NaN gives is the machine's choice (a GPU has one only): any will do where one is
+ * wanted. */
 static void accept_any_nan(struct lrc_tensor *want, const struct lrc_tensor *got)
 {
     const size_t bytes = lrc_dtype_bytes(want->dtype);

@@ -1,7 +1,8 @@
 #include "common/vec_cuda.cuh"
 
 static __global__ void __launch_bounds__(LRC_VEC_THREADS)
-    add_kernel(struct lrc_vec_view a, struct lrc_vec_view b, struct lrc_vec_view out, struct lrc_vec_tiles tiles)
+    add_kernel(struct lrc_vec_view a, struct lrc_vec_view b, struct lrc_vec_view out,
+               struct lrc_vec_tiles tiles)
 {
     const struct lrc_vec_place at = lrc_vec_place_of(tiles);
     if (at.col >= at.n_cols)
@@ -25,5 +26,6 @@ LRC_CUDA_OP(add)(struct lrc_stream *stream, const struct lrc_add_args *args, str
     LRC_LAUNCH(add_kernel, lrc_vec_grid(tiles.n_rows * tiles.n_chunks), LRC_VEC_THREADS, 0, stream,
                lrc_vec_view_of(&args->a, tiles.n_rows), lrc_vec_view_of(&args->b, tiles.n_rows),
                lrc_vec_view_of(&args->out, tiles.n_rows), tiles);
-    return LRC_CUDA_LAUNCHED(err, "add: (%lld, %lld)", (long long)args->out.shape[0], (long long)args->out.shape[1]);
+    return LRC_CUDA_LAUNCHED(err, "add: (%lld, %lld)", (long long)args->out.shape[0],
+                             (long long)args->out.shape[1]);
 }

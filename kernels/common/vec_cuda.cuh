@@ -2,10 +2,10 @@
  * <op>_cuda.cu only.
  *
  * A thread takes a group: one 128-bit access of a 16-bit type, two of F32; scalars where a row is not aligned
- * or ends inside the group. The type is a run-time value, the same for a whole launch, so that a kernel exists
- * once whatever the types of its arguments; the branch is uniform and costs less than what a group waits for
- * memory. Fetching is apart from widening, so that the loads of all operands are under way before the first is
- * needed. In-place works: a thread fetches its group before it stores the same group. */
+ * or ends inside the group. The type is a run-time value, the same for a whole launch, so that a kernel
+ * exists once whatever the types of its arguments; the branch is uniform and costs less than what a group
+ * waits for memory. Fetching is apart from widening, so that the loads of all operands are under way before
+ * the first is needed. In-place works: a thread fetches its group before it stores the same group. */
 #ifndef LRC_KERNELS_COMMON_VEC_CUDA_CUH
 #define LRC_KERNELS_COMMON_VEC_CUDA_CUH
 
@@ -91,7 +91,8 @@ static __device__ __forceinline__ struct lrc_vec_place lrc_vec_place_of(struct l
     return { (int64_t)row, first + (int64_t)threadIdx.x * LRC_VEC_GROUP, tiles.n_cols };
 }
 
-static __device__ __forceinline__ unsigned char *lrc_vec_at(const struct lrc_vec_view &view, int64_t row, int64_t col)
+static __device__ __forceinline__ unsigned char *lrc_vec_at(const struct lrc_vec_view &view, int64_t row,
+                                                            int64_t col)
 {
     return view.data + (row * view.stride + col) * (view.dtype == LRC_DTYPE_F32 ? 4 : 2);
 }
@@ -142,8 +143,8 @@ static __device__ __forceinline__ void lrc_vec_put(const struct lrc_vec_view &vi
 
 /* ---- conversions ---- */
 
-/* Two floats to bf16, to nearest, ties to even, the first in the low half; NaN becomes 0x7fff. One instruction
- * where lrc_cuda_pack_bf16(), which keeps a NaN's payload, takes about twelve.
+/* Two floats to bf16, to nearest, ties to even, the first in the low half; NaN becomes 0x7fff. One
+ * instruction where lrc_cuda_pack_bf16(), which keeps a NaN's payload, takes about twelve.
  * source: PTX ISA, cvt.rn.bf16x2.f32; sm_80 and later. */
 #ifndef LRC_CUDA_HOST
 static __device__ __forceinline__ uint32_t lrc_vec_pack_bf16(float low, float high)
@@ -177,7 +178,7 @@ static __device__ __forceinline__ void lrc_vec_widen(float out[LRC_VEC_GROUP], c
 }
 
 /* To an activation type, F32 or BF16. */
-static __device__ __forceinline__ struct lrc_vec_raw lrc_vec_narrow(const float in[LRC_VEC_GROUP],
+static __device__ __forceinline__ struct lrc_vec_raw lrc_vec_narrow(const float    in[LRC_VEC_GROUP],
                                                                     enum lrc_dtype dtype)
 {
     struct lrc_vec_raw raw = { { { { 0, 0, 0, 0 } }, { { 0, 0, 0, 0 } } } };
@@ -218,11 +219,11 @@ static __device__ __forceinline__ float lrc_vec_sigmoid(float x)
 }
 
 /* Sum over a block of whole warps, the same bits in every thread: lanes by halving distance, then warps in
- * order. scratch: LRC_VEC_WARPS_MAX elements of shared memory, free again for the next call. */
+ * order. scratch: LRC_VEC_WARPS_MAX elements of shared memory for this call alone: no barrier guards a second
+ * use. */
 template <typename T> static __device__ T lrc_vec_block_sum(T value, T *scratch)
 {
     value = lrc_cuda_warp_sum(value);
-    __syncthreads(); /* an earlier sum may still be read */
     if (threadIdx.x % LRC_CUDA_LANES == 0)
         scratch[threadIdx.x / LRC_CUDA_LANES] = value;
     __syncthreads();
@@ -236,7 +237,6 @@ template <typename T> static __device__ T lrc_vec_block_sum(T value, T *scratch)
 static __device__ inline float lrc_vec_block_max(float value, float *scratch)
 {
     value = lrc_cuda_warp_max(value);
-    __syncthreads();
     if (threadIdx.x % LRC_CUDA_LANES == 0)
         scratch[threadIdx.x / LRC_CUDA_LANES] = value;
     __syncthreads();

@@ -28,10 +28,10 @@ LRC_CUDA_OP(gated_forward)(struct lrc_stream *stream, const struct lrc_gated_for
     if (tiles.n_rows == 0 || tiles.n_cols == 0)
         return LRC_STATUS_OK;
     const struct gated_forward_views views = { lrc_vec_view_of(&args->gate, tiles.n_rows),
-                                         lrc_vec_view_of(&args->up, tiles.n_rows),
-                                         lrc_vec_view_of(&args->out, tiles.n_rows) };
-    LRC_LAUNCH(gated_forward_kernel, lrc_vec_grid(tiles.n_rows * tiles.n_chunks), LRC_VEC_THREADS, 0, stream, views,
-               tiles);
+                                               lrc_vec_view_of(&args->up, tiles.n_rows),
+                                               lrc_vec_view_of(&args->out, tiles.n_rows) };
+    LRC_LAUNCH(gated_forward_kernel, lrc_vec_grid(tiles.n_rows * tiles.n_chunks), LRC_VEC_THREADS, 0, stream,
+               views, tiles);
     return LRC_CUDA_LAUNCHED(err, "gated_forward: (%lld, %lld)", (long long)args->gate.shape[0],
                              (long long)args->gate.shape[1]);
 }
@@ -65,17 +65,18 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS)
 LRC_CUDA_OP(gated_backward)(struct lrc_stream *stream, const struct lrc_gated_backward_args *args,
                             struct lrc_error *err)
 {
-    const struct lrc_tensor *const all[] = { &args->gate, &args->up, &args->d_out, &args->d_gate, &args->d_up };
+    const struct lrc_tensor *const all[] = { &args->gate, &args->up, &args->d_out, &args->d_gate,
+                                             &args->d_up };
     const struct lrc_vec_tiles     tiles = lrc_vec_tiles_same(all, 5);
     if (tiles.n_rows == 0 || tiles.n_cols == 0)
         return LRC_STATUS_OK;
     const struct gated_backward_views views = { lrc_vec_view_of(&args->d_out, tiles.n_rows),
-                                          lrc_vec_view_of(&args->gate, tiles.n_rows),
-                                          lrc_vec_view_of(&args->up, tiles.n_rows),
-                                          lrc_vec_view_of(&args->d_gate, tiles.n_rows),
-                                          lrc_vec_view_of(&args->d_up, tiles.n_rows) };
-    LRC_LAUNCH(gated_backward_kernel, lrc_vec_grid(tiles.n_rows * tiles.n_chunks), LRC_VEC_THREADS, 0, stream, views,
-               tiles);
+                                                lrc_vec_view_of(&args->gate, tiles.n_rows),
+                                                lrc_vec_view_of(&args->up, tiles.n_rows),
+                                                lrc_vec_view_of(&args->d_gate, tiles.n_rows),
+                                                lrc_vec_view_of(&args->d_up, tiles.n_rows) };
+    LRC_LAUNCH(gated_backward_kernel, lrc_vec_grid(tiles.n_rows * tiles.n_chunks), LRC_VEC_THREADS, 0, stream,
+               views, tiles);
     return LRC_CUDA_LAUNCHED(err, "gated_backward: (%lld, %lld)", (long long)args->gate.shape[0],
                              (long long)args->gate.shape[1]);
 }

@@ -3,10 +3,10 @@
 LRC_CUDA_OP(gather_forward)(struct lrc_stream *stream, const struct lrc_gather_forward_args *args,
                             struct lrc_error *err)
 {
-    const int64_t              n_rows = args->out.shape[0], n_cols = args->out.shape[1];
-    const struct lrc_row_copy   copy = { lrc_vec_view_of(&args->out, n_rows),
-                                        lrc_vec_view_of(&args->x, args->x.shape[0]), args->index,
-                                        LRC_COPY_ROWS_PICK_IN, lrc_vec_tiles_of(n_rows, n_cols) };
+    const int64_t             n_rows = args->out.shape[0], n_cols = args->out.shape[1];
+    const struct lrc_row_copy copy = { lrc_vec_view_of(&args->out, n_rows),
+                                       lrc_vec_view_of(&args->x, args->x.shape[0]), args->index,
+                                       LRC_COPY_ROWS_PICK_IN, lrc_vec_tiles_of(n_rows, n_cols) };
     return lrc_copy_rows(stream, "gather_forward", &copy, err);
 }
 
@@ -19,8 +19,9 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS)
         lrc_vec_store(d_x, at, zero);
 }
 
-/* Two passes: picked rows are written twice, but a row need not find out whether it is picked, for which indices
- * in no order would have to be searched. A memset would not leave out what lies between strided rows. */
+/* Two passes: picked rows are written twice, but a row need not find out whether it is picked, for which
+ * indices in no order would have to be searched. A memset would not leave out what lies between strided rows.
+ */
 LRC_CUDA_OP(gather_backward)(struct lrc_stream *stream, const struct lrc_gather_backward_args *args,
                              struct lrc_error *err)
 {
@@ -33,8 +34,8 @@ LRC_CUDA_OP(gather_backward)(struct lrc_stream *stream, const struct lrc_gather_
                lrc_vec_view_of(&args->d_x, whole.n_rows), whole);
     LRC_TRY(LRC_CUDA_LAUNCHED(err, "gather_backward: zero of (%lld, %lld)", (long long)args->d_x.shape[0],
                               (long long)n_cols));
-    const struct lrc_row_copy   copy = { lrc_vec_view_of(&args->d_x, args->d_x.shape[0]),
-                                        lrc_vec_view_of(&args->d_out, n_rows), args->index,
-                                        LRC_COPY_ROWS_PICK_OUT, lrc_vec_tiles_of(n_rows, n_cols) };
+    const struct lrc_row_copy copy = { lrc_vec_view_of(&args->d_x, args->d_x.shape[0]),
+                                       lrc_vec_view_of(&args->d_out, n_rows), args->index,
+                                       LRC_COPY_ROWS_PICK_OUT, lrc_vec_tiles_of(n_rows, n_cols) };
     return lrc_copy_rows(stream, "gather_backward", &copy, err);
 }

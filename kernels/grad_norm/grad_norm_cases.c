@@ -60,8 +60,8 @@ static void values(const struct lrc_backend *backend, const int64_t *sizes, int6
     problem_free(&p);
 }
 
-/* As many tensors as a model with adapters has: more than a backend takes at once. Views of one tensor, that overlap;
- * every fourth is empty. */
+/* As many tensors as a model with adapters has: more than a backend takes at once. Views of one tensor, that
+ * overlap; every fourth is empty. */
 static void many(const struct lrc_backend *backend)
 {
     enum { MANY = 300, ELEMS = 4111 };

@@ -1,13 +1,14 @@
 #include "common/vec_cuda.cuh"
 
-/* Two stages: up to SUMS_MAX blocks add the squares of up to TABLE_MAX tensors a launch, each into its own partial sum;
- * one block then adds the partial sums in order. The number of blocks depends on the sizes alone, never on the device,
- * and so does the order.
+/* Two stages: up to SUMS_MAX blocks add the squares of up to TABLE_MAX tensors a launch, each into its own
+ * partial sum; one block then adds the partial sums in order. The number of blocks depends on the sizes
+ * alone, never on the device, and so does the order.
  *
- * The partial sums are 8 KiB of device memory of the module, because the contract has no workspace, and a single block
- * that walks everything reads at the rate of one multiprocessor, about 1/100 of the device's. They tie the op to one
- * stream of a device at a time. */
-constexpr int SUMS_MAX = 1024, TABLE_MAX = 120; /* tensors: 2,880 of the 4,096 bytes that arguments may take */
+ * The partial sums are 8 KiB of device memory of the module, because the contract has no workspace, and a
+ * single block that walks everything reads at the rate of one multiprocessor, about 1/100 of the device's.
+ * They tie the op to one stream of a device at a time. */
+constexpr int SUMS_MAX = 1024;
+constexpr int TABLE_MAX = 120; /* tensors: 2,880 of the 4,096 bytes that arguments may take */
 
 static __device__ double partial_sums[SUMS_MAX];
 
@@ -21,12 +22,14 @@ struct norm_table {
     struct norm_entry entries[TABLE_MAX];
     int               n_entries;
     int               next_block; /* after the last entry */
-    int               is_first; /* of the launches: = instead of += */
+    int               is_first;   /* of the launches: = instead of += */
 };
 
-static __device__ __forceinline__ double chunk_squares(const struct lrc_vec_view &view, int64_t n_elems, int64_t chunk)
+static __device__ __forceinline__ double chunk_squares(const struct lrc_vec_view &view, int64_t n_elems,
+                                                       int64_t chunk)
 {
-    const struct lrc_vec_place at = { 0, chunk * LRC_VEC_BLOCK_ELEMS + (int64_t)threadIdx.x * LRC_VEC_GROUP, n_elems };
+    const struct lrc_vec_place at = { 0, chunk * LRC_VEC_BLOCK_ELEMS + (int64_t)threadIdx.x * LRC_VEC_GROUP,
+                                      n_elems };
     float                      x[LRC_VEC_GROUP];
     double                     sum = 0;
     if (at.col >= n_elems)
@@ -77,7 +80,8 @@ static int64_t chunks_of(const struct lrc_tensor *grad)
 }
 
 /* Tensors from `first` on, empty ones left out; returns the first one that is not in the table. */
-static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_args *args, int64_t first, int n_sums)
+static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_args *args, int64_t first,
+                          int n_sums)
 {
     int64_t i = first;
     table->n_entries = 0;
@@ -92,7 +96,8 @@ static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_a
     return i;
 }
 
-LRC_CUDA_OP(grad_norm)(struct lrc_stream *stream, const struct lrc_grad_norm_args *args, struct lrc_error *err)
+LRC_CUDA_OP(grad_norm)(struct lrc_stream *stream, const struct lrc_grad_norm_args *args,
+                       struct lrc_error *err)
 {
     struct norm_table table = {};
     int64_t           n_all = 0;
@@ -105,6 +110,7 @@ LRC_CUDA_OP(grad_norm)(struct lrc_stream *stream, const struct lrc_grad_norm_arg
         LRC_LAUNCH(grad_norm_sums_kernel, (unsigned)n_sums, LRC_VEC_THREADS, 0, stream, table);
         LRC_TRY(LRC_CUDA_LAUNCHED(err, "grad_norm: sums of %d tensors", table.n_entries));
     }
-    LRC_LAUNCH(grad_norm_finish_kernel, 1, SUMS_MAX, 0, stream, args->norm, args->clip, args->max_norm, n_sums);
+    LRC_LAUNCH(grad_norm_finish_kernel, 1, SUMS_MAX, 0, stream, args->norm, args->clip, args->max_norm,
+               n_sums);
     return LRC_CUDA_LAUNCHED(err, "grad_norm: %lld tensors", (long long)args->n_grads);
 }

@@ -1,13 +1,14 @@
 #include "common/vec_cuda.cuh"
 
-/* A row belongs to a warp when it is short (the norm of every head: 128 columns, many rows), else to a block. The
- * second pass over a row finds it in the first- or second-level cache: 8,192 BF16 are 16 KiB. Sums are float32 within
- * a thread, dim / 256 terms of it (dim / 32 in a short row), then over the warp or block. */
+/* A row belongs to a warp when it is short (the norm of every head: 128 columns, many rows), else to a block.
+ * The second pass over a row finds it in the first- or second-level cache: 8,192 BF16 are 16 KiB. Sums are
+ * float32 within a thread, dim / 256 terms of it (dim / 32 in a short row), then over the warp or block. */
 constexpr int64_t WARP_DIM_MAX = 1024;
 
 static dim3 block_of(int64_t dim)
 {
-    return dim <= WARP_DIM_MAX ? dim3(LRC_CUDA_LANES, LRC_VEC_THREADS / LRC_CUDA_LANES) : dim3(LRC_VEC_THREADS);
+    return dim <= WARP_DIM_MAX ? dim3(LRC_CUDA_LANES, LRC_VEC_THREADS / LRC_CUDA_LANES)
+                               : dim3(LRC_VEC_THREADS);
 }
 
 static dim3 grid_of(int64_t n_rows, int64_t dim)
@@ -26,8 +27,9 @@ static __device__ __forceinline__ float row_sum(float value, float *scratch)
     return blockDim.x == LRC_CUDA_LANES ? lrc_cuda_warp_sum(value) : lrc_vec_block_sum(value, scratch);
 }
 
-/* 1 / sqrt(mean + eps): an approximation of 22 bits and one Newton step in double, 2^-43, instead of a root and a
- * quotient in double, which cost four times as much where doubles are slow. Then one rounding, as on the CPU. */
+/* 1 / sqrt(mean + eps): an approximation of 22 bits and one Newton step in double, 2^-43, instead of a root
+ * and a quotient in double, which cost four times as much where doubles are slow. Then one rounding, as on
+ * the CPU. */
 static __device__ __forceinline__ float rstd_of(double mean_plus_eps)
 {
     const double guess = (double)rsqrtf((float)mean_plus_eps);
@@ -116,8 +118,8 @@ static __device__ __forceinline__ float row_product(const struct norm_backward &
     return product;
 }
 
-static __device__ __forceinline__ void row_gradient(const struct norm_backward &b, struct lrc_vec_place at, float rstd,
-                                                    float pull)
+static __device__ __forceinline__ void row_gradient(const struct norm_backward &b, struct lrc_vec_place at,
+                                                    float rstd, float pull)
 {
     const struct lrc_vec_raw raw_d_out = lrc_vec_fetch(b.d_out, at), raw_x = lrc_vec_fetch(b.x, at);
     struct lrc_vec_raw       raw_residual = {};
@@ -151,15 +153,16 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_backward_kerne
         row_gradient(b, { row, col, b.dim }, rstd, pull);
 }
 
-/* d_weight: a block owns 32 columns, 64 bytes of BF16, and walks all rows with 256 row lanes, so that no sum leaves
- * the block and no workspace is needed. Lane r takes rows r, r + 256, ...; the lanes of a warp are summed by halving
- * distance, the warps in order: one order whatever the device. Sums are double, as on the CPU. 1,024 threads, because
- * 4,096 columns make only 128 blocks. */
+/* d_weight: a block owns 32 columns, 64 bytes of BF16, and walks all rows with 256 row lanes, so that no sum
+ * leaves the block and no workspace is needed. Lane r takes rows r, r + 256, ...; the lanes of a warp are
+ * summed by halving distance, the warps in order: one order whatever the device. Sums are double, as on the
+ * CPU. 1,024 threads, because 4,096 columns make only 128 blocks. */
 constexpr int WEIGHT_GROUPS = 4, WEIGHT_ROWS = 256;
 constexpr int WEIGHT_THREADS = WEIGHT_GROUPS * WEIGHT_ROWS, WEIGHT_COLUMNS = WEIGHT_GROUPS * LRC_VEC_GROUP;
 constexpr int WEIGHT_WARPS = WEIGHT_THREADS / LRC_CUDA_LANES;
 
-static __device__ __forceinline__ void weight_column_sums(double sum[LRC_VEC_GROUP], const struct norm_backward &b, int64_t col)
+static __device__ __forceinline__ void weight_column_sums(double                      sum[LRC_VEC_GROUP],
+                                                          const struct norm_backward &b, int64_t col)
 {
     for (int64_t row = threadIdx.x / WEIGHT_GROUPS; row < b.n_rows && col < b.dim; row += WEIGHT_ROWS) {
         const struct lrc_vec_place at = { row, col, b.dim };
@@ -174,7 +177,8 @@ static __device__ __forceinline__ void weight_column_sums(double sum[LRC_VEC_GRO
     }
 }
 
-static __global__ void __launch_bounds__(WEIGHT_THREADS) rmsnorm_backward_weight_kernel(struct norm_backward b)
+static __global__ void __launch_bounds__(WEIGHT_THREADS)
+    rmsnorm_backward_weight_kernel(struct norm_backward b)
 {
     LRC_SHARED_ARRAY(double, partial, WEIGHT_WARPS *WEIGHT_COLUMNS);
     const int     group = (int)threadIdx.x % WEIGHT_GROUPS, warp = (int)threadIdx.x / LRC_CUDA_LANES;
@@ -217,8 +221,8 @@ LRC_CUDA_OP(rmsnorm_backward)(struct lrc_stream *stream, const struct lrc_rmsnor
     b.n_rows = n_rows;
     b.dim = dim;
     if (b.d_weight) { /* before d_x, which may overwrite d_out */
-        LRC_LAUNCH(rmsnorm_backward_weight_kernel, lrc_vec_grid(lrc_cuda_blocks(dim, WEIGHT_COLUMNS)), WEIGHT_THREADS,
-                   0, stream, b);
+        LRC_LAUNCH(rmsnorm_backward_weight_kernel, lrc_vec_grid(lrc_cuda_blocks(dim, WEIGHT_COLUMNS)),
+                   WEIGHT_THREADS, 0, stream, b);
         LRC_TRY(LRC_CUDA_LAUNCHED(err, "rmsnorm_backward: d_weight of (%lld, %lld)", (long long)n_rows,
                                   (long long)dim));
     }

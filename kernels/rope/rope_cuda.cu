@@ -41,18 +41,21 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) rope_kernel(struct rop
 {
     const int64_t t = blockIdx.x, position = r.positions[t];
     for (int64_t h = threadIdx.y; h < r.n_heads; h += blockDim.y)
-        for (int64_t i = (int64_t)threadIdx.x * LRC_VEC_GROUP; i < r.n_pairs; i += (int64_t)blockDim.x * LRC_VEC_GROUP)
+        for (int64_t i = (int64_t)threadIdx.x * LRC_VEC_GROUP; i < r.n_pairs;
+             i += (int64_t)blockDim.x * LRC_VEC_GROUP)
             rotate_group(r, { t, 0, 0 }, { position, i, r.n_pairs }, h * r.head_stride);
 }
 
 static struct lrc_vec_view table_view(const float *table, int64_t n_positions, int64_t n_pairs)
 {
-    const struct lrc_tensor tensor = { const_cast<float *>(table), LRC_DTYPE_F32, 2, { n_positions, n_pairs, 0, 0 },
-                                       { n_pairs, 1, 0, 0 } };
+    const struct lrc_tensor tensor = {
+        const_cast<float *>(table), LRC_DTYPE_F32, 2, { n_positions, n_pairs, 0, 0 }, { n_pairs, 1, 0, 0 }
+    };
     return lrc_vec_view_of(&tensor, n_positions);
 }
 
-/* Threads to a head: a power of two, at most a warp, so that blocks are whole warps when there are heads enough. */
+/* Threads to a head: a power of two, at most a warp, so that blocks are whole warps when there are heads
+ * enough. */
 static dim3 block_of(int64_t n_heads, int64_t n_pairs)
 {
     unsigned groups = 1, heads = 1;
@@ -63,14 +66,14 @@ static dim3 block_of(int64_t n_heads, int64_t n_pairs)
     return dim3(groups, heads);
 }
 
-static enum lrc_status rotate(struct lrc_stream *stream, const char *entry, const struct lrc_rope_rotation &rotation,
-                              struct lrc_error *err)
+static enum lrc_status rotate(struct lrc_stream *stream, const char *entry,
+                              const struct lrc_rope_rotation &rotation, struct lrc_error *err)
 {
     const struct lrc_tensor *x = rotation.x;
     const int64_t            n_tokens = x->shape[0], n_heads = x->shape[1], n_pairs = rotation.n_pairs;
     if (n_tokens == 0 || n_heads == 0 || n_pairs == 0)
         return LRC_STATUS_OK;
-    struct rope_rotation         r = {};
+    struct rope_rotation    r = {};
     const struct lrc_tensor rows = { x->data, x->dtype, 2, { n_tokens, 1, 0, 0 }, { x->stride[0], 1, 0, 0 } };
     const int64_t           elem_bytes = x->dtype == LRC_DTYPE_F32 ? 4 : 2;
     r.x = lrc_vec_view_of(&rows, n_tokens);
@@ -88,11 +91,12 @@ static enum lrc_status rotate(struct lrc_stream *stream, const char *entry, cons
                              (long long)x->shape[2]);
 }
 
-LRC_CUDA_OP(rope_forward)(struct lrc_stream *stream, const struct lrc_rope_forward_args *args, struct lrc_error *err)
+LRC_CUDA_OP(rope_forward)(struct lrc_stream *stream, const struct lrc_rope_forward_args *args,
+                          struct lrc_error *err)
 {
     return rotate(stream, "rope_forward",
-                  { &args->x, args->cos_table, args->sin_table, args->positions, args->n_positions, args->n_pairs,
-                    1.0f },
+                  { &args->x, args->cos_table, args->sin_table, args->positions, args->n_positions,
+                    args->n_pairs, 1.0f },
                   err);
 }
 
@@ -100,7 +104,7 @@ LRC_CUDA_OP(rope_backward)(struct lrc_stream *stream, const struct lrc_rope_back
                            struct lrc_error *err)
 {
     return rotate(stream, "rope_backward",
-                  { &args->d_x, args->cos_table, args->sin_table, args->positions, args->n_positions, args->n_pairs,
-                    -1.0f },
+                  { &args->d_x, args->cos_table, args->sin_table, args->positions, args->n_positions,
+                    args->n_pairs, -1.0f },
                   err);
 }
