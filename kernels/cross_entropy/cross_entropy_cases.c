@@ -216,7 +216,7 @@ static void non_finite(const struct lrc_backend *backend)
     problem_free(&p);
 }
 
-/* Logits far below 0, fewer than a backend's threads: a thread without any must not scale its empty sum up. */
+/* Logits far below 0, fewer than a backend's threads: one without any must not scale its empty sum up. */
 static void far_below_zero(const struct lrc_backend *backend)
 {
     struct problem p = problem_new(backend, 2, 37, LRC_DTYPE_F32, 1);
