@@ -82,11 +82,6 @@ endfunction()
 # lrc_collect_cuda(<target> <dir>): the CUDA backend, <dir>/<op>/<op>_cuda.cu of every op and <dir>/common/*.cu. ops.def
 # makes the table, so an op without its .cu is a link error.
 function(lrc_collect_cuda target dir)
-  if(NOT CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80 90)
-  endif()
-  enable_language(CUDA)
-  find_package(CUDAToolkit REQUIRED)
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*/*.cu)
   add_library(kernels_cuda OBJECT ${sources})
   set_target_properties(kernels_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_ARCHITECTURES
