@@ -18,7 +18,15 @@ struct lrc_stream; /* opaque; NULL for the CPU backends */
 
 struct lrc_backend {
     const char *name;
+    /* Memory that the ops of this backend read and write; host memory for the CPU backends. A transfer is in the
+     * stream's order; the host's side of it may be reused after synchronize(). */
     void (*zero)(struct lrc_stream *, void *memory, size_t size_bytes);
+    enum lrc_status (*allocate)(void **memory, size_t size_bytes, struct lrc_error *);
+    void (*release)(void *memory); /* NULL is fine */
+    enum lrc_status (*upload)(struct lrc_stream *, void *to, const void *from, size_t size_bytes, struct lrc_error *);
+    enum lrc_status (*download)(struct lrc_stream *, void *to, const void *from, size_t size_bytes,
+                                struct lrc_error *);
+    enum lrc_status (*synchronize)(struct lrc_stream *, struct lrc_error *);
 #define LRC_OP(op) enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"
 };
@@ -28,6 +36,13 @@ extern const struct lrc_backend lrc_backend_cpu_portable;
 #if defined(__x86_64__)
 extern const struct lrc_backend lrc_backend_cpu_avx2;
 extern const struct lrc_backend lrc_backend_cpu_avx512;
+#endif
+
+/* Compute capability 8.0 and later; there when the build has LRC_CUDA. */
+#ifdef LRC_HAVE_CUDA
+#define LRC_OP(op) enum lrc_status lrc_##op##_cuda(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
+#include "ops.def"
+extern const struct lrc_backend lrc_backend_cuda;
 #endif
 
 /* The widest one this machine runs; the environment variable LRC_CPU_ISA (portable, avx2, avx512) caps it. */

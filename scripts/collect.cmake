@@ -78,3 +78,19 @@ ${folders}#undef LRC_OP_FOLDER
     target_sources(${target} PRIVATE $<TARGET_OBJECTS:kernels_${isa}>)
   endforeach()
 endfunction()
+
+# lrc_collect_cuda(<target> <dir>): the CUDA backend, <dir>/<op>/<op>_cuda.cu of every op and <dir>/common/*.cu. ops.def
+# makes the table, so an op without its .cu is a link error.
+function(lrc_collect_cuda target dir)
+  file(GLOB sources CONFIGURE_DEPENDS ${dir}/*/*.cu)
+  add_library(kernels_cuda OBJECT ${sources})
+  set_target_properties(kernels_cuda PROPERTIES CUDA_STANDARD 17 CUDA_STANDARD_REQUIRED ON CUDA_ARCHITECTURES
+                        "${CMAKE_CUDA_ARCHITECTURES}")
+  # the host side of a .cu file meets the compiler's own generated code, so only the warnings that it passes
+  set_property(TARGET kernels_cuda PROPERTY COMPILE_OPTIONS -Xcompiler=-Wall,-Wextra -Werror=all-warnings --fmad=true)
+  target_compile_definitions(kernels_cuda PRIVATE LRC_HAVE_CUDA=1)
+  target_include_directories(kernels_cuda PRIVATE src ${dir} ${CMAKE_BINARY_DIR}/generated)
+  target_sources(${target} PRIVATE ${dir}/backend_cuda.c $<TARGET_OBJECTS:kernels_cuda>)
+  target_compile_definitions(${target} PUBLIC LRC_HAVE_CUDA=1)
+  target_link_libraries(${target} PUBLIC CUDA::cudart_static CUDA::cublasLt)
+endfunction()

@@ -6,7 +6,7 @@ struct problem {
     const struct lrc_backend *backend;
     int64_t                   n;
     struct lrc_tensor         param, grad, m, v;
-    struct lrc_step_scalars   scalars;
+    struct lrc_step_scalars  *scalars; /* on the heap: a device backend moves them */
 };
 
 static const struct {
@@ -15,7 +15,10 @@ static const struct {
 
 static struct problem problem_new(const struct lrc_backend *backend, int64_t n)
 {
-    struct problem p = { .backend = backend, .n = n, .scalars = { .learning_rate = 2e-3, .clip = 0.75f } };
+    struct problem p = { .backend = backend, .n = n, .scalars = lrc_calloc(1, sizeof *p.scalars) };
+    cr_assert(p.scalars);
+    p.scalars->learning_rate = 2e-3;
+    p.scalars->clip = 0.75f;
     p.param = lrc_cases_tensor_1d(LRC_DTYPE_F32, n, 1);
     p.grad = lrc_cases_tensor_1d(LRC_DTYPE_F32, n, 2);
     p.m = lrc_cases_tensor_1d(LRC_DTYPE_F32, n, LRC_CASES_ZERO);
@@ -29,6 +32,7 @@ static void problem_free(struct problem *p)
     lrc_cases_free(&p->grad);
     lrc_cases_free(&p->m);
     lrc_cases_free(&p->v);
+    lrc_free(p->scalars);
 }
 
 static struct lrc_adamw_args args_of(const struct problem *p, int i)
@@ -37,7 +41,7 @@ static struct lrc_adamw_args args_of(const struct problem *p, int i)
                                     .grad = p->grad,
                                     .m = p->m,
                                     .v = p->v,
-                                    .scalars = &p->scalars,
+                                    .scalars = p->scalars,
                                     .beta1 = settings[i].beta1,
                                     .beta2 = settings[i].beta2,
                                     .eps = settings[i].eps,
@@ -59,10 +63,10 @@ struct oracle {
 /* Loshchilov & Hutter 2019, algorithm 2 with bias corrections written out: m_hat / (sqrt(v_hat) + eps). */
 static void oracle_step(const struct problem *p, int s, const struct oracle *o)
 {
-    const double t = (double)p->scalars.step + 1, lr = p->scalars.learning_rate * settings[s].lr_ratio;
+    const double t = (double)p->scalars->step + 1, lr = p->scalars->learning_rate * settings[s].lr_ratio;
     const double beta1 = settings[s].beta1, beta2 = settings[s].beta2;
     for (int64_t i = 0; i < p->n; i++) {
-        const double g = (double)p->scalars.clip * lrc_cases_get(&p->grad, i);
+        const double g = (double)p->scalars->clip * lrc_cases_get(&p->grad, i);
         o->m[i] = beta1 * o->m[i] + (1 - beta1) * g;
         o->v[i] = beta2 * o->v[i] + (1 - beta2) * g * g;
         const double m_hat = o->m[i] / (1 - pow(beta1, t)), v_hat = o->v[i] / (1 - pow(beta2, t));
@@ -77,9 +81,9 @@ static void values(const struct lrc_backend *backend, int64_t n, int s)
     struct problem p = problem_new(backend, n);
     struct oracle  o = { lrc_cases_to_doubles(&p.param), lrc_cases_doubles(n), lrc_cases_doubles(n) };
     const struct lrc_adamw_args args = args_of(&p, s);
-    const double                lr = p.scalars.learning_rate * settings[s].lr_ratio;
+    const double                lr = p.scalars->learning_rate * settings[s].lr_ratio;
     for (uint32_t step = 0; step < STEPS; step++) {
-        p.scalars.step = step;
+        p.scalars->step = step;
         gradient_of_step(&p, step);
         oracle_step(&p, s, &o);
         LRC_CASES_RUN(backend, adamw, &args);
@@ -114,14 +118,14 @@ static void order_of_operations(const struct lrc_backend *backend, int s)
     const struct lrc_adamw_args args = args_of(&p, s);
     float                      *want_param = param.data, *want_m = m.data, *want_v = v.data;
     for (uint32_t step = 0; step < 3; step++) {
-        p.scalars.step = step;
+        p.scalars->step = step;
         gradient_of_step(&p, step);
-        const double lr = p.scalars.learning_rate * settings[s].lr_ratio, t = (double)step + 1;
+        const double lr = p.scalars->learning_rate * settings[s].lr_ratio, t = (double)step + 1;
         const float  value = (float)(-(lr / (1 - pow(settings[s].beta1, t))));
         const float  root = (float)sqrt(1 - pow(settings[s].beta2, t));
         for (int64_t i = 0; i < N;
              i++) { /* volatile: every result is rounded where it stands, none is fused */
-            volatile float g = p.scalars.clip * ((const float *)p.grad.data)[i], a, b;
+            volatile float g = p.scalars->clip * ((const float *)p.grad.data)[i], a, b;
             want_param[i] *= (float)(1 - lr * settings[s].weight_decay);
             a = g - want_m[i];
             a = (float)(1 - settings[s].beta1) * a;

@@ -8,7 +8,8 @@
  *              d_q[i] = scale sum_j d_s[i,j] k[j],  d_k[j] = scale sum_i d_s[i,j] q[i],  d_v[j] = sum_i p[i,j] d_out[i]
  *
  * With n_past > 0 (generation; one document) k and v hold n_past + T rows, and query row i stands at n_past + i.
- * Scores, softmax and sums are float32. A document of length 0 is allowed.
+ * Scores, softmax and sums are float32. With BF16 arguments a backend may round the factors p and d_s of the products to
+ * BF16. A document of length 0 is allowed.
  *
  * errors: SHAPE.
  * source: Dao et al. 2022, arXiv:2205.14135; Dao 2023, arXiv:2307.08691. */
@@ -18,7 +19,8 @@
 #include "tensor/tensor.h"
 
 struct lrc_attention_shape {
-    const int32_t *doc_offsets; /* (n_docs + 1): rows doc_offsets[d] .. doc_offsets[d+1]-1 are document d; from 0 to T */
+    const int32_t *doc_offsets; /* (n_docs + 1): rows doc_offsets[d] .. doc_offsets[d+1]-1 are document d; from 0 to T.
+                                 * In host memory with every backend: the arguments' check reads it. */
     int64_t        n_docs;
     int64_t        n_past;      /* 0 unless n_docs is 1 */
     int64_t        window;      /* rows a query sees, itself included; 0: all */

@@ -216,6 +216,21 @@ static void non_finite(const struct lrc_backend *backend)
     problem_free(&p);
 }
 
+/* Logits far below 0, fewer than a backend's threads: one without any must not scale its empty sum up. */
+static void far_below_zero(const struct lrc_backend *backend)
+{
+    struct problem p = problem_new(backend, 2, 37, LRC_DTYPE_F32, 1);
+    for (int64_t i = 0; i < 2 * 37; i++)
+        lrc_cases_set(&p.logits, i, -256);
+    run_both(&p);
+    const double lse = -256 + log(37), logprob = -log(37);
+    for (int64_t row = 0; row < 2; row++) {
+        cr_expect_float_eq(lrc_cases_get(&p.lse, row), lse, 0x1p-15); /* half an ulp of 252 is 2^-17 */
+        cr_expect_float_eq(lrc_cases_get(&p.logprob, row), logprob, 40 * LRC_CASES_EPS_F32);
+    }
+    problem_free(&p);
+}
+
 static void bad_arguments(const struct lrc_backend *backend)
 {
     struct problem                               p = problem_new(backend, 2, 8, LRC_DTYPE_F32, 1);
@@ -256,6 +271,7 @@ void lrc_cross_entropy_cases(const struct lrc_backend *backend)
     in_place(backend, LRC_DTYPE_BF16);
     exponential(backend);
     non_finite(backend);
+    far_below_zero(backend);
     struct problem p = problem_new(backend, 9, 4001, LRC_DTYPE_F32, 5);
     lrc_cases_expect_repeatable(backend, "cross_entropy", run_both, &p,
                                 (const struct lrc_tensor *const[]){ &p.lse, &p.logprob, &p.d_logits, NULL });

@@ -91,6 +91,16 @@ static void every_half(const struct lrc_backend *backend)
     problem_free(&p);
 }
 
+/* More tokens than a block of a device looks at in one go: occurrences lie in several of its rounds. */
+static void many_tokens(const struct lrc_backend *backend)
+{
+    struct problem p = problem_new(backend, (struct sizes){ 1100, 37, 9 }, LRC_DTYPE_F32, LRC_DTYPE_F32);
+    for (int64_t t = 0; t < 1100; t++) /* every 35th alike; one only late, one twice and far apart */
+        p.tokens[t] = (int32_t)(t == 1051 ? 35 : t == 3 || t == 1099 ? 36 : t % 35);
+    values(&p, "embedding of many tokens");
+    problem_free(&p);
+}
+
 static double op_loss(void *context)
 {
     const struct problem                   *p = context;
@@ -172,6 +182,7 @@ void lrc_embedding_cases(const struct lrc_backend *backend)
             problem_free(&p);
         }
     every_half(backend);
+    many_tokens(backend);
     gradients(backend);
     struct problem p = problem_new(backend, (struct sizes){ 130, 9, 301 }, LRC_DTYPE_F32, LRC_DTYPE_BF16);
     lrc_cases_expect_repeatable(backend, "embedding", run_both, &p,

@@ -60,6 +60,31 @@ static void values(const struct lrc_backend *backend, const int64_t *sizes, int6
     problem_free(&p);
 }
 
+/* As many tensors as a model with adapters has: more than a backend takes at once. Views of one tensor, that
+ * overlap; every fourth is empty. */
+static void many(const struct lrc_backend *backend)
+{
+    enum { MANY = 300, ELEMS = 4111 };
+    static const int64_t      sizes[] = { ELEMS };
+    struct problem            p = problem_new(backend, sizes, 1);
+    struct lrc_tensor         views[MANY];
+    struct lrc_grad_norm_args args = args_of(&p, 1.0f);
+    double                    sum = 0;
+    for (int64_t v = 0; v < MANY; v++) {
+        const int64_t first = v * 7, n = v % 4 == 3 ? 0 : 1 + v * 6;
+        views[v] = lrc_tensor_1d((float *)p.grads[0].data + first, LRC_DTYPE_F32, n);
+        for (int64_t i = first; i < first + n; i++)
+            sum += lrc_cases_get(&p.grads[0], i) * lrc_cases_get(&p.grads[0], i);
+    }
+    args.grads = views;
+    args.n_grads = MANY;
+    LRC_CASES_RUN(backend, grad_norm, &args);
+    const double want = sqrt(sum);
+    lrc_cases_expect_near(backend, "grad_norm: many", &p.norm, &want,
+                          (struct lrc_cases_tolerance){ 1.001 * LRC_CASES_EPS_F32, 0 });
+    problem_free(&p);
+}
+
 /* Squares of 1e30 overflow float32, of 1e-30 underflow it. */
 static void extremes(const struct lrc_backend *backend)
 {
@@ -113,6 +138,7 @@ void lrc_grad_norm_cases(const struct lrc_backend *backend)
     values(backend, (const int64_t[]){ 1 }, 1);
     values(backend, (const int64_t[]){ 37, 0, 4097 }, 3);
     values(backend, (const int64_t[]){ 256 * 4096 + 13, 5, 40000, 4096 }, 4);
+    many(backend);
     extremes(backend);
     struct problem p = problem_new(backend, (const int64_t[]){ 100003, 17, 40000 }, 3);
     lrc_cases_expect_repeatable(backend, "grad_norm", run, &p,

@@ -26,7 +26,7 @@ struct arrays {
     struct lrc_linear_adapter adapter;
     uint32_t                 *row_ids;
     int32_t                  *positions;
-    uint32_t                  step;
+    uint32_t                 *step;
     void                     *workspace;
     size_t                    workspace_bytes;
 };
@@ -72,8 +72,9 @@ static void adapter_new(struct arrays *t, const struct problem *p)
                                               .scale = 0.7f };
     t->row_ids = lrc_calloc(p->n_rows, sizeof *t->row_ids);
     t->positions = lrc_calloc(p->n_rows, sizeof *t->positions);
-    cr_assert(t->row_ids && t->positions, "no memory for a case");
-    t->step = 3;
+    t->step = lrc_calloc(1, sizeof *t->step);
+    cr_assert(t->row_ids && t->positions && t->step, "no memory for a case");
+    *t->step = 3;
     for (int64_t i = 0; i < p->n_rows; i++) {
         t->row_ids[i] = (uint32_t)(i / 5 + 1000);
         t->positions[i] = (int32_t)(i % 5);
@@ -115,13 +116,14 @@ static void arrays_free(struct arrays *t)
     lrc_free(t->memory);
     lrc_free(t->row_ids);
     lrc_free(t->positions);
+    lrc_free(t->step);
     lrc_free(t->workspace);
 }
 
 static struct lrc_dropout dropout_of(const struct arrays *t, const struct problem *p)
 {
     return (struct lrc_dropout){
-        .p = p->p, .key = 77, .step = &t->step, .row_ids = t->row_ids, .positions = t->positions
+        .p = p->p, .key = 77, .step = t->step, .row_ids = t->row_ids, .positions = t->positions
     };
 }
 
