@@ -241,9 +241,12 @@ static enum lrc_status load_tensor(void *context, const char *name, struct lrc_t
     }
     loading->n_found++;
     if (entry->n_dims != 2 || entry->shape[0] != value->shape[0] || entry->shape[1] != value->shape[1])
-        lrc_problems_add(loading->problems,
-                         "adapter_model.safetensors: '%s': want shape (%lld, %lld), got another", name,
-                         (long long)value->shape[0], (long long)value->shape[1]);
+        lrc_problems_add(
+            loading->problems,
+            "adapter_model.safetensors: '%s': want shape (%lld, %lld), got %d dimensions (%lld, %lld)", name,
+            (long long)value->shape[0], (long long)value->shape[1], entry->n_dims,
+            entry->n_dims > 0 ? (long long)entry->shape[0] : 0LL,
+            entry->n_dims > 1 ? (long long)entry->shape[1] : 0LL);
     else if (!lrc_dtype_is_float(entry->dtype))
         lrc_problems_add(loading->problems, "adapter_model.safetensors: '%s': want F32, F16 or BF16, got %s",
                          name, lrc_dtype_info[entry->dtype].name);

@@ -81,6 +81,11 @@ enum lrc_status lrc_file_read(struct lrc_buf *buf, const char *path, struct lrc_
 enum lrc_status lrc_out_open(struct lrc_out *out, const char *path, struct lrc_error *err)
 {
     *out = (struct lrc_out){ 0 };
+    struct stat info;
+    /* the rename would put a file in the place of a device */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+        return lrc_fail(err, LRC_STATUS_IO, "%s: want a regular file or a new one, got a folder or device",
+                        path);
     struct lrc_buf aside = { 0 };
     lrc_buf_printf(&aside, "%s.tmp", path);
     out->path = lrc_strdup(path);

@@ -1,6 +1,6 @@
-/* Random numbers from a counter: a number depends only on its key and its place, never on what was drawn before,
- * so that threads, batch slots, ranks and interruptions cannot change it. Every function here is also what CUDA
- * kernels compute (header-only for that reason).
+/* Random numbers from a counter: a number depends only on its key and its place, never on what was drawn
+ * before, so that threads, batch slots, ranks and interruptions cannot change it. Every function here is also
+ * what CUDA kernels compute (header-only for that reason).
  *
  * source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", Philox-4x32-10. */
 #ifndef LRC_BASE_RNG_H
@@ -15,13 +15,20 @@
 #endif
 
 /* What a stream of numbers is for. Streams of different purposes never meet. */
-enum lrc_rng_purpose { LRC_RNG_SHUFFLE = 1, LRC_RNG_ADAPTER_INIT = 2, LRC_RNG_DROPOUT = 3, LRC_RNG_SAMPLE = 4, LRC_RNG_NEFTUNE = 5 };
+enum lrc_rng_purpose {
+    LRC_RNG_SHUFFLE = 1,
+    LRC_RNG_ADAPTER_INIT = 2,
+    LRC_RNG_DROPOUT = 3,
+    LRC_RNG_SAMPLE = 4,
+    LRC_RNG_NEFTUNE = 5
+};
 
 struct lrc_rng_block {
     uint32_t word[4];
 };
 
-LRC_RNG_FUNCTION struct lrc_rng_block lrc_rng_philox(uint64_t key, uint64_t counter_high, uint64_t counter_low)
+LRC_RNG_FUNCTION struct lrc_rng_block lrc_rng_philox(uint64_t key, uint64_t counter_high,
+                                                     uint64_t counter_low)
 {
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
     uint32_t c0 = (uint32_t)counter_low, c1 = (uint32_t)(counter_low >> 32);
@@ -53,7 +60,8 @@ LRC_RNG_FUNCTION float lrc_rng_unit(uint32_t word)
     return (float)(word >> 8) * 0x1p-24f;
 }
 
-/* Uniform integer in [0, n), n >= 1, without bias that a test could see: 64-bit multiply-shift of two words. */
+/* Uniform integer in [0, n), n >= 1, without bias that a test could see: 64-bit multiply-shift of two words.
+ */
 LRC_RNG_FUNCTION uint64_t lrc_rng_below(struct lrc_rng_block block, uint64_t n)
 {
     const uint64_t x = ((uint64_t)block.word[1] << 32) | block.word[0];

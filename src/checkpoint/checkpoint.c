@@ -267,7 +267,11 @@ enum lrc_status lrc_checkpoint_clean(const char *output_dir, struct lrc_error *e
         if (n <= n_suffix || strcmp(names[i] + n - n_suffix, aside_suffix) != 0)
             continue;
         char *path = lrc_path_join(output_dir, names[i]);
-        status = path ? lrc_dir_remove(path, err) : lrc_fail_nomem(err, output_dir);
+        /* files are what was written aside; a folder is ours by its name only */
+        const int is_ours = path && (!lrc_path_is_dir(path) || strncmp(names[i], "checkpoint-", 11) == 0);
+        status = !path     ? lrc_fail_nomem(err, output_dir)
+                 : is_ours ? lrc_dir_remove(path, err)
+                           : LRC_STATUS_OK;
         lrc_free(path);
     }
     lrc_dir_list_free(names, n_names);

@@ -1,4 +1,5 @@
-/* The program: finds the command, parses its line, runs it, and turns a status into words and an exit code. */
+/* The program: finds the command, parses its line, runs it, and turns a status into words and an exit code.
+ */
 #include "base/log.h"
 #include "base/nearest.h"
 #include "cli/options.h"
@@ -125,9 +126,10 @@ static int dispatch(int argc, char **argv)
     return run_command(command, argv + 2, argc - 2);
 }
 
-/* A thread that waits for work spins for some 30 us, then sleeps. libgomp's default of milliseconds makes two programs on the same
- * cores four times slower (measured: 10.6 s against 2.5 s for 30 steps of the demo beside a busy machine; no difference on a
- * quiet one). The library reads the variable when it is loaded, so the program starts itself once more; a user's own choice stays. */
+/* A thread that waits for work spins for some 30 us, then sleeps. libgomp's default of milliseconds makes two
+ * programs on the same cores four times slower (measured: 10.6 s against 2.5 s for 30 steps of the demo
+ * beside a busy machine; no difference on a quiet one). The library reads the variable when it is loaded, so
+ * the program starts itself once more; a user's own choice stays. */
 static void limit_spinning(char **argv)
 {
     if (getenv("OMP_WAIT_POLICY") || getenv("GOMP_SPINCOUNT") || setenv("GOMP_SPINCOUNT", "10000", 0) != 0)

@@ -17,12 +17,23 @@ struct common_option {
 };
 
 static const struct common_option common_options[] = {
-    { { "device", "auto|cpu|cuda", "what computes (default: auto)" }, LRC_COMMON_DEVICE, "auto|cpu|cuda", 0, 0 },
+    { { "device", "auto|cpu|cuda", "what computes (default: auto)" },
+      LRC_COMMON_DEVICE,
+      "auto|cpu|cuda",
+      0,
+      0 },
     { { "threads", "N", "threads that compute (default: one per core)" }, LRC_COMMON_THREADS, NULL, 1, 1024 },
     { { "seed", "N", "seed of every random choice" }, LRC_COMMON_SEED, NULL, 0, 4294967295 },
-    { { "bf16", "auto|true|false", "compute in bfloat16 (false: in float32)" }, LRC_COMMON_BF16,
-      "auto|true|false", 0, 0 },
-    { { "load-in-4bit", NULL, "hold the model's linear layers in 4 bits" }, LRC_COMMON_LOAD_IN_4BIT, NULL, 0, 0 },
+    { { "bf16", "auto|true|false", "compute in bfloat16 (false: in float32)" },
+      LRC_COMMON_BF16,
+      "auto|true|false",
+      0,
+      0 },
+    { { "load-in-4bit", NULL, "hold the model's linear layers in 4 bits" },
+      LRC_COMMON_LOAD_IN_4BIT,
+      NULL,
+      0,
+      0 },
     { { "json", NULL, "print one JSON document on stdout" }, 0, NULL, 0, 0 },
     { { "quiet", NULL, "no progress and no log, only warnings and errors" }, 0, NULL, 0, 0 },
     { { "help", NULL, "print this text" }, 0, NULL, 0, 0 },
@@ -110,8 +121,8 @@ static int parse_option(struct lrc_cli *cli, char **words, int n_words, int i, s
     } else if (i + 1 < n_words && strncmp(words[i + 1], "--", 2) != 0) {
         push_option(cli, option->name, words[++i]);
     } else if (i + 1 < n_words) {
-        lrc_problems_add(problems, "--%s: want %s, got '%.80s' (--%s=... takes a value with dashes)", option->name,
-                         option->argument, words[i + 1], option->name);
+        lrc_problems_add(problems, "--%s: want %s, got '%.80s' (--%s=... takes a value with dashes)",
+                         option->name, option->argument, words[i + 1], option->name);
     } else {
         lrc_problems_add(problems, "--%s: want %s, got nothing", option->name, option->argument);
     }

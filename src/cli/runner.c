@@ -12,7 +12,8 @@ enum lrc_status lrc_runner_set_threads(const struct lrc_cli *cli, struct lrc_err
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status choose_activation(struct lrc_runner *runner, const struct lrc_cli *cli, struct lrc_error *err)
+static enum lrc_status choose_activation(struct lrc_runner *runner, const struct lrc_cli *cli,
+                                         struct lrc_error *err)
 {
     const char *bf16 = lrc_cli_option(cli, "bf16");
     if (!bf16 || strcmp(bf16, "auto") == 0) {
@@ -26,8 +27,8 @@ static enum lrc_status choose_activation(struct lrc_runner *runner, const struct
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli *cli, const char *model_dir, int64_t n_positions,
-                                struct lrc_problems *problems, struct lrc_error *err)
+enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli *cli, const char *model_dir,
+                                int64_t n_positions, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_model_options options = {
         .load_in_4bit = lrc_cli_has(cli, "load-in-4bit"),
@@ -40,7 +41,8 @@ enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli 
     LRC_TRY(lrc_model_load(&runner->model, model_dir, &options, problems, err));
     LRC_TRY(choose_activation(runner, cli, err));
     if (adapter_dir) {
-        LRC_TRY(lrc_adapter_load(&runner->loaded, &runner->model, adapter_dir, LRC_ADAPTER_INFERENCE, problems, err));
+        LRC_TRY(lrc_adapter_load(&runner->loaded, &runner->model, adapter_dir, LRC_ADAPTER_INFERENCE,
+                                 problems, err));
         runner->adapter = &runner->loaded;
     }
     return LRC_STATUS_OK;

@@ -81,6 +81,10 @@ enum lrc_status lrc_generate(enum lrc_stop *stop, struct lrc_model *model, const
     const int64_t n_all = prompt->len + options->max_new_tokens;
     if (prompt->len == 0)
         return lrc_fail(err, LRC_STATUS_DATA, "generate: want a prompt of at least one token, got none");
+    for (int64_t i = 0; i < prompt->len; i++)
+        if (prompt->data[i] < 0 || prompt->data[i] >= model->config.vocab_size)
+            return lrc_fail(err, LRC_STATUS_DATA, "generate: want ids below the vocabulary's %lld, got %d",
+                            (long long)model->config.vocab_size, (int)prompt->data[i]);
     if (n_all > model->n_positions)
         return lrc_fail(
             err, LRC_STATUS_DATA,

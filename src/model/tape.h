@@ -1,7 +1,8 @@
 /* What the forward pass keeps for the backward pass: named slots per layer, each with a policy.
  *
  *   ALWAYS  one copy per layer
- *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass, up
+ *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass,
+ *   up
  *           to its last linear, is run again before its backward pass (Chen et al. 2016, arXiv:1604.06174)
  *   CHEAP   one copy for all layers; recomputed from kept slots by one pointwise op
  *

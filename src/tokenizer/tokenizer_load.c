@@ -232,7 +232,7 @@ static enum lrc_status fill_folder(struct lrc_tokenizer *tokenizer, const char *
         status = lrc_tokenizer_fill_merges(tokenizer, model_dir, config, err);
     else
         status = lrc_fail(
-            err, LRC_STATUS_IO,
+            err, LRC_STATUS_FORMAT,
             "%s: want tokenizer.json, tokenizer.model, or vocab.json with merges.txt, got none of them",
             model_dir);
     lrc_free(json_path);

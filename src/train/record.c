@@ -7,6 +7,7 @@
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 double lrc_run__time(const struct lrc_run *run)
@@ -14,16 +15,23 @@ double lrc_run__time(const struct lrc_run *run)
     return run->time_before + (lrc_machine_seconds() - run->time_started);
 }
 
-/* Cut back to what the checkpoint knew: lines written after it will be written again. */
+/* Cut back to what the checkpoint knew: lines written after it will be written again. A file that is shorter
+ * (removed, or another output folder) goes on from where it ends: ftruncate would fill it up with NUL bytes.
+ */
 enum lrc_status lrc_run__open_metrics(struct lrc_run *run, struct lrc_error *err)
 {
     char *path = lrc_path_join(run->config->output_dir, "metrics.jsonl");
     if (!path)
         return lrc_fail_nomem(err, "metrics.jsonl");
     enum lrc_status status = LRC_STATUS_OK;
+    struct stat     info;
     run->metrics = fopen(path, "abe");
-    if (!run->metrics || ftruncate(fileno(run->metrics), run->state.metrics_bytes) != 0)
+    if (!run->metrics || fstat(fileno(run->metrics), &info) != 0)
         status = lrc_fail_errno(err, "%s: cannot open", path);
+    else if (info.st_size < run->state.metrics_bytes)
+        run->state.metrics_bytes = info.st_size;
+    else if (ftruncate(fileno(run->metrics), run->state.metrics_bytes) != 0)
+        status = lrc_fail_errno(err, "%s: cannot cut back", path);
     lrc_free(path);
     return status;
 }

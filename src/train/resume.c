@@ -10,8 +10,12 @@ enum lrc_status lrc_run__find_checkpoint(struct lrc_run *run, char **dir, struct
 
     *dir = NULL;
     if (asked) {
-        if (!lrc_path_is_dir(asked))
-            return lrc_fail(err, LRC_STATUS_USAGE, "resume: want a checkpoint folder, got '%s'", asked);
+        char     *state = lrc_path_join(asked, "state.h5");
+        const int is_checkpoint = state && lrc_path_exists(state);
+        lrc_free(state);
+        if (!is_checkpoint)
+            return lrc_fail(err, LRC_STATUS_USAGE,
+                            "resume: want a checkpoint folder (with state.h5), got '%s'", asked);
         *dir = lrc_strdup(asked);
         return *dir ? LRC_STATUS_OK : lrc_fail_nomem(err, asked);
     }

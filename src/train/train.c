@@ -6,23 +6,52 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+
+/* Same folder under whatever name; the result must not be written over its own sources. */
+static int is_same_dir(const char *a, const char *b)
+{
+    struct stat first, second;
+    return b && stat(a, &first) == 0 && stat(b, &second) == 0 && first.st_dev == second.st_dev &&
+           first.st_ino == second.st_ino;
+}
+
+static int is_of_a_run(char **names, int64_t n_names)
+{
+    for (int64_t i = 0; i < n_names; i++)
+        if (strcmp(names[i], "metrics.jsonl") == 0 || strcmp(names[i], "run.json") == 0 ||
+            strncmp(names[i], "rows.jsonl", 10) == 0 || strncmp(names[i], "checkpoint-", 11) == 0)
+            return 1;
+    return n_names == 0;
+}
 
 static enum lrc_status check_output_dir(const struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
     const int                may_be_there =
         run->options->resume || config->resume_from_checkpoint || config->auto_resume_from_checkpoints;
-    if (may_be_there || !lrc_path_exists(config->output_dir))
+    if (!lrc_path_exists(config->output_dir))
         return LRC_STATUS_OK;
+    if (is_same_dir(config->output_dir, config->base_model) ||
+        is_same_dir(config->output_dir, config->lora_model_dir))
+        return lrc_fail(err, LRC_STATUS_CONFIG,
+                        "output_dir: want another folder than the base's and the adapter's, got '%s'",
+                        config->output_dir);
     char  **names;
     int64_t n_names;
     LRC_TRY(lrc_dir_list(config->output_dir, &names, &n_names, err));
+    const int is_free = may_be_there ? is_of_a_run(names, n_names) : n_names == 0;
     lrc_dir_list_free(names, n_names);
-    if (n_names > 0)
+    if (!is_free && may_be_there)
+        return lrc_fail(
+            err, LRC_STATUS_CONFIG,
+            "output_dir: want the folder of a run, or an empty or new one, got '%s' with other files",
+            config->output_dir);
+    if (!is_free)
         return lrc_fail(err, LRC_STATUS_CONFIG,
-                        "output_dir: want an empty or new folder, got '%s' with %lld entries; --resume goes "
+                        "output_dir: want an empty or new folder, got '%s' with %lld %s; --resume goes "
                         "on with a run",
-                        config->output_dir, (long long)n_names);
+                        config->output_dir, (long long)n_names, n_names == 1 ? "entry" : "entries");
     return LRC_STATUS_OK;
 }
 
@@ -133,7 +162,9 @@ enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_trai
                           struct lrc_train_report *report, struct lrc_problems *problems,
                           struct lrc_error *err)
 {
-    *report = (struct lrc_train_report){ .eval_loss_first = NAN, .eval_loss_last = NAN };
+    *report = (struct lrc_train_report){
+        .loss_first = NAN, .loss_last = NAN, .eval_loss_first = NAN, .eval_loss_last = NAN
+    };
     struct lrc_run        run = { .config = config,
                                   .options = options,
                                   .report = report,

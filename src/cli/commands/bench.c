@@ -45,8 +45,14 @@ struct bench {
 static enum lrc_status read_settings(struct settings *s, const struct lrc_cli *cli, struct lrc_error *err)
 {
     const char *shape = lrc_cli_option(cli, "shape"), *ckpt = lrc_cli_option(cli, "ckpt");
-    *s = (struct settings){ .mode = lrc_cli_option(cli, "mode"), .label = lrc_cli_option(cli, "label"),
-                            .targets = lrc_cli_option(cli, "targets"), .batch = 4, .seq = 512, .rank = 16, .steps = 5, .warmup = 2 };
+    *s = (struct settings){ .mode = lrc_cli_option(cli, "mode"),
+                            .label = lrc_cli_option(cli, "label"),
+                            .targets = lrc_cli_option(cli, "targets"),
+                            .batch = 4,
+                            .seq = 512,
+                            .rank = 16,
+                            .steps = 5,
+                            .warmup = 2 };
     s->mode = s->mode ? s->mode : "bf16";
     s->targets = s->targets ? s->targets : "all";
     s->label = s->label ? s->label : "";
@@ -93,11 +99,12 @@ static enum lrc_status make_batch(struct lrc_batch *batch, const struct settings
     batch->doc_offsets = lrc_calloc(s->batch + 1, sizeof *batch->doc_offsets);
     batch->trained_index = lrc_calloc(n, sizeof *batch->trained_index);
     batch->trained_target = lrc_calloc(n, sizeof *batch->trained_target);
-    if (!batch->tokens || !batch->targets || !batch->positions || !batch->row_ids || !batch->doc_offsets || !batch->trained_index ||
-        !batch->trained_target)
+    if (!batch->tokens || !batch->targets || !batch->positions || !batch->row_ids || !batch->doc_offsets ||
+        !batch->trained_index || !batch->trained_target)
         return lrc_fail_nomem(err, "bench");
     for (int64_t i = 0; i < n; i++) {
-        batch->tokens[i] = (int32_t)lrc_rng_below(lrc_rng_philox(7, 0, (uint64_t)i), (uint64_t)s->shape->vocab);
+        batch->tokens[i] =
+            (int32_t)lrc_rng_below(lrc_rng_philox(7, 0, (uint64_t)i), (uint64_t)s->shape->vocab);
         batch->positions[i] = (int32_t)(i % s->seq);
         batch->row_ids[i] = (uint32_t)(i / s->seq);
         batch->doc_offsets[i / s->seq + 1] = (int32_t)(i + 1);
@@ -115,8 +122,8 @@ static enum lrc_status make_batch(struct lrc_batch *batch, const struct settings
 
 static void free_batch(struct lrc_batch *batch)
 {
-    void *const arrays[] = { batch->tokens, batch->targets, batch->positions, batch->row_ids, batch->doc_offsets, batch->trained_index,
-                             batch->trained_target };
+    void *const arrays[] = { batch->tokens,      batch->targets,       batch->positions,     batch->row_ids,
+                             batch->doc_offsets, batch->trained_index, batch->trained_target };
     for (size_t i = 0; i < sizeof arrays / sizeof arrays[0]; i++)
         lrc_free(arrays[i]);
 }
@@ -141,8 +148,8 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
     const struct lrc_optimizer    *type = lrc_optimizer_find("adamw_torch");
 
     b->activation = is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16, strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
-                                s->seq, err));
+    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16,
+                                strcmp(s->mode, "nf4") == 0 ? &quant : NULL, s->seq, err));
     LRC_TRY(make_adapter(b, err));
     LRC_TRY(make_batch(&b->batch, s, err));
     const struct lrc_pass_options options = {
@@ -158,19 +165,23 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
     LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, b->trainables.n_elems, type, err));
     LRC_TRY(lrc_arena_commit(&b->arena, err));
     lrc_optimizer_bind(&b->optimizer, &b->trainables, type);
-    b->stepper = (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 }, 0.0f };
-    b->result.allocated_bytes =
-        (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes + b->arena.size_bytes + b->pass.arena.size_bytes);
+    b->stepper =
+        (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 },
+                              0.0f };
+    b->result.allocated_bytes = (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes +
+                                          b->arena.size_bytes + b->pass.arena.size_bytes);
     return LRC_STATUS_OK;
 }
 
-/* FLOPs that training must do per token: 4 per frozen element that multiplies, 6 per adapter element, three times the causal
- * attention's forward pass; recomputation, dequantization and padding do not count. */
+/* FLOPs that training must do per token: 4 per frozen element that multiplies, 6 per adapter element, three
+ * times the causal attention's forward pass; recomputation, dequantization and padding do not count. */
 static double flops_per_token(const struct bench *b)
 {
     const struct lrc_model_shape *shape = b->settings.shape;
-    const double q = (double)(shape->n_heads * shape->head_dim), kv = (double)(shape->n_kv_heads * shape->head_dim);
-    const double hidden = (double)shape->hidden, layer = 2.0 * hidden * q + 2.0 * hidden * kv + 3.0 * hidden * (double)shape->intermediate;
+    const double                  q = (double)(shape->n_heads * shape->head_dim),
+                 kv = (double)(shape->n_kv_heads * shape->head_dim);
+    const double hidden = (double)shape->hidden,
+                 layer = 2.0 * hidden * q + 2.0 * hidden * kv + 3.0 * hidden * (double)shape->intermediate;
     const double frozen = (double)shape->n_layers * layer + hidden * (double)shape->vocab;
     const double attention = (double)shape->n_layers * 4.0 * ((double)b->settings.seq / 2.0) * q;
     return 4.0 * frozen + 6.0 * (double)b->adapter.n_params + 3.0 * attention;
@@ -191,7 +202,9 @@ static void measure_norms(struct bench *b)
 
 static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
 {
-    struct lrc_window window = { .batches = &b->batch, .n_batches = 1, .n_trained = b->batch.n_trained, .n_tokens = b->batch.n_real };
+    struct lrc_window window = {
+        .batches = &b->batch, .n_batches = 1, .n_trained = b->batch.n_trained, .n_tokens = b->batch.n_real
+    };
     for (int64_t step = 0; step < b->settings.warmup + b->settings.steps; step++) {
         struct lrc_step_result result;
         if (step == b->settings.warmup)
@@ -235,7 +248,8 @@ static struct rates rates_of(struct bench *b)
     const double  tokens = (double)b->batch.n_real * 1e3;
     double       *ms = b->result.ms;
     qsort(ms, (size_t)n, sizeof *ms, ascending);
-    struct rates rates = { tokens / (n % 2 ? ms[n / 2] : 0.5 * (ms[n / 2 - 1] + ms[n / 2])), tokens / ms[n - 1], tokens / ms[0],
+    struct rates rates = { tokens / (n % 2 ? ms[n / 2] : 0.5 * (ms[n / 2 - 1] + ms[n / 2])),
+                           tokens / ms[n - 1], tokens / ms[0],
                            fmax(b->result.gemm_before, b->result.gemm_after), 0.0 };
     rates.mfu = rates.median * b->result.flops_per_token * 1e-9 / rates.gemm;
     return rates;
@@ -250,18 +264,21 @@ static void print_text(struct bench *b)
     double                 all = 0.0;
     for (int64_t i = 0; i < s->steps; i++)
         all += b->result.ms[i] * 1e-3;
-    lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name, s->mode, (long long)s->batch,
-                  (long long)s->seq, (long long)s->rank, s->targets, s->checkpointing ? "on" : "off", lrc_backend_cpu()->name);
-    lrc_cli_print("%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n", rates.median, rates.min,
-                  rates.max, 100.0 * rates.mfu, rates.gemm);
-    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the process\n", (double)b->result.allocated_bytes * 1e-9,
-                  (double)b->result.process_bytes * 1e-9);
-    lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first, b->result.loss_last, b->result.norm_a,
-                  b->result.norm_b);
+    lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name,
+                  s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
+                  s->checkpointing ? "on" : "off", lrc_backend_cpu()->name);
+    lrc_cli_print(
+        "%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n",
+        rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
+    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the process\n",
+                  (double)b->result.allocated_bytes * 1e-9, (double)b->result.process_bytes * 1e-9);
+    lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first,
+                  b->result.loss_last, b->result.norm_a, b->result.norm_b);
     lrc_cli_print("%-28s %10s %8s %8s\n", "op", "ms/step", "calls", "share");
     for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
-        lrc_cli_print("%-28s %10.2f %8lld %7.1f%%\n", times[i].name, times[i].seconds * 1e3 / (double)s->steps,
-                      (long long)(times[i].n_calls / s->steps), 100.0 * times[i].seconds / all);
+        lrc_cli_print("%-28s %10.2f %8lld %7.1f%%\n", times[i].name,
+                      times[i].seconds * 1e3 / (double)s->steps, (long long)(times[i].n_calls / s->steps),
+                      100.0 * times[i].seconds / all);
 }
 
 static void put(struct lrc_buf *out, const char *key, double value)
@@ -281,14 +298,17 @@ static void print_json(struct bench *b)
     struct lrc_buf                out = { 0 };
     lrc_buf_puts(&out, "{\"label\": ");
     lrc_json_append_string(&out, s->label, strlen(s->label));
-    lrc_buf_printf(&out, ", \"program\": \"lorica\", \"mode\": \"%s\", \"shape\": \"%s\", \"dims\": [%lld, %lld, %lld, %lld, %lld, %lld, %lld, %s]",
-                   s->mode, shape->name, (long long)shape->hidden, (long long)shape->n_layers, (long long)shape->intermediate,
-                   (long long)shape->n_heads, (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
-                   shape->tied ? "true" : "false");
+    lrc_buf_printf(&out,
+                   ", \"program\": \"lorica\", \"mode\": \"%s\", \"shape\": \"%s\", \"dims\": [%lld, %lld, "
+                   "%lld, %lld, %lld, %lld, %lld, %s]",
+                   s->mode, shape->name, (long long)shape->hidden, (long long)shape->n_layers,
+                   (long long)shape->intermediate, (long long)shape->n_heads, (long long)shape->n_kv_heads,
+                   (long long)shape->head_dim, (long long)shape->vocab, shape->tied ? "true" : "false");
     put(&out, "batch", (double)s->batch);
     put(&out, "seq", (double)s->seq);
     put(&out, "rank", (double)s->rank);
-    lrc_buf_printf(&out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets, s->checkpointing ? "on" : "off");
+    lrc_buf_printf(&out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets,
+                   s->checkpointing ? "on" : "off");
     put(&out, "steps", (double)s->steps);
     put(&out, "warmup", (double)s->warmup);
     lrc_buf_puts(&out, ", \"tokens_per_s\": {");
@@ -329,8 +349,10 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
     LRC_TRY(measure_steps(b, err));
     LRC_TRY(gemm_rate(&b->result.gemm_after, dtype, err));
     if (!isfinite(b->result.loss_last) || !(b->result.norm_b > 0.0))
-        return lrc_fail(err, LRC_STATUS_NUMERIC, "bench: want a finite loss and a gradient of B, got loss %g and norm %g: nothing was trained",
-                        b->result.loss_last, b->result.norm_b);
+        return lrc_fail(
+            err, LRC_STATUS_NUMERIC,
+            "bench: want a finite loss and a gradient of B, got loss %g and norm %g: nothing was trained",
+            b->result.loss_last, b->result.norm_b);
     if (lrc_cli_has(cli, "json"))
         print_json(b);
     else
@@ -373,7 +395,8 @@ static const struct lrc_option bench_options[] = {
 const struct lrc_command lrc_command_bench = {
     .name = "bench",
     .arguments = "",
-    .summary = "this machine's training speed and memory at a named shape, beside the product rate it reaches",
+    .summary =
+        "this machine's training speed and memory at a named shape, beside the product rate it reaches",
     .arguments_min = 0,
     .arguments_max = 0,
     .options = bench_options,

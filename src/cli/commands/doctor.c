@@ -143,8 +143,8 @@ static void print_text(const struct facts *facts)
     lrc_cli_print("%s\n", facts->n_isa ? "" : " none known");
     lrc_cli_print("computes on  %s, bf16 auto means %s\n", lrc_backend_cpu()->name,
                   lrc_backend_cpu_has_bf16() ? "true" : "false");
-    lrc_cli_print("GEMM peak    %.0f GFLOP/s float32, %.0f GFLOP/s bf16%s\n", facts->peak_f32, facts->peak_bf16,
-                  facts->peak_bf16 > 0.0 ? "" : " (none)");
+    lrc_cli_print("GEMM peak    %.0f GFLOP/s float32, %.0f GFLOP/s bf16%s\n", facts->peak_f32,
+                  facts->peak_bf16, facts->peak_bf16 > 0.0 ? "" : " (none)");
     lrc_cli_print("memory       %.1f GiB, %.1f GiB available\n", (double)facts->memory_bytes / gib,
                   (double)facts->available_bytes / gib);
     lrc_cli_print("page size    %lld bytes\n", (long long)facts->page_bytes);
@@ -174,7 +174,8 @@ static void write_json(const struct facts *facts, struct lrc_buf *text)
                    (long long)facts->memory_bytes, (long long)facts->available_bytes,
                    (long long)facts->page_bytes);
     put_member(text, "backend", lrc_backend_cpu()->name);
-    lrc_buf_printf(text, ", \"gemm_gflops_f32\": %.1f, \"gemm_gflops_bf16\": %.1f", facts->peak_f32, facts->peak_bf16);
+    lrc_buf_printf(text, ", \"gemm_gflops_f32\": %.1f, \"gemm_gflops_bf16\": %.1f", facts->peak_f32,
+                   facts->peak_bf16);
     lrc_buf_printf(text, ", \"bf16\": %s", lrc_backend_cpu_has_bf16() ? "true" : "false");
     lrc_buf_puts(text,
                  ", \"gpu\": null, \"device\": \"cpu\", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");

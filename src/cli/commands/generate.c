@@ -35,14 +35,16 @@ static json_t *messages_of(const struct lrc_cli *cli)
     json_t     *messages = json_array();
     if (system)
         json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "system", "content", system));
-    json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "user", "content", lrc_cli_option(cli, "prompt")));
+    json_array_append_new(messages,
+                          json_pack("{s:s, s:s}", "role", "user", "content", lrc_cli_option(cli, "prompt")));
     return messages;
 }
 
 static enum lrc_status encode_chat(struct job *job, const char *model_dir, struct lrc_error *err)
 {
     struct lrc_template *template = NULL;
-    const char          *adapter = lrc_cli_option(job->cli, "adapter"), *choice = lrc_cli_option(job->cli, "chat-template");
+    const char *adapter = lrc_cli_option(job->cli, "adapter"),
+               *choice = lrc_cli_option(job->cli, "chat-template");
     char                *own = adapter ? lrc_path_join(adapter, "chat_template.jinja") : NULL;
     if (!choice && own && lrc_path_exists(own))
         choice = own; /* the template that the adapter was trained with */
@@ -60,9 +62,11 @@ static enum lrc_status encode_chat(struct job *job, const char *model_dir, struc
         .unk_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_UNK),
         .prompt = LRC_PROMPT_GENERATION,
     };
-    status = messages ? lrc_template_render(template, &text, NULL, &input, err) : lrc_fail_nomem(err, "messages");
+    status =
+        messages ? lrc_template_render(template, &text, NULL, &input, err) : lrc_fail_nomem(err, "messages");
     if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_encode(job->tokenizer, &job->prompt, lrc_buf_text(&text), text.len, LRC_SPECIAL_NONE, err);
+        status = lrc_tokenizer_encode(job->tokenizer, &job->prompt, lrc_buf_text(&text), text.len,
+                                      LRC_SPECIAL_NONE, err);
     json_decref(messages);
     lrc_buf_release(&text);
     lrc_template_free(template);
@@ -131,7 +135,8 @@ static enum lrc_status limit_new_tokens(int64_t *new_tokens, const struct job *j
     const int64_t n_positions = model->n_positions < n_own ? model->n_positions : n_own;
     const int64_t room = n_positions - job->prompt.len;
     if (room < 1)
-        return lrc_fail(err, LRC_STATUS_USAGE, "prompt: want fewer tokens than the model's %lld positions, got %lld",
+        return lrc_fail(err, LRC_STATUS_USAGE,
+                        "prompt: want fewer tokens than the model's %lld positions, got %lld",
                         (long long)n_positions, (long long)job->prompt.len);
     if (job->asked.new_tokens > room)
         lrc_log_warn("--max-new-tokens: the model's %lld positions leave room for %lld after the prompt",
@@ -141,7 +146,8 @@ static enum lrc_status limit_new_tokens(int64_t *new_tokens, const struct job *j
 }
 
 /* Options first, then generation_config.json, then greedy. */
-static enum lrc_status read_sampling(struct lrc_generate_options *options, const struct job *job, struct lrc_error *err)
+static enum lrc_status read_sampling(struct lrc_generate_options *options, const struct job *job,
+                                     struct lrc_error *err)
 {
     const json_t       *config = job->runner.model.dir.generation;
     const struct asked *asked = &job->asked;
@@ -149,12 +155,15 @@ static enum lrc_status read_sampling(struct lrc_generate_options *options, const
     options->sampling = (struct lrc_sampling){ .temperature = 0.0, .top_k = 0, .top_p = 1.0 };
     options->max_new_tokens = DEFAULT_NEW_TOKENS;
     LRC_TRY(lrc_json_get_bool(&samples, config, "do_sample", "generation_config.json", err));
-    LRC_TRY(lrc_json_get_int(&options->max_new_tokens, config, "max_new_tokens", "generation_config.json", err));
+    LRC_TRY(
+        lrc_json_get_int(&options->max_new_tokens, config, "max_new_tokens", "generation_config.json", err));
     if (samples) {
         options->sampling.temperature = 1.0;
-        LRC_TRY(lrc_json_get_number(&options->sampling.temperature, config, "temperature", "generation_config.json", err));
+        LRC_TRY(lrc_json_get_number(&options->sampling.temperature, config, "temperature",
+                                    "generation_config.json", err));
         LRC_TRY(lrc_json_get_int(&options->sampling.top_k, config, "top_k", "generation_config.json", err));
-        LRC_TRY(lrc_json_get_number(&options->sampling.top_p, config, "top_p", "generation_config.json", err));
+        LRC_TRY(
+            lrc_json_get_number(&options->sampling.top_p, config, "top_p", "generation_config.json", err));
     }
     if (asked->temperature >= 0.0)
         options->sampling.temperature = asked->temperature;
@@ -170,7 +179,9 @@ static enum lrc_status read_sampling(struct lrc_generate_options *options, const
 
 static void print_json(struct job *job, enum lrc_stop stop)
 {
-    static const char *const words[] = { [LRC_STOP_LENGTH] = "length", [LRC_STOP_EOS] = "eos", [LRC_STOP_CALLER] = "stop" };
+    static const char *const words[] = {
+        [LRC_STOP_LENGTH] = "length", [LRC_STOP_EOS] = "eos", [LRC_STOP_CALLER] = "stop"
+    };
     struct lrc_buf           out = { 0 };
     lrc_buf_puts(&out, "{\"text\": ");
     lrc_json_append_string(&out, lrc_buf_text(&job->text), job->text.len);
@@ -182,7 +193,8 @@ static void print_json(struct job *job, enum lrc_stop stop)
     lrc_buf_release(&out);
 }
 
-static enum lrc_status generate(struct job *job, const char *model_dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status generate(struct job *job, const char *model_dir, struct lrc_problems *problems,
+                                struct lrc_error *err)
 {
     struct lrc_generate_options options = { .on_token = on_token, .context = job };
     int32_t                     end_ids[LRC_END_IDS_MAX + 1];
@@ -195,9 +207,11 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     int64_t       n_positions = job->prompt.len + n_new; /* to prepare; the model's own limit holds below */
     n_positions = n_positions < POSITIONS_PREPARED_MAX ? n_positions : POSITIONS_PREPARED_MAX;
     LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, n_positions, problems, err));
-    const int64_t n_ids = lrc_tokenizer_n_ids(job->tokenizer), n_vocabulary = job->runner.model.config.vocab_size;
+    const int64_t n_ids = lrc_tokenizer_n_ids(job->tokenizer),
+                  n_vocabulary = job->runner.model.config.vocab_size;
     if (n_ids > n_vocabulary)
-        return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a tokenizer of at most the model's %lld ids, got %lld", model_dir,
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: want a tokenizer of at most the model's %lld ids, got %lld", model_dir,
                         (long long)n_vocabulary, (long long)n_ids);
     LRC_TRY(read_sampling(&options, job, err));
 
@@ -226,7 +240,9 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct job job = { .cli = cli, .stop_text = lrc_cli_option(cli, "stop"), .streams = !lrc_cli_has(cli, "json") };
+    struct job            job = { .cli = cli,
+                                  .stop_text = lrc_cli_option(cli, "stop"),
+                                  .streams = !lrc_cli_has(cli, "json") };
     const enum lrc_status status = generate(&job, cli->arguments[0], problems, err);
     lrc_decode_release(&job.decoder);
     lrc_buf_release(&job.text);

@@ -71,7 +71,8 @@ static int may_be_safetensors(const char *path, const struct lrc_map *map)
 {
     static const char suffix[] = ".safetensors";
     const size_t      n = strlen(path), n_suffix = sizeof suffix - 1;
-    return (n > n_suffix && strcmp(path + n - n_suffix, suffix) == 0) || (map->size_bytes > 8 && map->data[8] == '{');
+    return (n > n_suffix && strcmp(path + n - n_suffix, suffix) == 0) ||
+           (map->size_bytes > 8 && map->data[8] == '{');
 }
 
 static enum lrc_status inspect_file(json_t *report, const char *path, struct lrc_error *err)
@@ -83,7 +84,9 @@ static enum lrc_status inspect_file(json_t *report, const char *path, struct lrc
     lrc_map_close(&map);
     if (!is_candidate)
         return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                        "%s: want a safetensors file, or the folder of a model, an adapter or a checkpoint, got another file", path);
+                        "%s: want a safetensors file, or the folder of a model, an adapter or a checkpoint, "
+                        "got another file",
+                        path);
     LRC_TRY(lrc_safetensors_open(&file, path, err));
     (void)json_object_set_new(report, "kind", json_string("safetensors"));
     put_file(report, &file);

@@ -11,11 +11,16 @@ static void print_json(const struct lrc_train_report *report, int fits)
     for (int64_t i = 0; i < report->n_regions; i++) {
         lrc_buf_printf(&out, "%s{\"name\": ", i ? ", " : "");
         lrc_json_append_string(&out, report->regions[i].name, strlen(report->regions[i].name));
-        lrc_buf_printf(&out, ", \"where\": \"%s\", \"bytes\": %lld}", report->regions[i].where, (long long)report->regions[i].bytes);
+        lrc_buf_printf(&out, ", \"where\": \"%s\", \"bytes\": %lld}", report->regions[i].where,
+                       (long long)report->regions[i].bytes);
     }
-    lrc_buf_printf(&out, "], \"host_bytes\": %lld, \"device_bytes\": 0, \"available_bytes\": %lld, \"steps\": %lld, \"examples\": %lld, "
-                   "\"trainable_parameters\": %lld, \"fits\": %s}\n", (long long)report->planned_bytes, (long long)report->available_bytes,
-                   (long long)report->n_steps, (long long)report->n_examples, (long long)report->n_trainable, fits ? "true" : "false");
+    lrc_buf_printf(&out,
+                   "], \"host_bytes\": %lld, \"device_bytes\": 0, \"available_bytes\": %lld, \"steps\": "
+                   "%lld, \"examples\": %lld, "
+                   "\"trainable_parameters\": %lld, \"fits\": %s}\n",
+                   (long long)report->planned_bytes, (long long)report->available_bytes,
+                   (long long)report->n_steps, (long long)report->n_examples, (long long)report->n_trainable,
+                   fits ? "true" : "false");
     lrc_cli_write(lrc_buf_text(&out), out.len);
     lrc_buf_release(&out);
 }
@@ -23,11 +28,14 @@ static void print_json(const struct lrc_train_report *report, int fits)
 static void print_text(const struct lrc_train_report *report, int fits)
 {
     for (int64_t i = 0; i < report->n_regions; i++)
-        lrc_cli_print("%-28s %-5s %12.3f MB\n", report->regions[i].name, report->regions[i].where, (double)report->regions[i].bytes * 1e-6);
-    lrc_cli_print("%-28s %-5s %12.3f MB of %.0f MB available: %s\n", "in all", "", (double)report->planned_bytes * 1e-6,
-                  (double)report->available_bytes * 1e-6, fits ? "fits" : "does not fit");
-    lrc_cli_print("%lld rows, %lld held out, %lld steps, %lld trainable parameters\n", (long long)report->n_examples,
-                  (long long)report->n_held_out, (long long)report->n_steps, (long long)report->n_trainable);
+        lrc_cli_print("%-28s %-5s %12.3f MB\n", report->regions[i].name, report->regions[i].where,
+                      (double)report->regions[i].bytes * 1e-6);
+    lrc_cli_print("%-28s %-5s %12.3f MB of %.0f MB available: %s\n", "in all", "",
+                  (double)report->planned_bytes * 1e-6, (double)report->available_bytes * 1e-6,
+                  fits ? "fits" : "does not fit");
+    lrc_cli_print("%lld rows, %lld held out, %lld steps, %lld trainable parameters\n",
+                  (long long)report->n_examples, (long long)report->n_held_out, (long long)report->n_steps,
+                  (long long)report->n_trainable);
 }
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
@@ -35,7 +43,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     const struct lrc_train_options options = { .plan = 1 };
     struct lrc_config              config = { 0 };
     struct lrc_train_report        report = { 0 };
-    enum lrc_status status = lrc_config_load(&config, cli->arguments[0], cli->arguments + 1, cli->n_arguments - 1, problems, err);
+    enum lrc_status                status =
+        lrc_config_load(&config, cli->arguments[0], cli->arguments + 1, cli->n_arguments - 1, problems, err);
     if (status == LRC_STATUS_OK)
         status = lrc_train(&config, &options, &report, problems, err);
     if (report.n_regions > 0 && (status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM)) {

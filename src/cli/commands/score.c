@@ -14,9 +14,11 @@ struct job {
     struct lrc_score      score;
 };
 
-static enum lrc_status load_data(struct job *job, const char *model_dir, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status load_data(struct job *job, const char *model_dir, struct lrc_problems *problems,
+                                 struct lrc_error *err)
 {
-    const struct lrc_dataset_spec spec = { .path = job->cli->arguments[1], .type = lrc_cli_option(job->cli, "type") };
+    const struct lrc_dataset_spec spec = { .path = job->cli->arguments[1],
+                                           .type = lrc_cli_option(job->cli, "type") };
     struct lrc_dataset_options    options = {
            .sequence_len = job->runner.model.config.max_positions,
            .excess = LRC_EXCESS_RAISE,
@@ -37,7 +39,8 @@ static enum lrc_status load_data(struct job *job, const char *model_dir, struct 
 
 static void append_loss(struct lrc_buf *out, double loss_sum, int64_t n_trained)
 {
-    lrc_json_append_number(out, n_trained > 0 ? loss_sum / (double)n_trained : NAN); /* null when there are none */
+    /* null when there are none */
+    lrc_json_append_number(out, n_trained > 0 ? loss_sum / (double)n_trained : NAN);
 }
 
 static void print_json(const struct lrc_score *score)
@@ -46,7 +49,8 @@ static void print_json(const struct lrc_score *score)
     lrc_buf_puts(&out, "{\"loss\": ");
     append_loss(&out, score->loss_sum, score->n_trained);
     lrc_buf_puts(&out, ", \"perplexity\": ");
-    lrc_json_append_number(&out, score->n_trained > 0 ? exp(score->loss_sum / (double)score->n_trained) : NAN);
+    lrc_json_append_number(&out,
+                           score->n_trained > 0 ? exp(score->loss_sum / (double)score->n_trained) : NAN);
     lrc_buf_printf(&out, ", \"tokens\": %lld, \"rows\": [", (long long)score->n_trained);
     for (int64_t i = 0; i < score->n_rows; i++) {
         lrc_buf_printf(&out, "%s{\"loss\": ", i ? ", " : "");
@@ -74,8 +78,8 @@ static void print_text(const struct job *job)
         return;
     }
     const double loss = score->loss_sum / (double)score->n_trained;
-    lrc_cli_print("loss %.4f, perplexity %.2f, %lld trained tokens of %lld rows\n", loss, exp(loss), (long long)score->n_trained,
-                  (long long)score->n_rows);
+    lrc_cli_print("loss %.4f, perplexity %.2f, %lld trained tokens of %lld rows\n", loss, exp(loss),
+                  (long long)score->n_trained, (long long)score->n_rows);
 }
 
 static enum lrc_status score(struct job *job, struct lrc_problems *problems, struct lrc_error *err)
@@ -90,7 +94,8 @@ static enum lrc_status score(struct job *job, struct lrc_problems *problems, str
         .logits_path = lrc_cli_option(job->cli, "logits"),
         .progress = lrc_progress_update,
     };
-    LRC_TRY(lrc_score_run(&job->score, &job->runner.model, job->runner.adapter, &job->dataset, &options, err));
+    LRC_TRY(
+        lrc_score_run(&job->score, &job->runner.model, job->runner.adapter, &job->dataset, &options, err));
     lrc_progress_end();
     if (lrc_cli_has(job->cli, "json"))
         print_json(&job->score);
@@ -115,7 +120,8 @@ static const struct lrc_option score_options[] = {
     { "adapter", "DIR", "an adapter in PEFT's format" },
     { "type", "TYPE", "kind of rows, as in a config's datasets; found from the columns when left out" },
     { "chat-template", "NAME|FILE", "another template than the model's own" },
-    { "logits", "FILE.safetensors", "also write every row's logits: \"logits.<row>\", float32 (tokens, vocabulary)" },
+    { "logits", "FILE.safetensors",
+      "also write every row's logits: \"logits.<row>\", float32 (tokens, vocabulary)" },
     { "rows", NULL, "one line per row" },
     { NULL, NULL, NULL },
 };

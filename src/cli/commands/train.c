@@ -27,7 +27,8 @@ static void catch_signals(void)
 }
 
 /* Options that stand for a config key win over the file, as key=value does. */
-static enum lrc_status gather_overrides(const struct lrc_cli *cli, struct lrc_buf *memory, const char **overrides, int *n, struct lrc_error *err)
+static enum lrc_status gather_overrides(const struct lrc_cli *cli, struct lrc_buf *memory,
+                                        const char **overrides, int *n, struct lrc_error *err)
 {
     static const char *const keys[] = { "device", "threads", "seed", "bf16" };
     *n = 0;
@@ -42,7 +43,8 @@ static enum lrc_status gather_overrides(const struct lrc_cli *cli, struct lrc_bu
     return LRC_STATUS_OK;
 }
 
-static void print_report(const struct lrc_cli *cli, const struct lrc_config *config, const struct lrc_train_report *report)
+static void print_report(const struct lrc_cli *cli, const struct lrc_config *config,
+                         const struct lrc_train_report *report)
 {
     struct lrc_buf text = { 0 };
     if (lrc_cli_has(cli, "json")) {
@@ -64,17 +66,19 @@ static void print_report(const struct lrc_cli *cli, const struct lrc_config *con
         }
         lrc_buf_puts(&text, "}\n");
     } else if (!lrc_cli_has(cli, "dry-run")) {
-        lrc_buf_printf(&text, "%s: %lld steps in %.1f s, %.0f tokens/s", config->output_dir, (long long)report->n_steps_done, report->time_s,
-                       report->tokens_per_second);
+        lrc_buf_printf(&text, "%s: %lld steps in %.1f s, %.0f tokens/s", config->output_dir,
+                       (long long)report->n_steps_done, report->time_s, report->tokens_per_second);
         if (!isnan(report->eval_loss_first))
-            lrc_buf_printf(&text, "; held-out loss %.4f -> %.4f", report->eval_loss_first, report->eval_loss_last);
+            lrc_buf_printf(&text, "; held-out loss %.4f -> %.4f", report->eval_loss_first,
+                           report->eval_loss_last);
         lrc_buf_putc(&text, '\n');
     }
     lrc_cli_write(lrc_buf_text(&text), text.len);
     lrc_buf_release(&text);
 }
 
-static enum lrc_status train(const struct lrc_cli *cli, const struct lrc_config *config, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status train(const struct lrc_cli *cli, const struct lrc_config *config,
+                             struct lrc_problems *problems, struct lrc_error *err)
 {
     const char                    *resume = lrc_cli_option(cli, "resume");
     const struct lrc_train_options options = {
