@@ -29,7 +29,7 @@ static __device__ __forceinline__ void mma_tile_load(uint16_t *tile, const struc
                                                      const struct attention_job &job)
 {
     const uint16_t *data = static_cast<const uint16_t *>(view.data);
-    for (int i = threadIdx.x; i < ROWS * CP / 8; i += MMA_THREADS) {
+    for (int i = (int)threadIdx.x; i < ROWS * CP / 8; i += MMA_THREADS) {
         const int r = i / (CP / 8), c = i % (CP / 8) * 8;
         uint16_t *to = tile + r * mma_stride<CP>() + c;
         const bool there = first + r < end && c < job.head_dim;
@@ -329,7 +329,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
             mma_tile_load<BQ, CP>(q, job.q, head, i, queries.to, job);
             mma_tile_load<BQ, CP>(d_out, job.d_out, head, i, queries.to, job);
             lrc_cp_async_commit();
-            for (int r = threadIdx.x; r < BQ; r += MMA_THREADS) {
+            for (int r = (int)threadIdx.x; r < BQ; r += MMA_THREADS) {
                 const int64_t at = (i + r) * job.n_heads + head;
                 lse[r] = i + r < queries.to ? job.lse[at] * MMA_LOG2E : INFINITY; /* p = 0 */
                 delta[r] = i + r < queries.to ? job.delta[at] : 0.0f;

@@ -40,7 +40,7 @@ static __device__ __forceinline__ struct plain_block plain_block_find(const stru
 static __device__ void plain_rows_load(float *to, const struct attention_view &view, int64_t head,
                                        int64_t first, int n, int head_dim)
 {
-    for (int i = threadIdx.x; i < PLAIN_ROWS * head_dim; i += PLAIN_THREADS) {
+    for (int i = (int)threadIdx.x; i < PLAIN_ROWS * head_dim; i += PLAIN_THREADS) {
         const int r = i / head_dim, c = i % head_dim;
         to[i] = r < n ? lrc_cuda_load(view.data, view.dtype, attention_at(view, first + r, head) + c) : 0.0f;
     }
@@ -49,14 +49,14 @@ static __device__ void plain_rows_load(float *to, const struct attention_view &v
 static __device__ void plain_rows_store(const struct attention_view &view, const float *from, int64_t head,
                                         int64_t first, int n, int head_dim)
 {
-    for (int i = threadIdx.x; i < n * head_dim; i += PLAIN_THREADS)
+    for (int i = (int)threadIdx.x; i < n * head_dim; i += PLAIN_THREADS)
         lrc_cuda_store(view.data, view.dtype, attention_at(view, first + i / head_dim, head) + i % head_dim,
                        from[i]);
 }
 
 static __device__ void plain_zero(float *to, int n)
 {
-    for (int i = threadIdx.x; i < n; i += PLAIN_THREADS)
+    for (int i = (int)threadIdx.x; i < n; i += PLAIN_THREADS)
         to[i] = 0;
 }
 
@@ -66,7 +66,7 @@ static __device__ void plain_tile_load(float *tile, const struct attention_view 
                                        int64_t first, int64_t end, int c0, int head_dim)
 {
     __syncthreads();
-    for (int i = threadIdx.x; i < PLAIN_TILE * PLAIN_CHUNK; i += PLAIN_THREADS) {
+    for (int i = (int)threadIdx.x; i < PLAIN_TILE * PLAIN_CHUNK; i += PLAIN_THREADS) {
         const int r = i / PLAIN_CHUNK, c = i % PLAIN_CHUNK;
         tile[r * PLAIN_STRIDE + c] =
             first + r < end && c0 + c < head_dim

@@ -19,7 +19,8 @@
 #define LRC_SHARED(type, name) type *name = reinterpret_cast<type *>(lrc_cuda_host_shared())
 #define LRC_SHARED_ARRAY(type, name, n)                                                                      \
     static const char name##_key = 0;                                                                        \
-    type *const name = static_cast<type *>(lrc_cuda_host_shared_array(&name##_key, (n) * sizeof(type)))
+    type *const       name = static_cast<type *>(                                                            \
+        lrc_cuda_host_shared_array(&name##_key, static_cast<size_t>(n) * sizeof(type)))
 #define LRC_SHARED_ALLOW(kernel, bytes) (void)(bytes)
 #else
 #define LRC_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                           \

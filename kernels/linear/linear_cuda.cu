@@ -115,7 +115,7 @@ static __global__ void __launch_bounds__(COLUMNS *SLICES)
     __syncthreads();
     if (threadIdx.y > 0 || column >= n_cols)
         return;
-    for (int s = 1; s < SLICES; s++)
+    for (unsigned s = 1; s < SLICES; s++)
         sum += sums[s * COLUMNS + threadIdx.x];
     d_bias[column] += sum;
 }
