@@ -6,7 +6,7 @@
 
 void lrc_attention_cases(const struct lrc_backend *backend);
 
-enum { GAP = 8, DOCS_MAX = 6, THREADS_MAX = 4 }; /* GAP: elements between rows, NaN */
+enum { GAP = 8, DOCS_MAX = 300, THREADS_MAX = 4 }; /* GAP: elements between rows, NaN */
 
 struct problem {
     const char    *name;
@@ -445,8 +445,21 @@ static const struct problem problems[] = {
     { "window and past", 2, 1, 24, 20, 100, 0, F32, 1, { 0, 7 } },
 };
 
+/* More documents than a backend may handle at a time, every fourth of them empty. */
+static void expect_many_documents(const struct lrc_backend *backend, enum lrc_dtype dtype)
+{
+    struct problem p = { .name = "300 documents", .n_heads = 1, .n_kv_heads = 1, .head_dim = 8 };
+    p.dtype = dtype;
+    p.n_docs = DOCS_MAX;
+    for (int d = 0; d < DOCS_MAX; d++)
+        p.doc_offsets[d + 1] = p.doc_offsets[d] + d % 4;
+    expect_problem(backend, &p);
+}
+
 void lrc_attention_cases(const struct lrc_backend *backend)
 {
+    expect_many_documents(backend, F32);
+    expect_many_documents(backend, BF16);
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);
     expect_finite_differences(backend);

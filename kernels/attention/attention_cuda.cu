@@ -5,11 +5,17 @@ extern "C" {
 #include "attention/attention_layout.h"
 }
 
-constexpr int TABLE_PIECE = 256; /* entries that go to the device at a time */
+constexpr int TABLE_PIECE =
+    128; /* entries that go to the device at a time: 2 KiB of the 4 that arguments may have */
+
+struct table_piece {
+    struct attention_rows rows[TABLE_PIECE];
+    int n;
+};
 
 static struct attention_view view_of(const struct lrc_tensor &tensor)
 {
-    return { tensor.data, tensor.dtype, tensor.stride[0], tensor.stride[1] };
+    return {tensor.data, tensor.dtype, tensor.stride[0], tensor.stride[1]};
 }
 
 static bool is_bf16(const struct lrc_tensor &tensor)
@@ -24,46 +30,62 @@ static bool is_aligned(const struct lrc_tensor &tensor)
            tensor.shape[2] % 8 == 0;
 }
 
-/* Where the workspace's floats begin, and the table of blocks after delta: in the room of d_q's sums, which this backend
- * does not need and which has 64 bytes for every row. */
+/* Where the workspace's floats begin, and the table of blocks after delta: in the room of d_q's sums, which
+ * this backend does not need and which has 64 bytes for every row. */
 static float *workspace_floats(void *workspace)
 {
     return reinterpret_cast<float *>(((uintptr_t)workspace + LRC_ATTENTION_ALIGN - 1) / LRC_ATTENTION_ALIGN *
                                      LRC_ATTENTION_ALIGN);
 }
 
-/* The blocks of all documents into `table` on the device. doc_offsets are the host's; each piece is staged by the runtime
- * before the call returns. */
-static enum lrc_status table_upload(struct lrc_stream *stream, struct attention_rows *table,
-                                    const struct lrc_attention_shape &shape, int64_t *n_blocks, struct lrc_error *err)
+static __global__ void attention_table_kernel(struct attention_rows *table, struct table_piece piece)
 {
-    struct attention_rows piece[TABLE_PIECE];
-    int                   n = 0;
-    *n_blocks = 0;
-    for (int64_t d = 0; d < shape.n_docs; d++)
-        for (int32_t first = shape.doc_offsets[d]; first < shape.doc_offsets[d + 1]; first += ATTENTION_BLOCK) {
-            const int32_t end = shape.doc_offsets[d + 1], left = end - first;
-            piece[n++] = { first, left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK, shape.doc_offsets[d], end };
-            if (n < TABLE_PIECE && end < shape.doc_offsets[shape.n_docs])
-                continue;
-            if (n < TABLE_PIECE && left > ATTENTION_BLOCK)
-                continue;
-            LRC_TRY(lrc_cuda_result(cudaMemcpyAsync(table + *n_blocks, piece, (size_t)n * sizeof *piece,
-                                                    cudaMemcpyHostToDevice, (cudaStream_t)stream),
-                                    err, "attention: table of %d blocks", n));
-            *n_blocks += n;
-            n = 0;
-        }
-    return LRC_STATUS_OK;
+    if ((int)threadIdx.x < piece.n)
+        table[threadIdx.x] = piece.rows[threadIdx.x];
 }
 
-static enum lrc_status job_start(struct lrc_stream *stream, struct attention_job *job, const struct lrc_tensor &q,
-                                 const struct lrc_tensor &k, const struct lrc_attention_shape &shape, void *workspace,
+/* The piece to the end of the table. As a kernel's argument it needs no host memory that outlives the call.
+ */
+static enum lrc_status table_flush(struct lrc_stream *stream, struct attention_rows *table,
+                                   struct table_piece *piece, int64_t *n_blocks, struct lrc_error *err)
+{
+    if (piece->n == 0)
+        return LRC_STATUS_OK;
+    LRC_LAUNCH(attention_table_kernel, 1, TABLE_PIECE, 0, stream, table + *n_blocks, *piece);
+    *n_blocks += piece->n;
+    piece->n = 0;
+    return LRC_CUDA_LAUNCHED(err, "attention: table of %lld blocks", (long long)*n_blocks);
+}
+
+/* The blocks of all documents into `table` on the device; doc_offsets are the host's. */
+static enum lrc_status table_fill(struct lrc_stream *stream, struct attention_rows *table,
+                                  const struct lrc_attention_shape &shape, int64_t *n_blocks,
+                                  struct lrc_error *err)
+{
+    struct table_piece piece = {};
+    *n_blocks = 0;
+    for (int64_t d = 0; d < shape.n_docs; d++) {
+        const int32_t begin = shape.doc_offsets[d], end = shape.doc_offsets[d + 1];
+        for (int64_t first = begin; first < end; first += ATTENTION_BLOCK) {
+            const int64_t left = end - first;
+            const int32_t n = (int32_t)(left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK);
+            if (piece.n == TABLE_PIECE)
+                LRC_TRY(table_flush(stream, table, &piece, n_blocks, err));
+            piece.rows[piece.n++] = {(int32_t)first, n, begin, end};
+        }
+    }
+    return table_flush(stream, table, &piece, n_blocks, err);
+}
+
+static enum lrc_status job_start(struct lrc_stream *stream, struct attention_job *job,
+                                 const struct lrc_tensor &q, const struct lrc_tensor &k,
+                                 const struct lrc_attention_shape &shape, void *workspace,
                                  struct lrc_error *err)
 {
     const struct lrc_attention_layout layout = lrc_attention__layout(q.shape[0], q.shape[1], q.shape[2]);
     job->delta = workspace_floats(workspace);
-    struct attention_rows *table = reinterpret_cast<struct attention_rows *>(job->delta + layout.delta_floats);
+    struct attention_rows *table =
+        reinterpret_cast<struct attention_rows *>(job->delta + layout.delta_floats);
     job->blocks = table;
     job->n_rows = q.shape[0];
     job->n_heads = q.shape[1];
@@ -72,31 +94,33 @@ static enum lrc_status job_start(struct lrc_stream *stream, struct attention_job
     job->window = shape.window;
     job->head_dim = (int)q.shape[2];
     job->scale = shape.scale;
-    return table_upload(stream, table, shape, &job->n_blocks, err);
+    return table_fill(stream, table, shape, &job->n_blocks, err);
 }
 
-#define LAUNCHED(err, job)                                                                                            \
-    LRC_CUDA_LAUNCHED(err, "attention: (%lld, %lld, %d)", (long long)(job).n_rows, (long long)(job).n_heads,          \
+#define LAUNCHED(err, job)                                                                                   \
+    LRC_CUDA_LAUNCHED(err, "attention: (%lld, %lld, %d)", (long long)(job).n_rows, (long long)(job).n_heads, \
                       (job).head_dim)
 
 /* ---- tensor cores, for heads of up to 256 ---- */
 
 template <int CP, int BK>
-static enum lrc_status mma_forward(struct lrc_stream *stream, const struct attention_job &job, struct lrc_error *err)
+static enum lrc_status mma_forward(struct lrc_stream *stream, const struct attention_job &job,
+                                   struct lrc_error *err)
 {
     constexpr size_t bytes = mma_forward_shared<CP, BK>();
-    const dim3       grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    const dim3 grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
     LRC_SHARED_ALLOW((attention_mma_forward_kernel<CP, BK>), bytes);
     LRC_LAUNCH((attention_mma_forward_kernel<CP, BK>), grid, MMA_THREADS, bytes, stream, job);
     return LAUNCHED(err, job);
 }
 
 template <int CP, int COLS, int BK, int BQ>
-static enum lrc_status mma_backward(struct lrc_stream *stream, const struct attention_job &job, struct lrc_error *err)
+static enum lrc_status mma_backward(struct lrc_stream *stream, const struct attention_job &job,
+                                    struct lrc_error *err)
 {
     constexpr size_t query_bytes = mma_query_shared<CP, BK>(), key_bytes = mma_key_shared<CP, BQ>();
-    const dim3       queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
-    const dim3       keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
+    const dim3 queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    const dim3 keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
     LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK>), query_bytes);
     LRC_LAUNCH((attention_mma_query_kernel<CP, BK>), queries, MMA_THREADS, query_bytes, stream, job);
     LRC_TRY(LAUNCHED(err, job));
@@ -109,10 +133,11 @@ constexpr int MMA_HEAD_DIM_MAX = 256;
 
 /* ---- float32 ---- */
 
-static enum lrc_status plain_forward(struct lrc_stream *stream, const struct attention_job &job, struct lrc_error *err)
+static enum lrc_status plain_forward(struct lrc_stream *stream, const struct attention_job &job,
+                                     struct lrc_error *err)
 {
     const size_t bytes = plain_shared_bytes(2, job.head_dim);
-    const dim3   grid((unsigned)(job.n_blocks * PLAIN_PARTS), (unsigned)job.n_heads);
+    const dim3 grid((unsigned)(job.n_blocks * PLAIN_PARTS), (unsigned)job.n_heads);
     LRC_SHARED_ALLOW(attention_plain_forward_kernel, bytes);
     LRC_LAUNCH(attention_plain_forward_kernel, grid, PLAIN_THREADS, bytes, stream, job);
     return LAUNCHED(err, job);
@@ -121,20 +146,23 @@ static enum lrc_status plain_forward(struct lrc_stream *stream, const struct att
 static enum lrc_status plain_backward(struct lrc_stream *stream, const struct attention_job &job,
                                       struct lrc_error *err)
 {
-    const size_t   query_bytes = plain_shared_bytes(3, job.head_dim), key_bytes = plain_shared_bytes(4, job.head_dim);
+    const size_t query_bytes = plain_shared_bytes(3, job.head_dim),
+                 key_bytes = plain_shared_bytes(4, job.head_dim);
     const unsigned n = (unsigned)(job.n_blocks * PLAIN_PARTS);
     LRC_SHARED_ALLOW(attention_plain_query_kernel, query_bytes);
-    LRC_LAUNCH(attention_plain_query_kernel, dim3(n, (unsigned)job.n_heads), PLAIN_THREADS, query_bytes, stream, job);
+    LRC_LAUNCH(attention_plain_query_kernel, dim3(n, (unsigned)job.n_heads), PLAIN_THREADS, query_bytes,
+               stream, job);
     LRC_TRY(LAUNCHED(err, job));
     LRC_SHARED_ALLOW(attention_plain_key_kernel, key_bytes);
-    LRC_LAUNCH(attention_plain_key_kernel, dim3(n, (unsigned)job.n_kv_heads), PLAIN_THREADS, key_bytes, stream, job);
+    LRC_LAUNCH(attention_plain_key_kernel, dim3(n, (unsigned)job.n_kv_heads), PLAIN_THREADS, key_bytes,
+               stream, job);
     return LAUNCHED(err, job);
 }
 
 /* ---- the entries ---- */
 
-LRC_CUDA_OP(attention_forward)(struct lrc_stream *stream, const struct lrc_attention_forward_args *args,
-                               struct lrc_error *err)
+LRC_CUDA_OP(attention_forward)
+(struct lrc_stream *stream, const struct lrc_attention_forward_args *args, struct lrc_error *err)
 {
     struct attention_job job = {};
     LRC_TRY(job_start(stream, &job, args->q, args->k, args->shape, args->workspace, err));
@@ -145,7 +173,8 @@ LRC_CUDA_OP(attention_forward)(struct lrc_stream *stream, const struct lrc_atten
     job.v = view_of(args->v);
     job.out = view_of(args->out);
     job.lse = args->lse;
-    job.is_aligned = is_aligned(args->q) && is_aligned(args->k) && is_aligned(args->v) && is_aligned(args->out);
+    job.is_aligned =
+        is_aligned(args->q) && is_aligned(args->k) && is_aligned(args->v) && is_aligned(args->out);
     const bool narrow = is_bf16(args->q) && is_bf16(args->k) && is_bf16(args->v) && is_bf16(args->out);
     if (!narrow || job.head_dim > MMA_HEAD_DIM_MAX)
         return plain_forward(stream, job, err);
@@ -156,17 +185,18 @@ LRC_CUDA_OP(attention_forward)(struct lrc_stream *stream, const struct lrc_atten
     return mma_forward<256, 32>(stream, job, err);
 }
 
-LRC_CUDA_OP(attention_backward)(struct lrc_stream *stream, const struct lrc_attention_backward_args *args,
-                                struct lrc_error *err)
+LRC_CUDA_OP(attention_backward)
+(struct lrc_stream *stream, const struct lrc_attention_backward_args *args, struct lrc_error *err)
 {
     struct attention_job job = {};
     LRC_TRY(job_start(stream, &job, args->q, args->k, args->shape, args->workspace, err));
     if (job.n_blocks == 0)
         return LRC_STATUS_OK;
-    const struct lrc_tensor *const all[] = { &args->q,   &args->k,   &args->v,  &args->out,
-                                             &args->d_out, &args->d_q, &args->d_k, &args->d_v };
-    struct attention_view *const   views[] = { &job.q, &job.k, &job.v, &job.out, &job.d_out, &job.d_q, &job.d_k, &job.d_v };
-    bool                           narrow = true;
+    const struct lrc_tensor *const all[] = {&args->q,     &args->k,   &args->v,   &args->out,
+                                            &args->d_out, &args->d_q, &args->d_k, &args->d_v};
+    struct attention_view *const views[] = {&job.q,     &job.k,   &job.v,   &job.out,
+                                            &job.d_out, &job.d_q, &job.d_k, &job.d_v};
+    bool narrow = true;
     job.is_aligned = 1;
     for (int i = 0; i < 8; i++) {
         *views[i] = view_of(*all[i]);
@@ -183,5 +213,5 @@ LRC_CUDA_OP(attention_backward)(struct lrc_stream *stream, const struct lrc_atte
         return mma_backward<64, 64, 64, 64>(stream, job, err);
     if (job.head_dim <= 128)
         return mma_backward<128, 128, 64, 32>(stream, job, err);
-    return mma_backward<256, 128, 32, 32>(stream, job, err);
+    return mma_backward<256, 128, 32, 16>(stream, job, err);
 }

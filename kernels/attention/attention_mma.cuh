@@ -1,10 +1,10 @@
-/* Attention on tensor cores: bf16 operands, float32 scores, softmax and sums; probabilities and d_s are rounded to bf16
- * where they are factors of a product. For attention_cuda.cu only.
+/* Attention on tensor cores: bf16 operands, float32 scores, softmax and sums; probabilities and d_s are
+ * rounded to bf16 where they are factors of a product. For attention_cuda.cu only.
  *
- * A block of four warps holds 64 rows (queries, or keys), 16 to a warp, and goes over tiles of the other side. Scores stay in
- * registers: the layout in which a product leaves them is the one in which the next product takes its left factor. Columns
- * are padded with zeros to CP. Sums run in ascending order of rows: no atomics.
- * source: Dao 2023, arXiv:2307.08691, algorithms 1 and 2. */
+ * A block of four warps holds 64 rows (queries, or keys), 16 to a warp, and goes over tiles of the other
+ * side. Scores stay in registers: the layout in which a product leaves them is the one in which the next
+ * product takes its left factor. Columns are padded with zeros to CP. Sums run in ascending order of rows: no
+ * atomics. source: Dao 2023, arXiv:2307.08691, algorithms 1 and 2. */
 #ifndef LRC_ATTENTION_MMA_CUH
 #define LRC_ATTENTION_MMA_CUH
 
@@ -14,30 +14,33 @@
 constexpr int MMA_WARPS = 4, MMA_THREADS = MMA_WARPS * LRC_CUDA_LANES, MMA_ROWS = 16 * MMA_WARPS;
 static_assert(MMA_ROWS == ATTENTION_BLOCK, "a block of the table is a block of threads' rows");
 
-/* Elements from row to row of a tile: 16 bytes more than the row, so that the 8 rows of an ldmatrix lie in different
- * banks. */
+/* Elements from row to row of a tile: 16 bytes more than the row, so that the 8 rows of an ldmatrix lie in
+ * different banks. */
 template <int CP> static __host__ __device__ constexpr int mma_stride()
 {
     return CP + 8;
 }
 
-/* ROWS rows of `head` from `first` on, zeros from row `end` and column C on. Asynchronous where rows allow it: the caller
- * commits and waits. */
+/* ROWS rows of `head` from `first` on, zeros from row `end` and column C on. Asynchronous where rows allow
+ * it: the caller commits and waits. */
 template <int ROWS, int CP>
-static __device__ __forceinline__ void mma_tile_load(uint16_t *tile, const struct attention_view &view, int64_t head,
-                                                     int64_t first, int64_t end, const struct attention_job &job)
+static __device__ __forceinline__ void mma_tile_load(uint16_t *tile, const struct attention_view &view,
+                                                     int64_t head, int64_t first, int64_t end,
+                                                     const struct attention_job &job)
 {
     const uint16_t *data = static_cast<const uint16_t *>(view.data);
-    for (int i = threadIdx.x; i < ROWS * CP / 8; i += MMA_THREADS) {
+    for (int i = (int)threadIdx.x; i < ROWS * CP / 8; i += MMA_THREADS) {
         const int r = i / (CP / 8), c = i % (CP / 8) * 8;
         uint16_t *to = tile + r * mma_stride<CP>() + c;
         const bool there = first + r < end && c < job.head_dim;
         if (job.is_aligned) {
-            lrc_cp_async_16(to, there ? data + attention_at(view, first + r, head) + c : data, there ? 16 : 0);
+            lrc_cp_async_16(to, there ? data + attention_at(view, first + r, head) + c : data,
+                            there ? 16 : 0);
             continue;
         }
         for (int e = 0; e < 8; e++)
-            to[e] = there && c + e < job.head_dim ? data[attention_at(view, first + r, head) + c + e] : (uint16_t)0;
+            to[e] = there && c + e < job.head_dim ? data[attention_at(view, first + r, head) + c + e]
+                                                  : (uint16_t)0;
     }
 }
 
@@ -45,7 +48,7 @@ static __device__ __forceinline__ void mma_tile_load(uint16_t *tile, const struc
 template <int N, int CP>
 static __device__ __forceinline__ void mma_scores(float sums[N / 8][4], const uint16_t *a, const uint16_t *b)
 {
-    const int       lane = threadIdx.x % LRC_CUDA_LANES;
+    const int lane = threadIdx.x % LRC_CUDA_LANES;
     const uint16_t *a_row = a + lane % 16 * mma_stride<CP>() + lane / 16 * 8;
     const uint16_t *b_row = b + (lane / 16 * 8 + lane % 8) * mma_stride<CP>() + lane / 8 % 2 * 8;
 #pragma unroll
@@ -67,13 +70,13 @@ template <int K, int COLS, int CP>
 static __device__ __forceinline__ void mma_weighted(float sums[COLS / 8][4], const float weights[K / 8][4],
                                                     const uint16_t *b, int col)
 {
-    const int       lane = threadIdx.x % LRC_CUDA_LANES;
+    const int lane = threadIdx.x % LRC_CUDA_LANES;
     const uint16_t *b_row = b + (lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() + lane / 16 * 8 + col;
 #pragma unroll
     for (int k = 0; k < K; k += 16) {
-        const float   *low = weights[k / 8], *high = weights[k / 8 + 1];
-        const uint32_t left[4] = { lrc_cuda_pack_bf16(low[0], low[1]), lrc_cuda_pack_bf16(low[2], low[3]),
-                                   lrc_cuda_pack_bf16(high[0], high[1]), lrc_cuda_pack_bf16(high[2], high[3]) };
+        const float *low = weights[k / 8], *high = weights[k / 8 + 1];
+        const uint32_t left[4] = {lrc_cuda_pack_bf16(low[0], low[1]), lrc_cuda_pack_bf16(low[2], low[3]),
+                                  lrc_cuda_pack_bf16(high[0], high[1]), lrc_cuda_pack_bf16(high[2], high[3])};
 #pragma unroll
         for (int n = 0; n < COLS; n += 16) {
             uint32_t right[4];
@@ -95,9 +98,9 @@ template <int N> static __device__ __forceinline__ void mma_zero(float sums[N / 
 
 /* The warp's (16, COLS) sums, row r times factor[r / 8], to rows below `end`, columns below C. */
 template <int COLS>
-static __device__ __forceinline__ void mma_store(const struct attention_view &view, const float sums[COLS / 8][4],
-                                                 const float factor[2], int64_t head, int64_t first, int64_t end,
-                                                 int col, const struct attention_job &job)
+static __device__ __forceinline__ void
+mma_store(const struct attention_view &view, const float sums[COLS / 8][4], const float factor[2],
+          int64_t head, int64_t first, int64_t end, int col, const struct attention_job &job)
 {
     const int lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
     uint16_t *data = static_cast<uint16_t *>(view.data);
@@ -109,7 +112,7 @@ static __device__ __forceinline__ void mma_store(const struct attention_view &vi
         uint16_t *to = data + attention_at(view, row, head) + col + 2 * pair;
 #pragma unroll
         for (int n = 0; n < COLS / 8; n++) {
-            const int   c = col + 8 * n + 2 * pair;
+            const int c = col + 8 * n + 2 * pair;
             const float low = sums[n][2 * half] * factor[half], high = sums[n][2 * half + 1] * factor[half];
             if (job.is_aligned && c < job.head_dim) {
                 *reinterpret_cast<uint32_t *>(to + 8 * n) = lrc_cuda_pack_bf16(low, high);
@@ -138,19 +141,19 @@ static __device__ __forceinline__ float mma_row_sum(float value)
 
 constexpr float MMA_LOG2E = 1.44269504088896f, MMA_LN2 = 0.693147180559945f;
 
-/* One tile of the softmax: scores of 16 queries from row i0 and N keys from row j0 become weights exp(s - most); `most`,
- * `total` (this lane's part) and the sums so far follow. most counts in units of log2. */
+/* One tile of the softmax: scores of 16 queries from row i0 and N keys from row j0 become weights exp(s -
+ * most); `most`, `total` (this lane's part) and the sums so far follow. most counts in units of log2. */
 template <int N, int COLS>
-static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float sums[COLS / 8][4], float most[2],
-                                                   float total[2], const struct attention_job &job, int64_t i0,
-                                                   int64_t j0)
+static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float sums[COLS / 8][4],
+                                                   float most[2], float total[2],
+                                                   const struct attention_job &job, int64_t i0, int64_t j0)
 {
-    const int   lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
+    const int lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
     const float scale = job.scale * MMA_LOG2E;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         const int64_t i = i0 + group + 8 * half;
-        float         now = most[half];
+        float now = most[half];
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
@@ -160,9 +163,10 @@ static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float
                 now = fmaxf(now, score);
             }
         now = mma_row_max(now);
-        const float base = now == -INFINITY ? 0.0f : now; /* a row that sees nothing yet: weights 0, not NaN */
+        const float base =
+            now == -INFINITY ? 0.0f : now; /* a row that sees nothing yet: weights 0, not NaN */
         const float keep = exp2f(most[half] - base);
-        float       sum = 0;
+        float sum = 0;
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
@@ -186,17 +190,19 @@ template <int CP, int BK> static constexpr size_t mma_forward_shared()
     return sizeof(uint16_t) * (size_t)(MMA_ROWS + 2 * BK) * (size_t)mma_stride<CP>();
 }
 
-/* grid: (n_blocks, H). While scores are made the values of the tile arrive, and while values are added the next keys. */
+/* grid: (n_blocks, H). While scores are made the values of the tile arrive, and while values are added the
+ * next keys. */
 template <int CP, int BK>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kernel(struct attention_job job)
 {
     LRC_SHARED(uint16_t, q);
     uint16_t *k = q + MMA_ROWS * mma_stride<CP>(), *v = k + BK * mma_stride<CP>();
     const struct attention_rows b = job.blocks[job.n_blocks - 1 - blockIdx.x]; /* long ones first */
-    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads), end = (int64_t)b.first + b.n;
-    const int     lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
+                  end = (int64_t)b.first + b.n;
+    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const struct attention_span keys = attention_keys(job, b, b.first, b.n);
-    float out[CP / 8][4], most[2] = { -INFINITY, -INFINITY }, total[2] = { 0, 0 };
+    float out[CP / 8][4], most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
     mma_zero<CP>(out);
     mma_tile_load<MMA_ROWS, CP>(q, job.q, head, b.first, end, job);
     mma_tile_load<BK, CP>(k, job.k, kv_head, keys.from, keys.to, job);
@@ -247,8 +253,9 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
     uint16_t *d_out = q + MMA_ROWS * mma_stride<CP>(), *k = d_out + MMA_ROWS * mma_stride<CP>();
     uint16_t *v = k + BK * mma_stride<CP>();
     const struct attention_rows b = job.blocks[job.n_blocks - 1 - blockIdx.x];
-    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads), end = (int64_t)b.first + b.n;
-    const int     lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
+                  end = (int64_t)b.first + b.n;
+    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const struct attention_span keys = attention_keys(job, b, b.first, b.n);
     float d_q[CP / 8][4], lse[2], delta[2];
 #pragma unroll
@@ -275,37 +282,39 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
         for (int n = 0; n < BK / 8; n++)
 #pragma unroll
             for (int e = 0; e < 4; e++) {
-                const int64_t at = j + 8 * n + 2 * (lane % 4) + e % 2, i = b.first + row + lane / 4 + e / 2 * 8;
-                const float   p = attention_sees(job, i, at)
-                                      ? exp2f(s[n][e] * (job.scale * MMA_LOG2E) - lse[e / 2])
-                                      : 0.0f;
+                const int64_t at = j + 8 * n + 2 * (lane % 4) + e % 2,
+                              i = b.first + row + lane / 4 + e / 2 * 8;
+                const float p =
+                    attention_sees(job, i, at) ? exp2f(s[n][e] * (job.scale * MMA_LOG2E) - lse[e / 2]) : 0.0f;
                 s[n][e] = p * (d_p[n][e] - delta[e / 2]) * job.scale;
             }
         mma_weighted<BK, CP, CP>(d_q, s, k, 0);
         __syncthreads();
     }
-    const float one[2] = { 1, 1 };
+    const float one[2] = {1, 1};
     mma_store<CP>(job.d_q, d_q, one, head, b.first + row, end, 0, job);
 }
 
 template <int CP, int BQ> static constexpr size_t mma_key_shared()
 {
-    return sizeof(uint16_t) * (size_t)(2 * MMA_ROWS + 2 * BQ) * (size_t)mma_stride<CP>() + 2 * BQ * sizeof(float);
+    return sizeof(uint16_t) * (size_t)(2 * MMA_ROWS + 2 * BQ) * (size_t)mma_stride<CP>() +
+           2 * BQ * sizeof(float);
 }
 
-/* d_k and d_v. Scores are made transposed, keys by queries. A block owns COLS columns of the results: of wide heads each part
- * makes the scores anew, since both sums would not fit in registers. grid: (n_blocks, K, CP / COLS) */
+/* d_k and d_v. Scores are made transposed, keys by queries. A block owns COLS columns of the results: of wide
+ * heads each part makes the scores anew, since both sums would not fit in registers. grid: (n_blocks, K, CP /
+ * COLS) */
 template <int CP, int COLS, int BQ>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(struct attention_job job)
 {
     LRC_SHARED(uint16_t, k);
     uint16_t *v = k + MMA_ROWS * mma_stride<CP>(), *q = v + MMA_ROWS * mma_stride<CP>();
     uint16_t *d_out = q + BQ * mma_stride<CP>();
-    float    *lse = reinterpret_cast<float *>(d_out + BQ * mma_stride<CP>()), *delta = lse + BQ;
+    float *lse = reinterpret_cast<float *>(d_out + BQ * mma_stride<CP>()), *delta = lse + BQ;
     const struct attention_rows b = job.blocks[blockIdx.x];
     const int64_t kv_head = blockIdx.y, n_group = job.n_heads / job.n_kv_heads, end = (int64_t)b.first + b.n;
-    const int     lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
-    const int     col = (int)blockIdx.z * COLS;
+    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int col = (int)blockIdx.z * COLS;
     const struct attention_span queries = attention_queries(job, b, b.first, b.n);
     float d_k[COLS / 8][4], d_v[COLS / 8][4];
     mma_zero<COLS>(d_k);
@@ -320,7 +329,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
             mma_tile_load<BQ, CP>(q, job.q, head, i, queries.to, job);
             mma_tile_load<BQ, CP>(d_out, job.d_out, head, i, queries.to, job);
             lrc_cp_async_commit();
-            for (int r = threadIdx.x; r < BQ; r += MMA_THREADS) {
+            for (int r = (int)threadIdx.x; r < BQ; r += MMA_THREADS) {
                 const int64_t at = (i + r) * job.n_heads + head;
                 lse[r] = i + r < queries.to ? job.lse[at] * MMA_LOG2E : INFINITY; /* p = 0 */
                 delta[r] = i + r < queries.to ? job.delta[at] : 0.0f;
@@ -333,11 +342,11 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
             for (int n = 0; n < BQ / 8; n++)
 #pragma unroll
                 for (int e = 0; e < 4; e++) {
-                    const int     r = 8 * n + 2 * (lane % 4) + e % 2;
+                    const int r = 8 * n + 2 * (lane % 4) + e % 2;
                     const int64_t j = b.first + row + lane / 4 + e / 2 * 8;
-                    const float   p = attention_sees(job, i + r, j)
-                                          ? exp2f(s[n][e] * (job.scale * MMA_LOG2E) - lse[r])
-                                          : 0.0f;
+                    const float p = attention_sees(job, i + r, j)
+                                        ? exp2f(s[n][e] * (job.scale * MMA_LOG2E) - lse[r])
+                                        : 0.0f;
                     d_p[n][e] = p * (d_p[n][e] - delta[r]) * job.scale;
                     s[n][e] = p;
                 }
@@ -345,7 +354,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
             mma_weighted<BQ, COLS, CP>(d_k, d_p, q, col);
             __syncthreads();
         }
-    const float one[2] = { 1, 1 };
+    const float one[2] = {1, 1};
     mma_store<COLS>(job.d_k, d_k, one, kv_head, b.first + row, end, col, job);
     mma_store<COLS>(job.d_v, d_v, one, kv_head, b.first + row, end, col, job);
 }

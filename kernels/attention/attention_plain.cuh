@@ -1,15 +1,18 @@
-/* Attention in float32 for any element type and head size: exact rather than fast. For attention_cuda.cu only.
+/* Attention in float32 for any element type and head size: exact rather than fast. For attention_cuda.cu
+ * only.
  *
- * A block holds PLAIN_ROWS rows (queries, or keys) with their results in shared memory, two to a warp, and goes over
- * tiles of PLAIN_TILE rows of the other side, PLAIN_CHUNK columns at a time; a lane owns a row of the tile while dot
- * products are made, and columns while rows are added up. Sums run in ascending order of rows: no atomics. */
+ * A block holds PLAIN_ROWS rows (queries, or keys) with their results in shared memory, two to a warp, and
+ * goes over tiles of PLAIN_TILE rows of the other side, PLAIN_CHUNK columns at a time; a lane owns a row of
+ * the tile while dot products are made, and columns while rows are added up. Sums run in ascending order of
+ * rows: no atomics. */
 #ifndef LRC_ATTENTION_PLAIN_CUH
 #define LRC_ATTENTION_PLAIN_CUH
 
 #include "attention/attention_job.cuh"
 
 constexpr int PLAIN_WARPS = 4, PLAIN_EACH = 2, PLAIN_ROWS = PLAIN_WARPS * PLAIN_EACH, PLAIN_TILE = 32;
-constexpr int PLAIN_CHUNK = 64, PLAIN_STRIDE = PLAIN_CHUNK + 1; /* lanes read a column of the tile from 32 banks */
+constexpr int PLAIN_CHUNK = 64,
+              PLAIN_STRIDE = PLAIN_CHUNK + 1; /* lanes read a column of the tile from 32 banks */
 constexpr int PLAIN_THREADS = PLAIN_WARPS * LRC_CUDA_LANES, PLAIN_PARTS = ATTENTION_BLOCK / PLAIN_ROWS;
 
 /* Shared memory: n_arrays of (PLAIN_ROWS, C), two of (PLAIN_ROWS, PLAIN_TILE) weights, the tile. */
@@ -21,22 +24,23 @@ static inline size_t plain_shared_bytes(int n_arrays, int64_t head_dim)
 
 struct plain_block {
     struct attention_rows doc;
-    int64_t               first;
-    int                   n; /* 0: nothing to do */
+    int64_t first;
+    int n; /* 0: nothing to do */
 };
 
 static __device__ __forceinline__ struct plain_block plain_block_find(const struct attention_job &job)
 {
-    const struct attention_rows doc = job.blocks[job.n_blocks - 1 - blockIdx.x / PLAIN_PARTS]; /* long ones first */
+    const struct attention_rows doc =
+        job.blocks[job.n_blocks - 1 - blockIdx.x / PLAIN_PARTS]; /* long ones first */
     const int offset = (int)(blockIdx.x % PLAIN_PARTS) * PLAIN_ROWS, left = doc.n - offset;
-    return { doc, doc.first + offset, left < 0 ? 0 : left < PLAIN_ROWS ? left : PLAIN_ROWS };
+    return {doc, doc.first + offset, left < 0 ? 0 : left < PLAIN_ROWS ? left : PLAIN_ROWS};
 }
 
 /* (PLAIN_ROWS, C) from rows first .. first + n - 1, zeros after them. */
-static __device__ void plain_rows_load(float *to, const struct attention_view &view, int64_t head, int64_t first,
-                                       int n, int head_dim)
+static __device__ void plain_rows_load(float *to, const struct attention_view &view, int64_t head,
+                                       int64_t first, int n, int head_dim)
 {
-    for (int i = threadIdx.x; i < PLAIN_ROWS * head_dim; i += PLAIN_THREADS) {
+    for (int i = (int)threadIdx.x; i < PLAIN_ROWS * head_dim; i += PLAIN_THREADS) {
         const int r = i / head_dim, c = i % head_dim;
         to[i] = r < n ? lrc_cuda_load(view.data, view.dtype, attention_at(view, first + r, head) + c) : 0.0f;
     }
@@ -45,23 +49,24 @@ static __device__ void plain_rows_load(float *to, const struct attention_view &v
 static __device__ void plain_rows_store(const struct attention_view &view, const float *from, int64_t head,
                                         int64_t first, int n, int head_dim)
 {
-    for (int i = threadIdx.x; i < n * head_dim; i += PLAIN_THREADS)
-        lrc_cuda_store(view.data, view.dtype, attention_at(view, first + i / head_dim, head) + i % head_dim, from[i]);
+    for (int i = (int)threadIdx.x; i < n * head_dim; i += PLAIN_THREADS)
+        lrc_cuda_store(view.data, view.dtype, attention_at(view, first + i / head_dim, head) + i % head_dim,
+                       from[i]);
 }
 
 static __device__ void plain_zero(float *to, int n)
 {
-    for (int i = threadIdx.x; i < n; i += PLAIN_THREADS)
+    for (int i = (int)threadIdx.x; i < n; i += PLAIN_THREADS)
         to[i] = 0;
 }
 
-/* Columns c0 .. of rows [first, end) of a view, at most PLAIN_TILE of them, zeros elsewhere. Returns when the whole
- * block may read it. */
-static __device__ void plain_tile_load(float *tile, const struct attention_view &view, int64_t head, int64_t first,
-                                       int64_t end, int c0, int head_dim)
+/* Columns c0 .. of rows [first, end) of a view, at most PLAIN_TILE of them, zeros elsewhere. Returns when the
+ * whole block may read it. */
+static __device__ void plain_tile_load(float *tile, const struct attention_view &view, int64_t head,
+                                       int64_t first, int64_t end, int c0, int head_dim)
 {
     __syncthreads();
-    for (int i = threadIdx.x; i < PLAIN_TILE * PLAIN_CHUNK; i += PLAIN_THREADS) {
+    for (int i = (int)threadIdx.x; i < PLAIN_TILE * PLAIN_CHUNK; i += PLAIN_THREADS) {
         const int r = i / PLAIN_CHUNK, c = i % PLAIN_CHUNK;
         tile[r * PLAIN_STRIDE + c] =
             first + r < end && c0 + c < head_dim
@@ -108,18 +113,19 @@ static __device__ void plain_add(float *sums, const float keep[PLAIN_EACH], cons
 }
 
 /* grid: (n_blocks * PLAIN_PARTS, H) */
-static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_forward_kernel(struct attention_job job)
+static __global__ void __launch_bounds__(PLAIN_THREADS)
+    attention_plain_forward_kernel(struct attention_job job)
 {
     LRC_SHARED(float, q);
     const struct plain_block b = plain_block_find(job);
     if (b.n == 0)
         return;
-    const int     head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES;
-    const int     row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
+    const int head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES;
+    const int row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads);
-    float        *out = q + PLAIN_ROWS * head_dim, *p = out + PLAIN_ROWS * head_dim;
-    float        *tile = p + 2 * PLAIN_ROWS * PLAIN_TILE;
-    float         most[PLAIN_EACH], total[PLAIN_EACH];
+    float *out = q + PLAIN_ROWS * head_dim, *p = out + PLAIN_ROWS * head_dim;
+    float *tile = p + 2 * PLAIN_ROWS * PLAIN_TILE;
+    float most[PLAIN_EACH], total[PLAIN_EACH];
     for (int e = 0; e < PLAIN_EACH; e++) {
         most[e] = -INFINITY;
         total[e] = 0;
@@ -131,7 +137,7 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_forward_
         float scores[PLAIN_EACH], keep[PLAIN_EACH];
         plain_dots(scores, q, tile, job.k, kv_head, j, keys.to, head_dim);
         for (int e = 0; e < PLAIN_EACH; e++) {
-            const bool  sees = row + e < b.n && attention_sees(job, b.first + row + e, j + lane);
+            const bool sees = row + e < b.n && attention_sees(job, b.first + row + e, j + lane);
             const float score = sees ? scores[e] * job.scale : -INFINITY;
             const float now = fmaxf(most[e], lrc_cuda_warp_max(score));
             const float weight = sees ? expf(score - now) : 0.0f;
@@ -155,12 +161,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_forward_
 /* delta[i,h] = d_out[i]·out[i]; a warp for each. grid: (T H / PLAIN_WARPS) */
 static __global__ void __launch_bounds__(PLAIN_THREADS) attention_delta_kernel(struct attention_job job)
 {
-    const int     lane = threadIdx.x % LRC_CUDA_LANES;
+    const int lane = threadIdx.x % LRC_CUDA_LANES;
     const int64_t index = (int64_t)blockIdx.x * PLAIN_WARPS + threadIdx.x / LRC_CUDA_LANES;
     if (index >= job.n_rows * job.n_heads)
         return; /* the whole warp */
     const int64_t row = index / job.n_heads, head = index % job.n_heads;
-    float         sum = 0;
+    float sum = 0;
     for (int c = lane; c < job.head_dim; c += LRC_CUDA_LANES)
         sum += lrc_cuda_load(job.d_out.data, job.d_out.dtype, attention_at(job.d_out, row, head) + c) *
                lrc_cuda_load(job.out.data, job.out.dtype, attention_at(job.out, row, head) + c);
@@ -170,11 +176,11 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_delta_kernel(s
 }
 
 /* p and d_s of query i and key j from s = q·k and d_p = d_out·v. */
-static __device__ __forceinline__ float2 plain_gradient(const struct attention_job &job, int64_t i, int64_t head,
-                                                        float s, float d_p)
+static __device__ __forceinline__ float2 plain_gradient(const struct attention_job &job, int64_t i,
+                                                        int64_t head, float s, float d_p)
 {
     const int64_t at = i * job.n_heads + head;
-    const float   p = expf(s * job.scale - job.lse[at]);
+    const float p = expf(s * job.scale - job.lse[at]);
     return make_float2(p, p * (d_p - job.delta[at]) * job.scale);
 }
 
@@ -185,12 +191,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_query_ke
     const struct plain_block b = plain_block_find(job);
     if (b.n == 0)
         return;
-    const int     head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
-    const int     row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
+    const int head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
+    const int row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads);
-    float        *d_out = q + size, *d_q = d_out + size, *weights = d_q + size;
-    float        *tile = weights + 2 * PLAIN_ROWS * PLAIN_TILE;
-    const float   keep[PLAIN_EACH] = { 1, 1 };
+    float *d_out = q + size, *d_q = d_out + size, *weights = d_q + size;
+    float *tile = weights + 2 * PLAIN_ROWS * PLAIN_TILE;
+    const float keep[PLAIN_EACH] = {1, 1};
     plain_rows_load(q, job.q, head, b.first, b.n, head_dim);
     plain_rows_load(d_out, job.d_out, head, b.first, b.n, head_dim);
     plain_zero(d_q, size);
@@ -217,12 +223,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_key_kern
     const struct plain_block b = plain_block_find(job);
     if (b.n == 0)
         return;
-    const int     head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
-    const int     row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
+    const int head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
+    const int row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
     const int64_t kv_head = blockIdx.y, n_group = job.n_heads / job.n_kv_heads;
-    float        *v = k + size, *d_k = v + size, *d_v = d_k + size, *d_s = d_v + size;
-    float        *p = d_s + PLAIN_ROWS * PLAIN_TILE, *tile = p + PLAIN_ROWS * PLAIN_TILE;
-    const float   keep[PLAIN_EACH] = { 1, 1 };
+    float *v = k + size, *d_k = v + size, *d_v = d_k + size, *d_s = d_v + size;
+    float *p = d_s + PLAIN_ROWS * PLAIN_TILE, *tile = p + PLAIN_ROWS * PLAIN_TILE;
+    const float keep[PLAIN_EACH] = {1, 1};
     plain_rows_load(k, job.k, kv_head, b.first, b.n, head_dim);
     plain_rows_load(v, job.v, kv_head, b.first, b.n, head_dim);
     plain_zero(d_k, 2 * size);
@@ -233,8 +239,8 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_key_kern
             plain_dots(s, k, tile, job.q, head, i, queries.to, head_dim);
             plain_dots(d_p, v, tile, job.d_out, head, i, queries.to, head_dim);
             for (int e = 0; e < PLAIN_EACH; e++) {
-                const bool sees =
-                    row + e < b.n && i + lane < queries.to && attention_sees(job, i + lane, b.first + row + e);
+                const bool sees = row + e < b.n && i + lane < queries.to &&
+                                  attention_sees(job, i + lane, b.first + row + e);
                 const float2 gradient =
                     sees ? plain_gradient(job, i + lane, head, s[e], d_p[e]) : make_float2(0.0f, 0.0f);
                 p[(row + e) * PLAIN_TILE + lane] = gradient.x;

@@ -1,4 +1,5 @@
-/* What every <op>_cuda.cu begins with: the seam in C++, launches, errors that name op and shape, element types.
+/* What every <op>_cuda.cu begins with: the seam in C++, launches, errors that name op and shape, element
+ * types.
  *
  *   LRC_CUDA_OP(rmsnorm_forward)(struct lrc_stream *stream, const struct lrc_rmsnorm_forward_args *args,
  *                                struct lrc_error *err)
@@ -23,13 +24,14 @@ extern "C" {
 /* OK, or a DEVICE error with the sentence and what the runtime says of the last launch. */
 #define LRC_CUDA_LAUNCHED(err, ...) lrc_cuda_result(cudaGetLastError(), err, __VA_ARGS__)
 
-static inline enum lrc_status lrc_cuda_result(cudaError_t result, struct lrc_error *err, const char *format, ...)
-    LRC_PRINTF(3, 4);
-static inline enum lrc_status lrc_cuda_result(cudaError_t result, struct lrc_error *err, const char *format, ...)
+static inline enum lrc_status lrc_cuda_result(cudaError_t result, struct lrc_error *err, const char *format,
+                                              ...) LRC_PRINTF(3, 4);
+static inline enum lrc_status lrc_cuda_result(cudaError_t result, struct lrc_error *err, const char *format,
+                                              ...)
 {
     if (result == cudaSuccess)
         return LRC_STATUS_OK;
-    char    where[256];
+    char where[256];
     va_list list;
     va_start(list, format);
     (void)vsnprintf(where, sizeof where, format, list);
@@ -84,7 +86,8 @@ static __device__ __forceinline__ float lrc_cuda_load(const void *data, enum lrc
 }
 
 /* To an F32 or BF16 array, rounded once. */
-static __device__ __forceinline__ void lrc_cuda_store(void *data, enum lrc_dtype dtype, int64_t i, float value)
+static __device__ __forceinline__ void lrc_cuda_store(void *data, enum lrc_dtype dtype, int64_t i,
+                                                      float value)
 {
     if (dtype == LRC_DTYPE_F32)
         static_cast<float *>(data)[i] = value;

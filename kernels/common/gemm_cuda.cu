@@ -22,50 +22,50 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, 
 /* What the choice of an algorithm depends on. */
 struct gemm_key {
     int64_t m, n, k, a_stride, b_stride, c_stride;
-    int     a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
+    int a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
 };
 
 /* Entries are replaced in turn: training uses a short list of shapes. */
 constexpr int CACHE_MAX = 512, DEVICES_MAX = 64;
 
 struct gemm_entry {
-    gemm_key               key;
-    cublasLtMatmulDesc_t   product;
+    gemm_key key;
+    cublasLtMatmulDesc_t product;
     cublasLtMatrixLayout_t a, b, c;
-    cublasLtMatmulAlgo_t   algorithm;
+    cublasLtMatmulAlgo_t algorithm;
 };
 
 static struct {
-    std::mutex       mutex;
+    std::mutex mutex;
     cublasLtHandle_t handle[DEVICES_MAX];
-    gemm_entry       entries[CACHE_MAX];
-    int              n_entries, next;
+    gemm_entry entries[CACHE_MAX];
+    int n_entries, next;
 } cache;
 
 static void entry_release(gemm_entry *entry)
 {
     if (entry->product)
         (void)cublasLtMatmulDescDestroy(entry->product);
-    const cublasLtMatrixLayout_t layouts[] = { entry->a, entry->b, entry->c };
+    const cublasLtMatrixLayout_t layouts[] = {entry->a, entry->b, entry->c};
     for (cublasLtMatrixLayout_t layout : layouts)
         if (layout)
             (void)cublasLtMatrixLayoutDestroy(layout);
     memset(entry, 0, sizeof *entry);
 }
 
-#define TRY_BLAS(expression)                          \
-    do {                                              \
-        const cublasStatus_t try_ = (expression);     \
-        if (try_ != CUBLAS_STATUS_SUCCESS)            \
-            return try_;                              \
+#define TRY_BLAS(expression)                                                                                 \
+    do {                                                                                                     \
+        const cublasStatus_t try_ = (expression);                                                            \
+        if (try_ != CUBLAS_STATUS_SUCCESS)                                                                   \
+            return try_;                                                                                     \
     } while (0)
 
 /* A row-major (rows, cols) is a column-major (cols, rows): cᵀ = bᵀ aᵀ, so b is cuBLAS's first operand. */
 static cublasStatus_t layout_create(cublasLtMatrixLayout_t *layout, int dtype, int64_t rows, int64_t cols,
                                     int64_t stride)
 {
-    return cublasLtMatrixLayoutCreate(layout, dtype == LRC_DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F, (uint64_t)cols,
-                                      (uint64_t)rows, stride);
+    return cublasLtMatrixLayoutCreate(layout, dtype == LRC_DTYPE_BF16 ? CUDA_R_16BF : CUDA_R_32F,
+                                      (uint64_t)cols, (uint64_t)rows, stride);
 }
 
 static cublasStatus_t product_create(gemm_entry *entry, const gemm_key *key)
@@ -73,8 +73,10 @@ static cublasStatus_t product_create(gemm_entry *entry, const gemm_key *key)
     const cublasOperation_t first = key->b_transposed ? CUBLAS_OP_T : CUBLAS_OP_N,
                             second = key->a_transposed ? CUBLAS_OP_T : CUBLAS_OP_N;
     TRY_BLAS(cublasLtMatmulDescCreate(&entry->product, CUBLAS_COMPUTE_32F, CUDA_R_32F));
-    TRY_BLAS(cublasLtMatmulDescSetAttribute(entry->product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
-    TRY_BLAS(cublasLtMatmulDescSetAttribute(entry->product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
+    TRY_BLAS(
+        cublasLtMatmulDescSetAttribute(entry->product, CUBLASLT_MATMUL_DESC_TRANSA, &first, sizeof first));
+    TRY_BLAS(
+        cublasLtMatmulDescSetAttribute(entry->product, CUBLASLT_MATMUL_DESC_TRANSB, &second, sizeof second));
     TRY_BLAS(layout_create(&entry->a, key->dtype, key->a_transposed ? key->k : key->m,
                            key->a_transposed ? key->m : key->k, key->a_stride));
     TRY_BLAS(layout_create(&entry->b, key->dtype, key->b_transposed ? key->n : key->k,
@@ -84,29 +86,30 @@ static cublasStatus_t product_create(gemm_entry *entry, const gemm_key *key)
 
 static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference, const gemm_key *key)
 {
-    const uint64_t workspace = 0; /* an op brings its own memory, and this library's would be shared by streams */
+    const uint64_t workspace =
+        0; /* an op brings its own memory, and this library's would be shared by streams */
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE; /* one order of the sums */
     const uint32_t align_a = (uint32_t)key->b_align, align_b = (uint32_t)key->a_align,
                    align_c = (uint32_t)key->c_align;
-    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &workspace,
-                                                  sizeof workspace));
+    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+                                                  &workspace, sizeof workspace));
     TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
                                                   &reduction, sizeof reduction));
-    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, &align_a,
-                                                  sizeof align_a));
-    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &align_b,
-                                                  sizeof align_b));
-    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &align_c,
-                                                  sizeof align_c));
-    return cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &align_c,
-                                                sizeof align_c);
+    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES,
+                                                  &align_a, sizeof align_a));
+    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                                                  &align_b, sizeof align_b));
+    TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
+                                                  &align_c, sizeof align_c));
+    return cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
+                                                &align_c, sizeof align_c);
 }
 
 static cublasStatus_t algorithm_choose(gemm_entry *entry, const gemm_key *key)
 {
-    cublasLtMatmulPreference_t      preference = nullptr;
+    cublasLtMatmulPreference_t preference = nullptr;
     cublasLtMatmulHeuristicResult_t result = {};
-    int                             n = 0;
+    int n = 0;
     TRY_BLAS(cublasLtMatmulPreferenceCreate(&preference));
     cublasStatus_t status = preference_set(preference, key);
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -128,7 +131,7 @@ static cublasStatus_t entry_find(gemm_entry **found, const gemm_key *key)
         }
     if (!cache.handle[key->device])
         TRY_BLAS(cublasLtCreate(&cache.handle[key->device]));
-    gemm_entry     entry = {};
+    gemm_entry entry = {};
     cublasStatus_t status = product_create(&entry, key);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = algorithm_choose(&entry, key);
@@ -173,12 +176,12 @@ static cublasStatus_t run(struct lrc_stream *stream, const struct lrc_gemm *gemm
     key.c_align = alignment_of(gemm->c);
     key.device = device;
     const std::lock_guard<std::mutex> lock(cache.mutex);
-    gemm_entry                       *entry = nullptr;
-    const float                       one = 1.0f, beta = gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
+    gemm_entry *entry = nullptr;
+    const float one = 1.0f, beta = gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
     TRY_BLAS(entry_find(&entry, &key));
-    return cublasLtMatmul(cache.handle[device], entry->product, &one, gemm->b.data, entry->b, gemm->a.data, entry->a,
-                          &beta, gemm->c, entry->c, gemm->c, entry->c, &entry->algorithm, nullptr, 0,
-                          (cudaStream_t)stream);
+    return cublasLtMatmul(cache.handle[device], entry->product, &one, gemm->b.data, entry->b, gemm->a.data,
+                          entry->a, &beta, gemm->c, entry->c, gemm->c, entry->c, &entry->algorithm, nullptr,
+                          0, (cudaStream_t)stream);
 }
 
 enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *gemm, struct lrc_error *err)
@@ -188,14 +191,15 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *
     int device = 0;
     LRC_TRY(lrc_cuda_result(cudaGetDevice(&device), err, "matrix product"));
     if (device >= DEVICES_MAX)
-        return lrc_fail(err, LRC_STATUS_DEVICE, "matrix product: want a device below %d, got %d", DEVICES_MAX, device);
+        return lrc_fail(err, LRC_STATUS_DEVICE, "matrix product: want a device below %d, got %d", DEVICES_MAX,
+                        device);
     const cublasStatus_t status = run(stream, gemm, device);
     if (status == CUBLAS_STATUS_SUCCESS)
         return LRC_STATUS_OK;
     return lrc_fail(err, LRC_STATUS_DEVICE,
                     "matrix product (m %lld, n %lld, k %lld, %s): want success of cuBLASLt, got '%s'",
-                    (long long)gemm->m, (long long)gemm->n, (long long)gemm->k, lrc_dtype_info[gemm->dtype].name,
-                    cublasLtGetStatusString(status));
+                    (long long)gemm->m, (long long)gemm->n, (long long)gemm->k,
+                    lrc_dtype_info[gemm->dtype].name, cublasLtGetStatusString(status));
 }
 
 #endif

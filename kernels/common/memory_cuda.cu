@@ -28,15 +28,17 @@ extern "C" void lrc_cuda_release(void *memory)
 extern "C" enum lrc_status lrc_cuda_upload(struct lrc_stream *stream, void *to, const void *from,
                                            size_t size_bytes, struct lrc_error *err)
 {
-    return lrc_cuda_result(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyHostToDevice, (cudaStream_t)stream),
-                           err, "cuda: upload %zu bytes", size_bytes);
+    return lrc_cuda_result(
+        cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyHostToDevice, (cudaStream_t)stream), err,
+        "cuda: upload %zu bytes", size_bytes);
 }
 
 extern "C" enum lrc_status lrc_cuda_download(struct lrc_stream *stream, void *to, const void *from,
                                              size_t size_bytes, struct lrc_error *err)
 {
-    return lrc_cuda_result(cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost, (cudaStream_t)stream),
-                           err, "cuda: download %zu bytes", size_bytes);
+    return lrc_cuda_result(
+        cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost, (cudaStream_t)stream), err,
+        "cuda: download %zu bytes", size_bytes);
 }
 
 extern "C" enum lrc_status lrc_cuda_synchronize(struct lrc_stream *stream, struct lrc_error *err)

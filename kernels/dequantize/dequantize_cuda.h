@@ -1,5 +1,5 @@
-/* Part of a weight's matrix in a dense array on the device: what dequantize does, for other ops' panels too. For
- * <op>_cuda.cu only. */
+/* Part of a weight's matrix in a dense array on the device: what dequantize does, for other ops' panels too.
+ * For <op>_cuda.cu only. */
 #ifndef LRC_DEQUANTIZE_CUDA_H
 #define LRC_DEQUANTIZE_CUDA_H
 

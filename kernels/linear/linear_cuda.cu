@@ -8,7 +8,7 @@ extern "C" {
 #include "common/gemm_cuda.h"
 #include "dequantize/dequantize_cuda.h"
 
-constexpr int     THREADS = 256;
+constexpr int THREADS = 256;
 constexpr int64_t ROWS_MAX = 65535; /* of a grid */
 constexpr int64_t WIDTH_STEP = 64;  /* columns of a window, but for the last ones of a result */
 
@@ -23,10 +23,10 @@ static __global__ void __launch_bounds__(THREADS)
 }
 
 /* 0 or 1 / (1 - p) for columns 4 quad .. 4 quad + 3 of row t, the same bits as on the CPU. */
-static __device__ __forceinline__ void dropout_factors(float keep[4], const struct lrc_dropout &dropout, int64_t t,
-                                                       int64_t quad)
+static __device__ __forceinline__ void dropout_factors(float keep[4], const struct lrc_dropout &dropout,
+                                                       int64_t t, int64_t quad)
 {
-    const float    kept = 1.0f / (1.0f - dropout.p);
+    const float kept = 1.0f / (1.0f - dropout.p);
     const uint64_t high = (uint64_t)*dropout.step << 32 | dropout.row_ids[t];
     const uint64_t low = (uint64_t)(uint32_t)dropout.positions[t] << 32 | (uint64_t)quad;
     const struct lrc_rng_block block = lrc_rng_philox(dropout.key, high, low);
@@ -44,7 +44,7 @@ static __global__ void __launch_bounds__(THREADS)
     if (4 * quad >= n_cols)
         return;
     for (int64_t r = blockIdx.y; r < n_rows; r += gridDim.y) {
-        float keep[4] = { 1, 1, 1, 1 };
+        float keep[4] = {1, 1, 1, 1};
         if (dropout.p > 0)
             dropout_factors(keep, dropout, first + r, quad);
 #pragma unroll
@@ -58,7 +58,7 @@ static __global__ void __launch_bounds__(THREADS)
 /* The part of c that is worked on. Its sums lie in the tile, or where the result is. */
 struct linear_window {
     int64_t row, n_rows, col, n_cols;
-    float  *sums;
+    float *sums;
     int64_t stride;
 };
 
@@ -90,23 +90,24 @@ static __global__ void __launch_bounds__(THREADS)
     const float shift = bias.data ? lrc_cuda_load(bias.data, bias.dtype, window.col + i) : 0.0f;
     for (int64_t r = blockIdx.y; r < window.n_rows; r += gridDim.y) {
         const int64_t to = (window.row + r) * c.shape[1] + window.col + i;
-        float         sum = window.sums[r * window.stride + i] + shift;
+        float sum = window.sums[r * window.stride + i] + shift;
         if (adds)
             sum += static_cast<const float *>(c.data)[to];
         lrc_cuda_store(c.data, c.dtype, to, sum);
     }
 }
 
-/* d_bias[c] += sum_t d_out[t,c]: SLICES threads take every SLICES-th row of a column, and their sums are added in
- * order. */
+/* d_bias[c] += sum_t d_out[t,c]: SLICES threads take every SLICES-th row of a column, and their sums are
+ * added in order. */
 constexpr int COLUMNS = 32, SLICES = 8;
 
-static __global__ void __launch_bounds__(COLUMNS *SLICES) linear_bias_kernel(float *d_bias, struct lrc_tensor d_out)
+static __global__ void __launch_bounds__(COLUMNS *SLICES)
+    linear_bias_kernel(float *d_bias, struct lrc_tensor d_out)
 {
     LRC_SHARED_ARRAY(float, sums, COLUMNS *SLICES);
     const int64_t n_rows = d_out.shape[0], n_cols = d_out.shape[1];
     const int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
-    float         sum = 0;
+    float sum = 0;
     if (column < n_cols)
         for (int64_t r = threadIdx.y; r < n_rows; r += SLICES)
             sum += lrc_cuda_load(d_out.data, d_out.dtype, r * n_cols + column);
@@ -114,25 +115,26 @@ static __global__ void __launch_bounds__(COLUMNS *SLICES) linear_bias_kernel(flo
     __syncthreads();
     if (threadIdx.y > 0 || column >= n_cols)
         return;
-    for (int s = 1; s < SLICES; s++)
+    for (unsigned s = 1; s < SLICES; s++)
         sum += sums[s * COLUMNS + threadIdx.x];
     d_bias[column] += sum;
 }
 
 static dim3 grid_of(int64_t n_rows, int64_t n_items)
 {
-    return dim3((unsigned)lrc_cuda_blocks(n_items, THREADS), (unsigned)(n_rows < ROWS_MAX ? n_rows : ROWS_MAX));
+    return dim3((unsigned)lrc_cuda_blocks(n_items, THREADS),
+                (unsigned)(n_rows < ROWS_MAX ? n_rows : ROWS_MAX));
 }
 
 /* ---- workspace ---- */
 
-/* Everything of the layout but its windows (panel, tile, masked), which share `room`: the more memory is given, the
- * wider they are. */
+/* Everything of the layout but its windows (panel, tile, masked), which share `room`: the more memory is
+ * given, the wider they are. */
 struct linear_scratch {
     unsigned char *rows, *a, *b, *low;
-    float         *d_u;
+    float *d_u;
     unsigned char *room;
-    size_t         room_bytes;
+    size_t room_bytes;
 };
 
 static size_t aligned(size_t bytes)
@@ -143,9 +145,9 @@ static size_t aligned(size_t bytes)
 static struct linear_scratch scratch_place(void *workspace, size_t workspace_bytes,
                                            const struct lrc_linear_layout &layout)
 {
-    unsigned char        *base = static_cast<unsigned char *>(workspace);
+    unsigned char *base = static_cast<unsigned char *>(workspace);
     struct linear_scratch scratch = {};
-    const size_t          rows_bytes = layout.tile - layout.rows, low_bytes = layout.bias - layout.a;
+    const size_t rows_bytes = layout.tile - layout.rows, low_bytes = layout.bias - layout.a;
     scratch.rows = base;
     scratch.a = base + rows_bytes;
     scratch.b = scratch.a + (layout.b - layout.a);
@@ -159,11 +161,11 @@ static struct linear_scratch scratch_place(void *workspace, size_t workspace_byt
 /* ---- rows of an activation as a product reads them, some at a time ---- */
 
 struct linear_rows {
-    struct lrc_stream        *stream;
-    const struct lrc_tensor  *tensor;
+    struct lrc_stream *stream;
+    const struct lrc_tensor *tensor;
     const struct lrc_dropout *dropout; /* NULL: none */
-    enum lrc_dtype            compute;
-    void                     *room;
+    enum lrc_dtype compute;
+    void *room;
 };
 
 static bool rows_are_direct(const linear_rows &rows)
@@ -173,14 +175,15 @@ static bool rows_are_direct(const linear_rows &rows)
 
 static int64_t rows_chunk(const linear_rows &rows)
 {
-    return rows_are_direct(rows) ? rows.tensor->shape[0] : lrc_linear__chunk(rows.tensor->shape[1], rows.compute);
+    return rows_are_direct(rows) ? rows.tensor->shape[0]
+                                 : lrc_linear__chunk(rows.tensor->shape[1], rows.compute);
 }
 
-static enum lrc_status rows_get(const linear_rows &rows, int64_t first, int64_t n, struct lrc_gemm_operand *operand,
-                                struct lrc_error *err)
+static enum lrc_status rows_get(const linear_rows &rows, int64_t first, int64_t n,
+                                struct lrc_gemm_operand *operand, struct lrc_error *err)
 {
     const int64_t n_cols = rows.tensor->shape[1];
-    *operand = { rows.room, n_cols, 0 };
+    *operand = {rows.room, n_cols, 0};
     if (rows_are_direct(rows)) {
         operand->data = static_cast<unsigned char *>(rows.tensor->data) +
                         (size_t)(first * n_cols) * lrc_dtype_bytes(rows.compute);
@@ -192,8 +195,8 @@ static enum lrc_status rows_get(const linear_rows &rows, int64_t first, int64_t 
     return LRC_CUDA_LAUNCHED(err, "linear: rows (%lld, %lld)", (long long)n, (long long)n_cols);
 }
 
-static enum lrc_status scale_to(struct lrc_stream *stream, void *to, enum lrc_dtype dtype, const void *from, int64_t n,
-                                float scale, struct lrc_error *err)
+static enum lrc_status scale_to(struct lrc_stream *stream, void *to, enum lrc_dtype dtype, const void *from,
+                                int64_t n, float scale, struct lrc_error *err)
 {
     if (n == 0)
         return LRC_STATUS_OK;
@@ -215,26 +218,26 @@ static enum lrc_status factor(struct lrc_stream *stream, void *room, enum lrc_dt
 /* ---- c = left W' + low right, W' = Wᵀ or W ---- */
 
 struct linear_product {
-    struct lrc_stream        *stream;
-    enum lrc_dtype            compute;
-    linear_rows               left; /* (m,k) */
-    const struct lrc_weight  *weight;
-    bool                      transposed; /* W', (k,n), is Wᵀ */
-    const void               *low;        /* (m,rank) in the compute type; NULL: no low-rank part */
-    int64_t                   rank;
-    struct lrc_gemm_operand   right;   /* (rank,n) */
+    struct lrc_stream *stream;
+    enum lrc_dtype compute;
+    linear_rows left; /* (m,k) */
+    const struct lrc_weight *weight;
+    bool transposed; /* W', (k,n), is Wᵀ */
+    const void *low; /* (m,rank) in the compute type; NULL: no low-rank part */
+    int64_t rank;
+    struct lrc_gemm_operand right;     /* (rank,n) */
     const struct lrc_dropout *dropout; /* masks the low-rank part; NULL: none */
-    struct lrc_tensor         bias;    /* (n); data NULL: none */
-    struct lrc_tensor         c;       /* (m,n) */
-    enum lrc_gemm_mode        mode;
+    struct lrc_tensor bias;            /* (n); data NULL: none */
+    struct lrc_tensor c;               /* (m,n) */
+    enum lrc_gemm_mode mode;
 };
 
 /* How the room is divided, and what goes through it. */
 struct linear_plan {
-    bool           weight_direct, to_c; /* W is used where it lies; sums go to c */
-    int64_t        width, step;         /* columns and rows of a window */
+    bool weight_direct, to_c; /* W is used where it lies; sums go to c */
+    int64_t width, step;      /* columns and rows of a window */
     unsigned char *panel;
-    float         *tile, *masked;
+    float *tile, *masked;
 };
 
 static int64_t min64(int64_t a, int64_t b)
@@ -249,19 +252,20 @@ static size_t window_bytes(const linear_product &p, const linear_plan &plan, int
            (plan.to_c ? 0 : sums) + (p.dropout ? sums : 0);
 }
 
-/* As many columns as fit with CHUNK_MAX rows, then as many rows as fit. lrc_linear__layout() has room for one window
- * of lrc_linear__panel() columns. */
+/* As many columns as fit with CHUNK_MAX rows, then as many rows as fit. lrc_linear__layout() has room for one
+ * window of lrc_linear__panel() columns. */
 static linear_plan plan_make(const linear_product &p, const linear_scratch &scratch)
 {
     const int64_t m = p.c.shape[0], n = p.c.shape[1], k = p.left.tensor->shape[1];
-    const size_t  bytes = lrc_dtype_bytes(p.compute);
-    linear_plan   plan = {};
+    const size_t bytes = lrc_dtype_bytes(p.compute);
+    linear_plan plan = {};
     plan.weight_direct = p.weight->type == LRC_BLOCK_DENSE && p.weight->dtype == p.compute &&
                          ((uintptr_t)p.weight->data & (bytes - 1)) == 0;
     plan.to_c = p.c.dtype == LRC_DTYPE_F32 || (p.compute == LRC_DTYPE_BF16 && !p.low && !p.bias.data);
     plan.step = min64(m, LRC_LINEAR_CHUNK_MAX);
     plan.width = min64(n, lrc_linear__panel(k, p.compute));
-    while (plan.width < n && window_bytes(p, plan, min64(n, plan.width + WIDTH_STEP), plan.step) <= scratch.room_bytes)
+    while (plan.width < n &&
+           window_bytes(p, plan, min64(n, plan.width + WIDTH_STEP), plan.step) <= scratch.room_bytes)
         plan.width = min64(n, plan.width + WIDTH_STEP);
     while (plan.step < m && window_bytes(p, plan, plan.width, min64(m, 2 * plan.step)) <= scratch.room_bytes)
         plan.step = min64(m, 2 * plan.step);
@@ -279,31 +283,32 @@ static enum lrc_status weight_panel(const linear_product &p, const linear_plan &
                                     struct lrc_gemm_operand *operand, struct lrc_error *err)
 {
     const struct lrc_weight *weight = p.weight;
-    const int64_t            first = p.transposed ? col * weight->cols : col;
+    const int64_t first = p.transposed ? col * weight->cols : col;
     if (plan.weight_direct) {
-        *operand = { static_cast<const unsigned char *>(weight->data) + (size_t)first * lrc_dtype_bytes(p.compute),
-                     weight->cols, p.transposed };
+        *operand = {static_cast<const unsigned char *>(weight->data) +
+                        (size_t)first * lrc_dtype_bytes(p.compute),
+                    weight->cols, p.transposed};
         return LRC_STATUS_OK;
     }
-    const struct lrc_dequantize_part part = { first, weight->cols, p.transposed ? n : weight->rows,
-                                              p.transposed ? weight->cols : n };
-    *operand = { plan.panel, part.n_cols, p.transposed };
+    const struct lrc_dequantize_part part = {first, weight->cols, p.transposed ? n : weight->rows,
+                                             p.transposed ? weight->cols : n};
+    *operand = {plan.panel, part.n_cols, p.transposed};
     return lrc_dequantize__cuda(p.stream, plan.panel, p.compute, weight, &part, err);
 }
 
 /* sums += low right, masked if the product has dropout */
-static enum lrc_status add_low_rank(const linear_product &p, const linear_plan &plan, const linear_window &window,
-                                    struct lrc_error *err)
+static enum lrc_status add_low_rank(const linear_product &p, const linear_plan &plan,
+                                    const linear_window &window, struct lrc_error *err)
 {
-    const size_t    bytes = lrc_dtype_bytes(p.compute);
-    const int64_t   first = p.right.transposed ? window.col * p.right.stride : window.col;
+    const size_t bytes = lrc_dtype_bytes(p.compute);
+    const int64_t first = p.right.transposed ? window.col * p.right.stride : window.col;
     struct lrc_gemm gemm = {};
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
     gemm.k = p.rank;
-    gemm.a = { static_cast<const unsigned char *>(p.low) + (size_t)(window.row * p.rank) * bytes, p.rank, 0 };
-    gemm.b = { static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, p.right.stride,
-               p.right.transposed };
+    gemm.a = {static_cast<const unsigned char *>(p.low) + (size_t)(window.row * p.rank) * bytes, p.rank, 0};
+    gemm.b = {static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, p.right.stride,
+              p.right.transposed};
     gemm.c = p.dropout ? plan.masked : window.sums;
     gemm.c_stride = p.dropout ? window.n_cols : window.stride;
     gemm.dtype = p.compute;
@@ -312,15 +317,16 @@ static enum lrc_status add_low_rank(const linear_product &p, const linear_plan &
     LRC_TRY(lrc_gemm_cuda(p.stream, &gemm, err));
     if (!p.dropout)
         return LRC_STATUS_OK;
-    LRC_LAUNCH(linear_mask_kernel, grid_of(window.n_rows, lrc_cuda_blocks(window.n_cols, 4)), THREADS, 0, p.stream,
-               window, plan.masked, *p.dropout);
-    return LRC_CUDA_LAUNCHED(err, "linear: mask (%lld, %lld)", (long long)window.n_rows, (long long)window.n_cols);
+    LRC_LAUNCH(linear_mask_kernel, grid_of(window.n_rows, lrc_cuda_blocks(window.n_cols, 4)), THREADS, 0,
+               p.stream, window, plan.masked, *p.dropout);
+    return LRC_CUDA_LAUNCHED(err, "linear: mask (%lld, %lld)", (long long)window.n_rows,
+                             (long long)window.n_cols);
 }
 
 static enum lrc_status product_window(const linear_product &p, const linear_plan &plan, linear_window window,
                                       const struct lrc_gemm_operand &panel, struct lrc_error *err)
 {
-    const int64_t   n = p.c.shape[1];
+    const int64_t n = p.c.shape[1];
     struct lrc_gemm gemm = {};
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
@@ -342,21 +348,23 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
     if (plan.to_c && !p.bias.data)
         return LRC_STATUS_OK;
     const int adds = !plan.to_c && p.mode == LRC_GEMM_ADD;
-    LRC_LAUNCH(linear_finish_kernel, grid_of(window.n_rows, window.n_cols), THREADS, 0, p.stream, window, p.c, p.bias,
-               adds);
-    return LRC_CUDA_LAUNCHED(err, "linear: finish (%lld, %lld)", (long long)window.n_rows, (long long)window.n_cols);
+    LRC_LAUNCH(linear_finish_kernel, grid_of(window.n_rows, window.n_cols), THREADS, 0, p.stream, window, p.c,
+               p.bias, adds);
+    return LRC_CUDA_LAUNCHED(err, "linear: finish (%lld, %lld)", (long long)window.n_rows,
+                             (long long)window.n_cols);
 }
 
-static enum lrc_status product_run(const linear_product &p, const linear_scratch &scratch, struct lrc_error *err)
+static enum lrc_status product_run(const linear_product &p, const linear_scratch &scratch,
+                                   struct lrc_error *err)
 {
-    const int64_t     m = p.c.shape[0], n = p.c.shape[1];
+    const int64_t m = p.c.shape[0], n = p.c.shape[1];
     const linear_plan plan = plan_make(p, scratch);
     for (int64_t col = 0; col < n; col += plan.width) {
-        const int64_t           n_cols = min64(plan.width, n - col);
+        const int64_t n_cols = min64(plan.width, n - col);
         struct lrc_gemm_operand panel;
         LRC_TRY(weight_panel(p, plan, col, n_cols, &panel, err));
         for (int64_t row = 0; row < m; row += plan.step) {
-            const linear_window window = { row, min64(plan.step, m - row), col, n_cols, nullptr, 0 };
+            const linear_window window = {row, min64(plan.step, m - row), col, n_cols, nullptr, 0};
             LRC_TRY(product_window(p, plan, window, panel, err));
         }
     }
@@ -387,8 +395,8 @@ static enum lrc_status row_product_run(const linear_rows &left, const linear_row
 }
 
 /* c (T,n) = left (T,k) right (k,n), float32. */
-static enum lrc_status narrow_product(float *c, const linear_rows &left, struct lrc_gemm_operand right, int64_t n,
-                                      struct lrc_error *err)
+static enum lrc_status narrow_product(float *c, const linear_rows &left, struct lrc_gemm_operand right,
+                                      int64_t n, struct lrc_error *err)
 {
     const int64_t n_rows = left.tensor->shape[0], step = rows_chunk(left);
     for (int64_t row = 0; row < n_rows; row += step) {
@@ -413,57 +421,57 @@ static const struct lrc_dropout *dropout_or_null(const struct lrc_dropout &dropo
     return dropout.p > 0 ? &dropout : nullptr;
 }
 
-LRC_CUDA_OP(linear_forward)(struct lrc_stream *stream, const struct lrc_linear_forward_args *args,
-                            struct lrc_error *err)
+LRC_CUDA_OP(linear_forward)
+(struct lrc_stream *stream, const struct lrc_linear_forward_args *args, struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
-    const struct lrc_weight         *weight = args->weight;
-    const int64_t                    n_rows = args->x.shape[0], rank = adapter ? adapter->a.shape[0] : 0;
-    const enum lrc_dtype             compute = args->x.dtype;
+    const struct lrc_weight *weight = args->weight;
+    const int64_t n_rows = args->x.shape[0], rank = adapter ? adapter->a.shape[0] : 0;
+    const enum lrc_dtype compute = args->x.dtype;
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const linear_scratch scratch = scratch_place(
-        args->workspace, args->workspace_bytes,
-        lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute));
+    const linear_scratch scratch =
+        scratch_place(args->workspace, args->workspace_bytes,
+                      lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute));
     linear_product p = {};
     p.stream = stream;
     p.compute = compute;
-    p.left = { stream, &args->x, nullptr, compute, scratch.rows };
+    p.left = {stream, &args->x, nullptr, compute, scratch.rows};
     p.weight = weight;
     p.transposed = true;
     p.bias = args->bias;
     p.c = args->out;
     p.mode = LRC_GEMM_SET;
     if (adapter) {
-        const linear_rows x = { stream, &args->x, dropout_or_null(args->dropout), compute, scratch.rows };
-        const void       *a = nullptr, *b = nullptr;
+        const linear_rows x = {stream, &args->x, dropout_or_null(args->dropout), compute, scratch.rows};
+        const void *a = nullptr, *b = nullptr;
         LRC_TRY(factor(stream, scratch.a, compute, adapter->a, &a, err));
         LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, { a, weight->cols, 1 }, rank, err));
+        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, {a, weight->cols, 1}, rank, err));
         LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_rows * rank, adapter->scale, err));
         p.low = scratch.low;
         p.rank = rank;
-        p.right = { b, rank, 1 };
+        p.right = {b, rank, 1};
     }
     return product_run(p, scratch, err);
 }
 
 /* d_b, d_a, and d_u in the compute type into scratch.low. */
-static enum lrc_status adapter_backward(struct lrc_stream *stream, const struct lrc_linear_backward_args *args,
-                                        const linear_rows &d_out, const linear_scratch &scratch,
-                                        struct lrc_error *err)
+static enum lrc_status adapter_backward(struct lrc_stream *stream,
+                                        const struct lrc_linear_backward_args *args, const linear_rows &d_out,
+                                        const linear_scratch &scratch, struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
-    const enum lrc_dtype             compute = args->x.dtype;
-    const int64_t                    n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
-    const struct lrc_tensor          low = lrc_tensor_2d(scratch.low, compute, n_rows, rank);
-    const linear_rows                low_rows = { stream, &low, nullptr, compute, nullptr };
-    const linear_rows x = { stream, &args->x, dropout_or_null(args->dropout), compute, scratch.rows };
-    const void       *b = nullptr;
+    const enum lrc_dtype compute = args->x.dtype;
+    const int64_t n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
+    const struct lrc_tensor low = lrc_tensor_2d(scratch.low, compute, n_rows, rank);
+    const linear_rows low_rows = {stream, &low, nullptr, compute, nullptr};
+    const linear_rows x = {stream, &args->x, dropout_or_null(args->dropout), compute, scratch.rows};
+    const void *b = nullptr;
     LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_low, adapter->scale, err));
     LRC_TRY(row_product_run(d_out, low_rows, adapter->d_b.data, err));
     LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-    LRC_TRY(narrow_product(scratch.d_u, d_out, { b, rank, 0 }, rank, err));
+    LRC_TRY(narrow_product(scratch.d_u, d_out, {b, rank, 0}, rank, err));
     LRC_TRY(scale_to(stream, scratch.low, compute, scratch.d_u, n_low, adapter->scale, err));
     return row_product_run(low_rows, x, adapter->d_a.data, err);
 }
@@ -472,7 +480,7 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
                                       const linear_scratch &scratch, struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
-    linear_product                   p = {};
+    linear_product p = {};
     p.stream = d_out.stream;
     p.compute = args->x.dtype;
     p.left = d_out;
@@ -484,35 +492,36 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
         LRC_TRY(factor(p.stream, scratch.a, p.compute, adapter->a, &a, err));
         p.low = scratch.low;
         p.rank = adapter->a.shape[0];
-        p.right = { a, args->weight->cols, 0 };
+        p.right = {a, args->weight->cols, 0};
         p.dropout = dropout_or_null(args->dropout);
     }
     return product_run(p, scratch, err);
 }
 
-LRC_CUDA_OP(linear_backward)(struct lrc_stream *stream, const struct lrc_linear_backward_args *args,
-                             struct lrc_error *err)
+LRC_CUDA_OP(linear_backward)
+(struct lrc_stream *stream, const struct lrc_linear_backward_args *args, struct lrc_error *err)
 {
     const struct lrc_weight *weight = args->weight;
-    const enum lrc_dtype     compute = args->x.dtype;
-    const int64_t            n_rows = args->x.shape[0], rank = args->adapter ? args->adapter->a.shape[0] : 0;
+    const enum lrc_dtype compute = args->x.dtype;
+    const int64_t n_rows = args->x.shape[0], rank = args->adapter ? args->adapter->a.shape[0] : 0;
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const linear_scratch scratch = scratch_place(
-        args->workspace, args->workspace_bytes,
-        lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute));
-    const linear_rows d_out = { stream, &args->d_out, nullptr, compute, scratch.rows };
+    const linear_scratch scratch =
+        scratch_place(args->workspace, args->workspace_bytes,
+                      lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute));
+    const linear_rows d_out = {stream, &args->d_out, nullptr, compute, scratch.rows};
     if (args->adapter)
         LRC_TRY(adapter_backward(stream, args, d_out, scratch, err));
     if (args->d_x.data)
         LRC_TRY(input_backward(args, d_out, scratch, err));
     if (args->d_weight.data) {
-        const linear_rows x = { stream, &args->x, nullptr, compute, nullptr };
+        const linear_rows x = {stream, &args->x, nullptr, compute, nullptr};
         LRC_TRY(row_product_run(d_out, x, args->d_weight.data, err));
     }
     if (!args->d_bias.data)
         return LRC_STATUS_OK;
-    LRC_LAUNCH(linear_bias_kernel, (unsigned)lrc_cuda_blocks(weight->rows, COLUMNS), dim3(COLUMNS, SLICES), 0, stream,
-               static_cast<float *>(args->d_bias.data), args->d_out);
-    return LRC_CUDA_LAUNCHED(err, "linear_backward: d_bias (%lld, %lld)", (long long)n_rows, (long long)weight->rows);
+    LRC_LAUNCH(linear_bias_kernel, (unsigned)lrc_cuda_blocks(weight->rows, COLUMNS), dim3(COLUMNS, SLICES), 0,
+               stream, static_cast<float *>(args->d_bias.data), args->d_out);
+    return LRC_CUDA_LAUNCHED(err, "linear_backward: d_bias (%lld, %lld)", (long long)n_rows,
+                             (long long)weight->rows);
 }

@@ -23,7 +23,8 @@ asm(".text\n"
     ".size lrc_fiber_switch_x86_64, .-lrc_fiber_switch_x86_64\n");
 #endif
 
-namespace {
+namespace
+{
 
 enum state { READY, AT_BLOCK_BARRIER, AT_GATHER, DONE };
 constexpr size_t gather_bytes_max = 32, warp_size = 32, threads_max = 1024;
@@ -36,49 +37,49 @@ struct gathered {
 
 /* A 16-byte copy that has not arrived. */
 struct copy {
-    void       *to;
+    void *to;
     const void *from;
-    size_t      bytes;
+    size_t bytes;
 };
 
 struct thread {
-    lrc_fiber                        fiber;
+    lrc_fiber fiber;
     std::unique_ptr<unsigned char[]> stack;
-    lrc_cuda_host_index              index;
-    state                            now = DONE;
-    int                              lane = 0;
-    unsigned                         mask = 0; /* of the warp operation it waits at */
-    size_t                           bytes = 0;
-    const gathered                  *got = nullptr;
-    gathered                         own; /* of an operation that is not the whole warp's */
-    unsigned char                    give[gather_bytes_max];
-    std::vector<copy>                copies;     /* in the order they were asked for */
-    std::vector<size_t>              groups;     /* committed: number of copies in each */
-    size_t                           n_open = 0; /* not committed */
+    lrc_cuda_host_index index;
+    state now = DONE;
+    int lane = 0;
+    unsigned mask = 0; /* of the warp operation it waits at */
+    size_t bytes = 0;
+    const gathered *got = nullptr;
+    gathered own; /* of an operation that is not the whole warp's */
+    unsigned char give[gather_bytes_max];
+    std::vector<copy> copies;   /* in the order they were asked for */
+    std::vector<size_t> groups; /* committed: number of copies in each */
+    size_t n_open = 0;          /* not committed */
 };
 
-/* An operation of the whole warp is read from one place. Two of them: the next one is not over before every lane
- * has come to it, and so has read the last. */
+/* An operation of the whole warp is read from one place. Two of them: the next one is not over before every
+ * lane has come to it, and so has read the last. */
 struct warp {
     gathered whole[2];
-    int      turn = 0;
+    int turn = 0;
 };
 
 struct shared_array {
-    const void                *key;
+    const void *key;
     std::vector<unsigned char> memory;
 };
 
-lrc_fiber                            scheduler;
+lrc_fiber scheduler;
 std::vector<std::unique_ptr<thread>> pool; /* fibers live on: a new block is a new round of each one's loop */
-std::vector<warp>                    warps;
-size_t                               n_threads;
-thread                              *running;
-const std::function<void()>         *kernel_body;
-const char                          *kernel_name;
-cudaError_t                          last_error = cudaSuccess;
-std::vector<unsigned char>           shared_memory;
-std::vector<shared_array>            shared_arrays;
+std::vector<warp> warps;
+size_t n_threads;
+thread *running;
+const std::function<void()> *kernel_body;
+const char *kernel_name;
+cudaError_t last_error = cudaSuccess;
+std::vector<unsigned char> shared_memory;
+std::vector<shared_array> shared_arrays;
 
 [[noreturn]] void stop(const thread &t, const char *words)
 {
@@ -103,7 +104,10 @@ void wait(state reason)
     lrc_fiber_switch(running->fiber, scheduler);
 }
 
-size_t warp_end(size_t w) { return std::min(n_threads, (w + 1) * warp_size); }
+size_t warp_end(size_t w)
+{
+    return std::min(n_threads, (w + 1) * warp_size);
+}
 
 void gather_lanes(size_t w, unsigned lanes, const thread &like, gathered &out)
 {
@@ -128,12 +132,12 @@ bool release_warp(size_t w)
     }
     bool any = false;
     for (size_t t = w * warp_size; t < warp_end(w); t++) {
-        const thread  &first = *pool[t];
+        const thread &first = *pool[t];
         const unsigned lanes = first.mask & present;
         if (first.now != AT_GATHER || (lanes & ~waiting) != 0)
             continue;
         const bool is_whole = lanes == present;
-        gathered   part, &out = is_whole ? warps[w].whole[warps[w].turn ^= 1] : part;
+        gathered part, &out = is_whole ? warps[w].whole[warps[w].turn ^= 1] : part;
         gather_lanes(w, lanes, first, out);
         const size_t bytes = first.bytes;
         for (size_t u = w * warp_size; u < warp_end(w); u++) {
@@ -154,8 +158,9 @@ bool release_warp(size_t w)
 /* Runs every ready thread of a warp until it waits; false when none was ready. */
 bool run_warp(size_t w, std::minstd_rand &order)
 {
-    const size_t first = w * warp_size, n = warp_end(w) - first, from = order() % n, step = order() % 2 ? 1 : n - 1;
-    bool         any = false;
+    const size_t first = w * warp_size, n = warp_end(w) - first, from = order() % n,
+                 step = order() % 2 ? 1 : n - 1;
+    bool any = false;
     for (size_t i = 0, t = from; i < n; i++, t = (t + step) % n) {
         if (pool[first + t]->now != READY)
             continue;
@@ -181,7 +186,7 @@ bool release_block_barrier()
 /* Between two block barriers: warp by warp as far as each can go, or all warps an operation at a time. */
 void run_block(std::minstd_rand &order)
 {
-    const size_t        n_warps = (n_threads + warp_size - 1) / warp_size;
+    const size_t n_warps = (n_threads + warp_size - 1) / warp_size;
     std::vector<size_t> turn(n_warps);
     std::iota(turn.begin(), turn.end(), (size_t)0);
     do {
@@ -219,11 +224,11 @@ void begin_block(size_t b, dim3 grid, dim3 block)
 {
     for (size_t i = 0; i < n_threads; i++) {
         thread &t = *pool[i];
-        t.index = { dim3((unsigned)(i % block.x), (unsigned)(i / block.x % block.y),
-                         (unsigned)(i / block.x / block.y)),
-                    dim3((unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
-                         (unsigned)(b / grid.x / grid.y)),
-                    block, grid };
+        t.index = {
+            dim3((unsigned)(i % block.x), (unsigned)(i / block.x % block.y),
+                 (unsigned)(i / block.x / block.y)),
+            dim3((unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)),
+            block, grid};
         t.now = READY;
         t.lane = (int)(i % warp_size);
         t.copies.clear();
@@ -234,23 +239,35 @@ void begin_block(size_t b, dim3 grid, dim3 block)
 
 } // namespace
 
-const lrc_cuda_host_index &lrc_cuda_host_here() { return running->index; }
-int lrc_cuda_host_lane() { return running->lane; }
-void *lrc_cuda_host_shared() { return shared_memory.data(); }
-void lrc_cuda_host_block_barrier() { wait(AT_BLOCK_BARRIER); }
+const lrc_cuda_host_index &lrc_cuda_host_here()
+{
+    return running->index;
+}
+int lrc_cuda_host_lane()
+{
+    return running->lane;
+}
+void *lrc_cuda_host_shared()
+{
+    return shared_memory.data();
+}
+void lrc_cuda_host_block_barrier()
+{
+    wait(AT_BLOCK_BARRIER);
+}
 
 void *lrc_cuda_host_shared_array(const void *key, size_t bytes)
 {
     for (shared_array &array : shared_arrays)
         if (array.key == key)
             return array.memory.data();
-    shared_arrays.push_back({ key, std::vector<unsigned char>(bytes, 0xff) });
+    shared_arrays.push_back({key, std::vector<unsigned char>(bytes, 0xff)});
     return shared_arrays.back().memory.data();
 }
 
 void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes)
 {
-    running->copies.push_back({ to_shared, from, bytes });
+    running->copies.push_back({to_shared, from, bytes});
     running->n_open++;
 }
 
@@ -296,12 +313,12 @@ void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shar
                           const std::function<void()> &body)
 {
     const size_t threads = (size_t)block.x * block.y * block.z;
-    if (threads < 1 || threads > threads_max || grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffffu ||
-        grid.y > 65535 || grid.z > 65535 || shared_bytes > 227 << 10) {
+    if (threads < 1 || threads > threads_max || grid.x < 1 || grid.y < 1 || grid.z < 1 ||
+        grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || shared_bytes > 227 << 10) {
         last_error = cudaErrorInvalidConfiguration;
         return;
     }
-    const char      *seed = getenv("LRC_CUDA_HOST_SEED");
+    const char *seed = getenv("LRC_CUDA_HOST_SEED");
     std::minstd_rand order(seed ? (unsigned)atoi(seed) : 1u);
     n_threads = threads;
     kernel_name = kernel;

@@ -1,14 +1,15 @@
 /* Stand-in for the CUDA runtime: runs kernels on the CPU, so that their indexing, barriers and arithmetic are
  * tested (and sanitized) where there is no GPU. Found before the toolkit's header by include order.
  *
- * One block at a time, in shuffled order; each CUDA thread is a fiber. A fiber runs until it waits at a barrier or
- * warp operation. Who runs next is drawn from LRC_CUDA_HOST_SEED: by turns all warps go on together, or one runs
- * ahead as far as it can, so that code which lacks a barrier sees stale values. Shared memory is poisoned before
- * each block, device memory when it is allocated. Waiting for a thread that never comes ends the program with the
- * kernel, block and thread named.
+ * One block at a time, in shuffled order; each CUDA thread is a fiber. A fiber runs until it waits at a
+ * barrier or warp operation. Who runs next is drawn from LRC_CUDA_HOST_SEED: by turns all warps go on
+ * together, or one runs ahead as far as it can, so that code which lacks a barrier sees stale values. Shared
+ * memory is poisoned before each block, device memory when it is allocated. Waiting for a thread that never
+ * comes ends the program with the kernel, block and thread named.
  *
- * What it cannot show: memory ordering without a barrier, bank conflicts, occupancy, the rounding of approximate
- * instructions. Asynchronous copies arrive as late as they may, so that one which nobody waits for is seen. */
+ * What it cannot show: memory ordering without a barrier, bank conflicts, occupancy, the rounding of
+ * approximate instructions. Asynchronous copies arrive as late as they may, so that one which nobody waits
+ * for is seen. */
 #ifndef LRC_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 #define LRC_TESTS_CUDA_HOST_CUDA_RUNTIME_H
 
@@ -33,7 +34,9 @@
 
 struct dim3 {
     unsigned x, y, z;
-    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+    constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_)
+    {
+    }
 };
 
 struct lrc_cuda_host_index {
@@ -41,36 +44,45 @@ struct lrc_cuda_host_index {
 };
 const lrc_cuda_host_index &lrc_cuda_host_here();
 #define threadIdx (lrc_cuda_host_here().thread)
-#define blockIdx (lrc_cuda_host_here().block)
-#define blockDim (lrc_cuda_host_here().block_dim)
-#define gridDim (lrc_cuda_host_here().grid_dim)
+#define blockIdx  (lrc_cuda_host_here().block)
+#define blockDim  (lrc_cuda_host_here().block_dim)
+#define gridDim   (lrc_cuda_host_here().grid_dim)
 
-void  lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                           const std::function<void()> &body);
+void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                          const std::function<void()> &body);
 void *lrc_cuda_host_shared();
 /* The array that belongs to `key` in this block; poisoned when the block first asks for it. */
 void *lrc_cuda_host_shared_array(const void *key, size_t bytes);
-void  lrc_cuda_host_block_barrier();
-int   lrc_cuda_host_lane();
-/* Every lane of `mask` gives `bytes` (at most 32); returns what all 32 lanes gave, lane after lane; lanes outside the
- * mask read as 0xff. Valid until this thread's next warp operation. */
+void lrc_cuda_host_block_barrier();
+int lrc_cuda_host_lane();
+/* Every lane of `mask` gives `bytes` (at most 32); returns what all 32 lanes gave, lane after lane; lanes
+ * outside the mask read as 0xff. Valid until this thread's next warp operation. */
 const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_t bytes);
 
-/* 16 bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the waits allow. */
+/* 16 bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the waits
+ * allow. */
 void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes);
 void lrc_cuda_host_copy_commit();
 void lrc_cuda_host_copy_wait(size_t n_under_way);
 /* Ends the program, as a device would, when an address is not a multiple of `bytes`. */
 void lrc_cuda_host_aligned(const void *address, size_t bytes);
 
-inline void __syncthreads() { lrc_cuda_host_block_barrier(); }
-inline void __syncwarp(unsigned mask = 0xffffffffu) { lrc_cuda_host_gather(mask, "", 1); }
-inline void __threadfence() {}
+inline void __syncthreads()
+{
+    lrc_cuda_host_block_barrier();
+}
+inline void __syncwarp(unsigned mask = 0xffffffffu)
+{
+    lrc_cuda_host_gather(mask, "", 1);
+}
+inline void __threadfence()
+{
+}
 
 /* A lane out of range reads its own value, as on the device. */
 template <typename T> T lrc_cuda_host_shuffle(unsigned mask, T value, int source, int width)
 {
-    const int            lane = lrc_cuda_host_lane();
+    const int lane = lrc_cuda_host_lane();
     const unsigned char *all = lrc_cuda_host_gather(mask, &value, sizeof value);
     if (source >= 0 && source < 32 && source / width == lane / width)
         memcpy(&value, all + (size_t)source * sizeof value, sizeof value);
@@ -94,35 +106,92 @@ template <typename T> T __shfl_up_sync(unsigned mask, T value, unsigned delta, i
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate)
 {
-    const unsigned char  mine = predicate != 0;
+    const unsigned char mine = predicate != 0;
     const unsigned char *all = lrc_cuda_host_gather(mask, &mine, 1);
-    unsigned             votes = 0;
+    unsigned votes = 0;
     for (int lane = 0; lane < 32; lane++)
         votes |= (all[lane] == 1 ? 1u : 0u) << lane;
     return votes;
 }
-inline int __any_sync(unsigned mask, int predicate) { return __ballot_sync(mask, predicate) != 0; }
+inline int __any_sync(unsigned mask, int predicate)
+{
+    return __ballot_sync(mask, predicate) != 0;
+}
 
 /* ---- arithmetic; the build of this folder does not contract a * b + c ---- */
 
-inline float  rsqrtf(float x) { return 1.0f / std::sqrt(x); }
-inline double rsqrt(double x) { return 1.0 / std::sqrt(x); }
-inline float  __fmul_rn(float a, float b) { return a * b; }
-inline float  __fadd_rn(float a, float b) { return a + b; }
-inline float  __fsub_rn(float a, float b) { return a - b; }
-inline float  __fdiv_rn(float a, float b) { return a / b; }
-inline float  __fsqrt_rn(float a) { return std::sqrt(a); }
-inline float  __fmaf_rn(float a, float b, float c) { return std::fma(a, b, c); }
-inline double __dmul_rn(double a, double b) { return a * b; }
-inline double __dadd_rn(double a, double b) { return a + b; }
-inline double __ddiv_rn(double a, double b) { return a / b; }
-inline double __dsqrt_rn(double a) { return std::sqrt(a); }
-inline float  __expf(float x) { return std::exp(x); }
-inline float  __logf(float x) { return std::log(x); }
-inline float  __fdividef(float a, float b) { return a / b; }
-inline int    __popc(unsigned x) { return __builtin_popcount(x); }
-inline int    __ffs(int x) { return __builtin_ffs(x); }
-inline int    __ffsll(long long x) { return __builtin_ffsll(x); }
+inline float rsqrtf(float x)
+{
+    return 1.0f / std::sqrt(x);
+}
+inline double rsqrt(double x)
+{
+    return 1.0 / std::sqrt(x);
+}
+inline float __fmul_rn(float a, float b)
+{
+    return a * b;
+}
+inline float __fadd_rn(float a, float b)
+{
+    return a + b;
+}
+inline float __fsub_rn(float a, float b)
+{
+    return a - b;
+}
+inline float __fdiv_rn(float a, float b)
+{
+    return a / b;
+}
+inline float __fsqrt_rn(float a)
+{
+    return std::sqrt(a);
+}
+inline float __fmaf_rn(float a, float b, float c)
+{
+    return std::fma(a, b, c);
+}
+inline double __dmul_rn(double a, double b)
+{
+    return a * b;
+}
+inline double __dadd_rn(double a, double b)
+{
+    return a + b;
+}
+inline double __ddiv_rn(double a, double b)
+{
+    return a / b;
+}
+inline double __dsqrt_rn(double a)
+{
+    return std::sqrt(a);
+}
+inline float __expf(float x)
+{
+    return std::exp(x);
+}
+inline float __logf(float x)
+{
+    return std::log(x);
+}
+inline float __fdividef(float a, float b)
+{
+    return a / b;
+}
+inline int __popc(unsigned x)
+{
+    return __builtin_popcount(x);
+}
+inline int __ffs(int x)
+{
+    return __builtin_ffs(x);
+}
+inline int __ffsll(long long x)
+{
+    return __builtin_ffsll(x);
+}
 
 template <typename To, typename From> To lrc_cuda_host_bits(From from)
 {
@@ -131,24 +200,68 @@ template <typename To, typename From> To lrc_cuda_host_bits(From from)
     memcpy(&to, &from, sizeof to);
     return to;
 }
-inline float    __uint_as_float(unsigned x) { return lrc_cuda_host_bits<float>(x); }
-inline unsigned __float_as_uint(float x) { return lrc_cuda_host_bits<unsigned>(x); }
-inline float    __int_as_float(int x) { return lrc_cuda_host_bits<float>(x); }
-inline int      __float_as_int(float x) { return lrc_cuda_host_bits<int>(x); }
+inline float __uint_as_float(unsigned x)
+{
+    return lrc_cuda_host_bits<float>(x);
+}
+inline unsigned __float_as_uint(float x)
+{
+    return lrc_cuda_host_bits<unsigned>(x);
+}
+inline float __int_as_float(int x)
+{
+    return lrc_cuda_host_bits<float>(x);
+}
+inline int __float_as_int(float x)
+{
+    return lrc_cuda_host_bits<int>(x);
+}
 
-struct alignas(8) float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
-struct alignas(16) int4 { int x, y, z, w; };
-struct alignas(8) int2 { int x, y; };
-inline float2 make_float2(float x, float y) { return { x, y }; }
-inline float4 make_float4(float x, float y, float z, float w) { return { x, y, z, w }; }
-inline uint2  make_uint2(unsigned x, unsigned y) { return { x, y }; }
-inline uint4  make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return { x, y, z, w }; }
+struct alignas(8) float2 {
+    float x, y;
+};
+struct alignas(16) float4 {
+    float x, y, z, w;
+};
+struct alignas(8) uint2 {
+    unsigned x, y;
+};
+struct alignas(16) uint4 {
+    unsigned x, y, z, w;
+};
+struct alignas(16) int4 {
+    int x, y, z, w;
+};
+struct alignas(8) int2 {
+    int x, y;
+};
+inline float2 make_float2(float x, float y)
+{
+    return {x, y};
+}
+inline float4 make_float4(float x, float y, float z, float w)
+{
+    return {x, y, z, w};
+}
+inline uint2 make_uint2(unsigned x, unsigned y)
+{
+    return {x, y};
+}
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
+{
+    return {x, y, z, w};
+}
 
-template <typename T> T __ldg(const T *p) { return *p; }
-template <typename T> T atomicAdd(T *p, T v) { const T old = *p; *p = old + v; return old; }
+template <typename T> T __ldg(const T *p)
+{
+    return *p;
+}
+template <typename T> T atomicAdd(T *p, T v)
+{
+    const T old = *p;
+    *p = old + v;
+    return old;
+}
 
 /* ---- the runtime's calls: one device, whose memory is the host's; everything is done at once ---- */
 
@@ -171,7 +284,8 @@ const char *cudaGetErrorString(cudaError_t error);
 cudaError_t cudaGetDeviceCount(int *n);
 cudaError_t cudaMalloc(void **memory, size_t bytes);
 cudaError_t cudaFree(void *memory);
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 

@@ -1,5 +1,5 @@
-/* Fibers that cost a few nanoseconds to switch: on x86-64 by hand, elsewhere by ucontext. A fiber's function never
- * returns. The address sanitizer is told of every switch. */
+/* Fibers that cost a few nanoseconds to switch: on x86-64 by hand, elsewhere by ucontext. A fiber's function
+ * never returns. The address sanitizer is told of every switch. */
 #ifndef LRC_TESTS_CUDA_HOST_FIBER_H
 #define LRC_TESTS_CUDA_HOST_FIBER_H
 
@@ -26,9 +26,10 @@ struct lrc_fiber {
 #else
     ucontext_t context;
 #endif
-    const void *bottom; /* of the stack, for the sanitizer; of the first stack it is found out at the first switch */
-    size_t      bytes;
-    void       *fake; /* the sanitizer's */
+    const void
+        *bottom; /* of the stack, for the sanitizer; of the first stack it is found out at the first switch */
+    size_t bytes;
+    void *fake; /* the sanitizer's */
 };
 
 #if defined(__x86_64__)
@@ -41,7 +42,8 @@ inline void lrc_fiber_init(lrc_fiber &fiber, unsigned char *stack, size_t bytes,
     fiber.bytes = bytes;
     fiber.fake = nullptr;
 #if defined(__x86_64__)
-    /* six registers, the address to go to, and an empty return address: on entry the stack is 8 past a multiple of 16 */
+    /* six registers, the address to go to, and an empty return address: on entry the stack is 8 past a
+     * multiple of 16 */
     void **top = reinterpret_cast<void **>((reinterpret_cast<uintptr_t>(stack) + bytes) & ~(uintptr_t)15);
     *--top = nullptr;
     *--top = reinterpret_cast<void *>(run);
@@ -80,7 +82,7 @@ inline void lrc_fiber_switch(lrc_fiber &from, lrc_fiber &to)
 #endif
 #ifdef LRC_FIBER_ASAN
     const void *bottom;
-    size_t      bytes;
+    size_t bytes;
     __sanitizer_finish_switch_fiber(from.fake, &bottom, &bytes);
 #endif
 }

@@ -1,5 +1,5 @@
-/* Every op on every backend that this machine runs, against its cases; an op without cases does not link. On a device
- * (or tests/cuda_host, its stand-in) the same cases run through a mirror. */
+/* Every op on every backend that this machine runs, against its cases; an op without cases does not link.
+ * On a device (or tests/cuda_host, its stand-in) the same cases run through a mirror. */
 #include "backend.h"
 #include "mirror.h"
 
