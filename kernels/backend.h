@@ -2,13 +2,16 @@
  *
  * Conventions, kept by every op:
  *   - Activation gradients are written with =, parameter gradients with += (stated once, here).
- *   - Dimension letters: T tokens, D hidden size, F feed-forward size, H query heads, K key/value heads, C head size,
+ *   - Dimension letters: T tokens, D hidden size, F feed-forward size, H query heads, K key/value heads, C
+ *   head size,
  *     V vocabulary, R adapter rank, N rows in general.
  *   - Activations are F32 (exactness) or BF16; sums, statistics and parameter gradients are float32 or wider.
- *   - An op reads and writes only through its views; it keeps no state and allocates nothing. Scratch comes as a
+ *   - An op reads and writes only through its views; it keeps no state and allocates nothing. Scratch comes
+ *   as a
  *     workspace of at least lrc_<op>_workspace_bytes().
  *   - Reductions have a fixed order for a given number of threads: same inputs, same bits.
- *   - Argument structs may be reused at once; the pointers in them must live until the stream is synchronized. */
+ *   - Argument structs may be reused at once; the pointers in them must live until the stream is
+ *   synchronized. */
 #ifndef LRC_KERNELS_BACKEND_H
 #define LRC_KERNELS_BACKEND_H
 
@@ -18,16 +21,18 @@ struct lrc_stream; /* opaque; NULL for the CPU backends */
 
 struct lrc_backend {
     const char *name;
-    /* Memory that the ops of this backend read and write; host memory for the CPU backends. A transfer is in the
-     * stream's order; the host's side of it may be reused after synchronize(). */
+    /* Memory that the ops of this backend read and write; host memory for the CPU backends. A transfer is in
+     * the stream's order; the host's side of it may be reused after synchronize(). */
     void (*zero)(struct lrc_stream *, void *memory, size_t size_bytes);
     enum lrc_status (*allocate)(void **memory, size_t size_bytes, struct lrc_error *);
     void (*release)(void *memory); /* NULL is fine */
-    enum lrc_status (*upload)(struct lrc_stream *, void *to, const void *from, size_t size_bytes, struct lrc_error *);
+    enum lrc_status (*upload)(struct lrc_stream *, void *to, const void *from, size_t size_bytes,
+                              struct lrc_error *);
     enum lrc_status (*download)(struct lrc_stream *, void *to, const void *from, size_t size_bytes,
                                 struct lrc_error *);
     enum lrc_status (*synchronize)(struct lrc_stream *, struct lrc_error *);
-#define LRC_OP(op) enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
+#define LRC_OP(op)                                                                                           \
+    enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"
 };
 
@@ -40,7 +45,8 @@ extern const struct lrc_backend lrc_backend_cpu_avx512;
 
 /* Compute capability 8.0 and later; there when the build has LRC_CUDA. */
 #ifdef LRC_HAVE_CUDA
-#define LRC_OP(op) enum lrc_status lrc_##op##_cuda(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
+#define LRC_OP(op)                                                                                           \
+    enum lrc_status lrc_##op##_cuda(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"
 extern const struct lrc_backend lrc_backend_cuda;
 #endif
@@ -53,22 +59,24 @@ const struct lrc_backend *const *lrc_backend_cpu_all(void);
 int lrc_backend_cpu_has_bf16(void);
 
 /* lrc_<op>(): check the arguments once, then run the backend's kernel. */
-#define LRC_OP(op)                                                                                                 \
-    enum lrc_status lrc_##op##_check(const struct lrc_##op##_args *args, struct lrc_error *err);                   \
-    static inline enum lrc_status lrc_##op(const struct lrc_backend *backend, struct lrc_stream *stream,           \
-                                           const struct lrc_##op##_args *args, struct lrc_error *err)              \
-    {                                                                                                              \
-        LRC_TRY(lrc_##op##_check(args, err));                                                                      \
-        return backend->op(stream, args, err);                                                                     \
+#define LRC_OP(op)                                                                                          \
+    enum lrc_status               lrc_##op##_check(const struct lrc_##op##_args *args, struct lrc_error *err); \
+    static inline enum lrc_status lrc_##op(const struct lrc_backend *backend, struct lrc_stream *stream,    \
+                                           const struct lrc_##op##_args *args, struct lrc_error *err)       \
+    {                                                                                                       \
+        LRC_TRY(lrc_##op##_check(args, err));                                                               \
+        return backend->op(stream, args, err);                                                              \
     }
 #include "ops.def"
 
-/* Inside <op>_cpu.c, which is compiled once per instruction set: LRC_CPU(rmsnorm_forward) is the function's name. */
+/* Inside <op>_cpu.c, which is compiled once per instruction set: LRC_CPU(rmsnorm_forward) is the function's
+ * name. */
 #ifdef LRC_ISA
 #define LRC_CPU__NAME(op, isa) lrc_##op##_cpu_##isa
 #define LRC_CPU__EXPAND(op, isa) LRC_CPU__NAME(op, isa)
 #define LRC_CPU(op) LRC_CPU__EXPAND(op, LRC_ISA)
-#define LRC_OP(op) enum lrc_status LRC_CPU(op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
+#define LRC_OP(op)                                                                                           \
+    enum lrc_status LRC_CPU(op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"
 #endif
 

@@ -101,7 +101,8 @@ static inline void tile_load(float *tile, const struct tile_place *place, float 
 }
 
 /* tile (padded C, BLOCK) = factor * rowsᵀ, zero in the padding; room for one tile. */
-static inline void tile_load_transposed(float *tile, float *room, const struct tile_place *place, float factor)
+static inline void tile_load_transposed(float *tile, float *room, const struct tile_place *place,
+                                        float factor)
 {
     const int64_t width = lrc_attention__padded(place->tensor->shape[2]);
     tile_load(room, place, factor);

@@ -143,8 +143,8 @@ static inline void mask_row(float *row, int64_t from, int64_t to)
 }
 
 /* Rows are keys from position `key`, columns queries from position `query`. */
-static inline void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query,
-                        int64_t n_keys)
+static inline void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key,
+                               int64_t query, int64_t n_keys)
 {
     if (!needs_mask(shape, key, query))
         return;
@@ -154,8 +154,8 @@ static inline void mask_by_key(float *scores, const struct lrc_attention_shape *
 }
 
 /* Rows are queries, columns keys. */
-static inline void mask_by_query(float *scores, const struct lrc_attention_shape *shape, int64_t key, int64_t query,
-                          int64_t n_queries)
+static inline void mask_by_query(float *scores, const struct lrc_attention_shape *shape, int64_t key,
+                                 int64_t query, int64_t n_queries)
 {
     if (!needs_mask(shape, key, query))
         return;

@@ -1,7 +1,8 @@
 /* Log-probability of a target under softmax(logits), row by row: the last step of the head.
  *
  *   forward:   lse[n] = log sum_v exp(logits[n,v]),  logprob[n] = logits[n, targets[n]] - lse[n]
- *   backward:  d_logits[n,v] = coef[n] * ([v == targets[n]] - exp(logits[n,v] - lse[n])),  coef[n] = d loss / d logprob[n]
+ *   backward:  d_logits[n,v] = coef[n] * ([v == targets[n]] - exp(logits[n,v] - lse[n])),  coef[n] = d loss /
+ *              d logprob[n]
  *
  * Mean cross-entropy over n_trained targets has coef = -1 / n_trained for every row. Non-finite logits give a
  * non-finite lse; the caller looks.

@@ -1,7 +1,8 @@
 /* Elements of a weight handle in row-major order, as float32 or BF16.
  *
  *   dense:     out[i] = data[first + i], converted
- *   NF4, FP4:  out[i] = code[q[first + i]] * absmax[(first + i) / block_elems], float32 product, one rounding to the output type;
+ *   NF4, FP4:  out[i] = code[q[first + i]] * absmax[(first + i) / block_elems], float32 product, one rounding
+ *   to the output type;
  *              absmax under double quantization as in tensor/tensor.h
  *
  * errors: SHAPE when [first_elem, first_elem + n) does not lie in the weight.

@@ -7,11 +7,12 @@
  *              d_b += scale * d_outᵀ u,  d_a += d_uᵀ dropout(x)
  *              d_weight += d_outᵀ x,  d_bias += sum_t d_out[t]
  *
- * Products run in the type of x: F32 x: W is dequantized or widened to float32; BF16 x: W is rounded to BF16, the adapter's
- * float32 factors too, and sums are float32. Results are rounded once when the output is BF16.
+ * Products run in the type of x: F32 x: W is dequantized or widened to float32; BF16 x: W is rounded to BF16,
+ * the adapter's float32 factors too, and sums are float32. Results are rounded once when the output is BF16.
  *
- * Dropout: element i of row t is kept when unit(word i % 4 of philox(key, step << 32 | row_ids[t], positions[t] << 32 | i / 4)) >= p,
- * and then multiplied by 1 / (1 - p); see base/rng.h. It acts on the adapter's path only.
+ * Dropout: element i of row t is kept when unit(word i % 4 of philox(key, step << 32 | row_ids[t],
+ * positions[t] << 32 | i / 4)) >= p, and then multiplied by 1 / (1 - p); see base/rng.h. It acts on the
+ * adapter's path only.
  *
  * errors: SHAPE; DEVICE when the GEMM library fails.
  * source: Hu et al. 2021, arXiv:2106.09685, eq. 3; Dettmers et al. 2023, arXiv:2305.14314, eq. 5. */
@@ -59,7 +60,8 @@ struct lrc_linear_backward_args {
     struct lrc_tensor                u;       /* (T, R) of forward */
     struct lrc_dropout               dropout;
     struct lrc_tensor                d_x;     /* (T, in) F32 or BF16; data NULL: not wanted */
-    enum lrc_accumulate              accumulate; /* of d_x: several linears read the same x; ADD needs d_x F32 */
+    /* of d_x: several linears read the same x; ADD needs d_x F32 */
+    enum lrc_accumulate              accumulate;
     struct lrc_tensor                d_weight; /* (out, in) F32, +=; data NULL when frozen */
     struct lrc_tensor                d_bias;   /* (out) F32, +=; data NULL when frozen or absent */
     void                            *workspace;
@@ -67,6 +69,7 @@ struct lrc_linear_backward_args {
 };
 
 /* Enough for forward and backward of up to n_rows rows in the given activation type. */
-size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank, enum lrc_dtype activation);
+size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
+                                  enum lrc_dtype activation);
 
 #endif

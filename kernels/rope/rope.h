@@ -5,7 +5,8 @@
  *   backward:  the same rotation by the opposite angle
  *
  * errors: SHAPE.
- * source: Su et al. 2021, arXiv:2104.09864; pairs (i, i + P) as in GPT-NeoX and Llama's Hugging Face layout. */
+ * source: Su et al. 2021, arXiv:2104.09864; pairs (i, i + P) as in GPT-NeoX and Llama's Hugging Face layout.
+ *         */
 #ifndef LRC_ROPE_H
 #define LRC_ROPE_H
 
