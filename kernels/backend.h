@@ -60,7 +60,7 @@ int lrc_backend_cpu_has_bf16(void);
 
 /* lrc_<op>(): check the arguments once, then run the backend's kernel. */
 #define LRC_OP(op)                                                                                          \
-    enum lrc_status               lrc_##op##_check(const struct lrc_##op##_args *args, struct lrc_error *err); \
+    enum lrc_status lrc_##op##_check(const struct lrc_##op##_args *args, struct lrc_error *err);            \
     static inline enum lrc_status lrc_##op(const struct lrc_backend *backend, struct lrc_stream *stream,    \
                                            const struct lrc_##op##_args *args, struct lrc_error *err)       \
     {                                                                                                       \
