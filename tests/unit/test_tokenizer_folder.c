@@ -165,7 +165,7 @@ Test(tokenizer_folder, a_folder_without_a_tokenizer_is_named, .init = folder_ini
 {
     struct lrc_tokenizer *tokenizer = NULL;
     struct lrc_error      err;
-    cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_IO);
+    cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_FORMAT);
     cr_expect_null(tokenizer);
     cr_expect_not_null(strstr(err.message, folder), "%s", err.message);
 }
