@@ -26,7 +26,8 @@ enum lrc_status lrc_ids_check(const struct lrc_ids *ids, struct lrc_error *err) 
 /* The tokenizer of a model folder: tokenizer.json, else tokenizer.model; the names of the special tokens and
  * add_bos_token/add_eos_token from tokenizer_config.json where it is there.
  *
- * errors:    FORMAT when there is none or one is damaged; IO; UNSUPPORTED (a stage we do not know, named); NOMEM.
+ * errors:    FORMAT when there is none or one is damaged; UNSUPPORTED (a stage we do not know, named); IO;
+ *            NOMEM.
  * ownership: lrc_tokenizer_free(). */
 enum lrc_status lrc_tokenizer_load(struct lrc_tokenizer **tokenizer, const char *model_dir,
                                    struct lrc_error *err) LRC_MUST_CHECK;
