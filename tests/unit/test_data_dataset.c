@@ -112,8 +112,8 @@ static const char *const same_rows[] = {
     "{\"input_ids\": [1, 2]}\n{\"input_ids\": [3, 4]}\n",
     "\xef\xbb\xbf{\"input_ids\": [1, 2]}\r\n\r\n  \n{\"input_ids\": [3, 4]}",
     "[{\"input_ids\": [1, 2]}, {\"input_ids\": [3, 4]}]",
-    "\xef\xbb\xbf \n[\n  {\n    \"input_ids\": [1, 2],\n \"x\": \"a]},\\\"[{\"\n  }\n,{\"input_ids\": [3, "
-    "4]}\n]\n",
+    ("\xef\xbb\xbf \n[\n  {\n    \"input_ids\": [1, 2],\n \"x\": \"a]},\\\"[{\"\n  }\n,"
+     "{\"input_ids\": [3, 4]}\n]\n"),
 };
 
 Test(data_dataset, lines_and_arrays_give_the_same_rows)
