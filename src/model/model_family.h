@@ -45,6 +45,23 @@ struct lrc_model_family {
     const char *name_module[LRC_MODULE_COUNT];
 };
 
+/* Tensor names of Llama, which most families keep. */
+#define LRC_MODEL_LLAMA_NAMES                                            \
+    .name_embedding = "model.embed_tokens.weight",                       \
+    .name_final_norm = "model.norm.weight",                              \
+    .name_output = "lm_head.weight",                                     \
+    .name_norm_attention = "model.layers.%d.input_layernorm.weight",     \
+    .name_norm_mlp = "model.layers.%d.post_attention_layernorm.weight",  \
+    .name_module = {                                                     \
+        [LRC_MODULE_Q] = "model.layers.%d.self_attn.q_proj",             \
+        [LRC_MODULE_K] = "model.layers.%d.self_attn.k_proj",             \
+        [LRC_MODULE_V] = "model.layers.%d.self_attn.v_proj",             \
+        [LRC_MODULE_O] = "model.layers.%d.self_attn.o_proj",             \
+        [LRC_MODULE_GATE] = "model.layers.%d.mlp.gate_proj",             \
+        [LRC_MODULE_UP] = "model.layers.%d.mlp.up_proj",                 \
+        [LRC_MODULE_DOWN] = "model.layers.%d.mlp.down_proj",             \
+    }
+
 extern const struct lrc_model_family *const lrc_model_family_all[]; /* generated; NULL-terminated */
 
 /* NULL when no family claims model_type. */
