@@ -3,6 +3,7 @@
  * scripts/golden/make_models.py); LRC_FIXTURES may name a folder with more of the same layout. */
 #include "golden/golden.h"
 #include "infer/generate.h"
+#include "merge/merge.h"
 
 #include <math.h>
 #include <omp.h>
@@ -522,6 +523,38 @@ Test(golden_fixtures, full_and_packed_equal_the_reference)
     SKIP_WITHOUT_FIXTURES(root);
     check_full(root);
     check_packed(root);
+}
+
+/* The written model, loaded again. */
+static void check_merged(const char *root, const char *name)
+{
+    struct loaded           l = { 0 };
+    struct lrc_merge_report report;
+    struct lrc_problems     problems = { 0 };
+    struct lrc_error        err = { 0 };
+    char base[GOLDEN_PATH_MAX + 32], adapter[GOLDEN_PATH_MAX + 32], out[] = "/tmp/lorica-merged-XXXXXX";
+    golden_open(&l.golden, root, name);
+    (void)snprintf(base, sizeof base, "%s/model", l.golden.dir);
+    (void)snprintf(adapter, sizeof adapter, "%s/adapter_final", l.golden.dir);
+    cr_assert_not_null(mkdtemp(out));
+    const struct lrc_merge_options options = { .base = base, .adapter = adapter, .out = out };
+    cr_assert_eq(lrc_merge(&options, &report, &problems, &err), LRC_STATUS_OK, "%s", err.message);
+    load_model(&l, out, 0);
+    load_batch(&l, &l.golden);
+    make_pass(&l, LRC_TAPE_INFERENCE, LRC_DTYPE_F32, lrc_backend_cpu());
+    (void)forward_loss(&l, NULL, &l.batch, 0.0, NULL);
+    expect_logits(&l, "logits_merged_row1", "logits_merged_row1", l.batch.n_tokens / 2, l.batch.n_tokens / 2);
+    release(&l);
+    lrc_problems_release(&problems);
+    cr_assert_eq(lrc_dir_remove(out, &err), LRC_STATUS_OK);
+}
+
+Test(golden_fixtures, merged_models_equal_the_reference)
+{
+    char root[GOLDEN_PATH_MAX];
+    SKIP_WITHOUT_FIXTURES(root);
+    for (int f = 0; f < N_FAMILIES; f++)
+        check_merged(root, families[f]);
 }
 
 Test(golden_fixtures, adapter_variants_equal_the_reference)
