@@ -30,7 +30,8 @@ enum lrc_status lrc_grad_norm_check(const struct lrc_grad_norm_args *args, struc
                         (double)args->max_norm);
     if (!args->workspace || args->workspace_bytes < lrc_grad_norm_workspace_bytes() ||
         ((uintptr_t)args->workspace & (sizeof(double) - 1)) != 0)
-        return lrc_fail(err, LRC_STATUS_SHAPE, "grad_norm: workspace: want %zu bytes for doubles, got %zu at %p",
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "grad_norm: workspace: want %zu bytes for doubles, got %zu at %p",
                         lrc_grad_norm_workspace_bytes(), args->workspace_bytes, args->workspace);
     return LRC_STATUS_OK;
 }

@@ -18,8 +18,8 @@ struct lrc_grad_norm_args {
     const struct lrc_tensor *grads;
     int64_t                  n_grads;
     float                    max_norm;
-    float                   *norm; /* (1) */
-    float                   *clip; /* (1) */
+    float                   *norm;      /* (1) */
+    float                   *clip;      /* (1) */
     void                    *workspace; /* lrc_grad_norm_workspace_bytes(), at a multiple of 8 */
     size_t                   workspace_bytes;
 };

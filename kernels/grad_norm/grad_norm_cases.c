@@ -36,8 +36,13 @@ static void problem_free(struct problem *p)
 static struct lrc_grad_norm_args args_of(const struct problem *p, float max_norm)
 {
     return (struct lrc_grad_norm_args){
-        p->grads,     p->n_grads,   max_norm, p->norm.data,
-        p->clip.data, p->workspace, lrc_grad_norm_workspace_bytes(),
+        p->grads,
+        p->n_grads,
+        max_norm,
+        p->norm.data,
+        p->clip.data,
+        p->workspace,
+        lrc_grad_norm_workspace_bytes(),
     };
 }
 
