@@ -4,7 +4,7 @@
 
 /* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
  * activations. */
-enum { HEAD_CHUNK_BYTES = 32 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
+enum { HEAD_CHUNK_BYTES = 64 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
 
 static int64_t at_least(int64_t a, int64_t b)
 {
