@@ -2,7 +2,8 @@
  *
  *   b (k, cols) = Wᵀ (transposed) or W, from any block type, in words; what does not exist is 0
  *
- * Layout: slivers of `sliver` columns one after another; in a sliver, step after step, a word of each column. */
+ * Layout: slivers of `sliver` columns one after another; in a sliver, step after step, a word of each column.
+ */
 #ifndef LRC_LINEAR_PACK_H
 #define LRC_LINEAR_PACK_H
 

@@ -25,6 +25,8 @@ static size_t workspace_of(const struct lrc_pass *pass)
     }
     const size_t head =
         lrc_linear_workspace_bytes(pass->head_chunk, c->hidden_size, c->vocab_size, 0, o->activation);
+    const size_t norm = lrc_grad_norm_workspace_bytes();
+    most = norm > most ? norm : most;
     return head > most ? head : most;
 }
 
