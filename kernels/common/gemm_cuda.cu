@@ -7,11 +7,15 @@ extern "C" {
 
 #ifdef LRC_CUDA_HOST
 
-enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, struct lrc_error *err)
+enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, struct lrc_error *)
 {
+    const struct lrc_gemm product = *gemm;
     if (gemm->m == 0 || gemm->n == 0)
         return LRC_STATUS_OK;
-    return lrc_gemm_run(gemm, err);
+    lrc_cuda_host_queue([product] {
+        return lrc_gemm_run(&product, nullptr) == LRC_STATUS_OK ? cudaSuccess : cudaErrorUnknown;
+    });
+    return LRC_STATUS_OK;
 }
 
 #else
@@ -22,31 +26,31 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, 
 /* What the choice of an algorithm depends on. */
 struct gemm_key {
     int64_t m, n, k, a_stride, b_stride, c_stride;
-    int a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
+    int     a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
 };
 
 /* Entries are replaced in turn: training uses a short list of shapes. */
 constexpr int CACHE_MAX = 512, DEVICES_MAX = 64;
 
 struct gemm_entry {
-    gemm_key key;
-    cublasLtMatmulDesc_t product;
+    gemm_key               key;
+    cublasLtMatmulDesc_t   product;
     cublasLtMatrixLayout_t a, b, c;
-    cublasLtMatmulAlgo_t algorithm;
+    cublasLtMatmulAlgo_t   algorithm;
 };
 
 static struct {
-    std::mutex mutex;
+    std::mutex       mutex;
     cublasLtHandle_t handle[DEVICES_MAX];
-    gemm_entry entries[CACHE_MAX];
-    int n_entries, next;
+    gemm_entry       entries[CACHE_MAX];
+    int              n_entries, next;
 } cache;
 
 static void entry_release(gemm_entry *entry)
 {
     if (entry->product)
         (void)cublasLtMatmulDescDestroy(entry->product);
-    const cublasLtMatrixLayout_t layouts[] = {entry->a, entry->b, entry->c};
+    const cublasLtMatrixLayout_t layouts[] = { entry->a, entry->b, entry->c };
     for (cublasLtMatrixLayout_t layout : layouts)
         if (layout)
             (void)cublasLtMatrixLayoutDestroy(layout);
@@ -107,9 +111,9 @@ static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference, cons
 
 static cublasStatus_t algorithm_choose(gemm_entry *entry, const gemm_key *key)
 {
-    cublasLtMatmulPreference_t preference = nullptr;
+    cublasLtMatmulPreference_t      preference = nullptr;
     cublasLtMatmulHeuristicResult_t result = {};
-    int n = 0;
+    int                             n = 0;
     TRY_BLAS(cublasLtMatmulPreferenceCreate(&preference));
     cublasStatus_t status = preference_set(preference, key);
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -131,7 +135,7 @@ static cublasStatus_t entry_find(gemm_entry **found, const gemm_key *key)
         }
     if (!cache.handle[key->device])
         TRY_BLAS(cublasLtCreate(&cache.handle[key->device]));
-    gemm_entry entry = {};
+    gemm_entry     entry = {};
     cublasStatus_t status = product_create(&entry, key);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = algorithm_choose(&entry, key);
@@ -176,8 +180,8 @@ static cublasStatus_t run(struct lrc_stream *stream, const struct lrc_gemm *gemm
     key.c_align = alignment_of(gemm->c);
     key.device = device;
     const std::lock_guard<std::mutex> lock(cache.mutex);
-    gemm_entry *entry = nullptr;
-    const float one = 1.0f, beta = gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
+    gemm_entry                       *entry = nullptr;
+    const float                       one = 1.0f, beta = gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
     TRY_BLAS(entry_find(&entry, &key));
     return cublasLtMatmul(cache.handle[device], entry->product, &one, gemm->b.data, entry->b, gemm->a.data,
                           entry->a, &beta, gemm->c, entry->c, gemm->c, entry->c, &entry->algorithm, nullptr,

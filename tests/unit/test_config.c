@@ -181,10 +181,29 @@ Test(config, contradictions_are_refused)
 
 Test(config, keys_of_later_versions_are_refused_unless_they_ask_for_nothing)
 {
-    expect_problem("max_memory: 8GB\n", "c.yaml:8: 'max_memory': not yet in this version");
     expect_problem("use_dora: true\n", "c.yaml:8: 'use_dora': not yet in this version");
     expect_problem("rl: dpo\n", "'rl': not yet in this version");
-    expect_fine("max_memory: false\npeft_use_dora: no\nneftune_noise_alpha: 0\nrl:\n");
+    expect_fine("peft_use_dora: no\nneftune_noise_alpha: 0\nrl:\n");
+}
+
+Test(config, bytes_are_read_with_their_unit)
+{
+    static const struct {
+        const char *text;
+        int64_t     bytes;
+    } cases[] = { { "8GB", 8000000000 }, { "'7.5 GiB'", 8053063680 }, { "1000", 1000 }, { "2g", 2147483648 },
+                  { "0", 0 } };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "max_memory: %s\n", cases[i].text);
+        test_config_load_more(&test, line);
+        cr_expect_eq(test.config.max_memory, cases[i].bytes, "%s: got %lld", cases[i].text,
+                     (long long)test.config.max_memory);
+    }
+    expect_problem("max_memory: 8 bananas\n", "c.yaml:8: 'max_memory': want bytes, as 8GB or 7.5GiB");
+    expect_problem("max_memory: -1\n", "'max_memory': want bytes");
+    expect_problem("max_memory: 1.2.3GB\n", "'max_memory': want bytes");
+    expect_problem("max_memory: 9e99GB\n", "'max_memory': want bytes");
 }
 
 Test(config, what_becomes_of_rows_and_turns_is_read)
@@ -346,7 +365,7 @@ Test(config, written_json_is_json_with_every_key)
                  test.err.message);
     cr_expect_eq(json_number_value(json_object_get(json, "learning_rate")), 2e-4);
     cr_expect_not_null(json_object_get(json, "threads"));
-    cr_expect_null(json_object_get(json, "max_memory"));
+    cr_expect_null(json_object_get(json, "peft_use_dora"));
     json_decref(json);
     lrc_buf_clear(&text);
     lrc_config_write_keys_json(&text);

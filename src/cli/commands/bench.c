@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/machine.h"
 #include "base/rng.h"
-#include "common/gemm.h"
+#include "device.h"
 #include "model/synthetic.h"
 #include "train/step.h"
 
@@ -29,6 +29,7 @@ struct result {
 };
 
 struct bench {
+    const struct lrc_backend   *backend;
     struct settings             settings;
     struct result               result;
     struct lrc_model            model;
@@ -128,6 +129,21 @@ static void free_batch(struct lrc_batch *batch)
         lrc_free(arrays[i]);
 }
 
+/* By way of the host, where the backend has memory of its own. */
+static enum lrc_status fill_adapter(struct bench *b, struct lrc_error *err)
+{
+    const size_t bytes = (size_t)b->adapter.n_params * sizeof(float);
+    float       *values = lrc_calloc(b->adapter.n_params, sizeof *values);
+    if (!values)
+        return lrc_fail_nomem(err, "bench");
+    lrc_adapter_reset(&b->adapter, values, 1, LRC_ADAPTER_KAIMING);
+    enum lrc_status status = b->backend->upload(NULL, b->adapter.values, values, bytes, err);
+    if (status == LRC_STATUS_OK)
+        status = b->backend->synchronize(NULL, err);
+    lrc_free(values);
+    return status;
+}
+
 static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
 {
     struct lrc_peft_config peft = { .r = b->settings.rank, .lora_alpha = 2.0 * (double)b->settings.rank };
@@ -136,7 +152,7 @@ static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
         status = lrc_adapter_init(&b->adapter, &b->model, &peft, LRC_ADAPTER_TRAINING, err);
     lrc_peft_config_release(&peft);
     LRC_TRY(status);
-    lrc_adapter_reset(&b->adapter, 1, LRC_ADAPTER_KAIMING);
+    LRC_TRY(fill_adapter(b, err));
     return lrc_adapter_trainables(&b->trainables, &b->adapter, &b->model, err);
 }
 
@@ -148,12 +164,17 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
     const struct lrc_optimizer    *type = lrc_optimizer_find("adamw_torch");
 
     b->activation = is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16,
-                                strcmp(s->mode, "nf4") == 0 ? &quant : NULL, s->seq, err));
+    const struct lrc_synthetic_options synthetic = {
+        .device = b->backend,
+        .dtype = b->activation,
+        .quant = strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
+        .n_positions = s->seq,
+    };
+    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, &synthetic, err));
     LRC_TRY(make_adapter(b, err));
     LRC_TRY(make_batch(&b->batch, s, err));
     const struct lrc_pass_options options = {
-        .backend = lrc_op_times_start(lrc_backend_cpu()),
+        .backend = lrc_op_times_start(b->backend),
         .activation = b->activation,
         .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
         .n_tokens = s->batch * s->seq,
@@ -162,6 +183,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .rank_sum = b->adapter.rank_sum_max,
     };
     LRC_TRY(lrc_pass_init(&b->pass, &b->model, &options, err));
+    b->arena.memory = b->backend->memory;
     LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, b->trainables.n_elems, type, err));
     LRC_TRY(lrc_arena_commit(&b->arena, err));
     lrc_optimizer_bind(&b->optimizer, &b->trainables, type);
@@ -188,16 +210,24 @@ static double flops_per_token(const struct bench *b)
 }
 
 /* Norms of all A's and all B's gradients of the last step. */
-static void measure_norms(struct bench *b)
+static enum lrc_status measure_norms(struct bench *b, struct lrc_error *err)
 {
-    double sums[2] = { 0.0, 0.0 };
-    for (int64_t i = 0; i < b->trainables.n; i++) {
-        const float *grad = b->trainables.rows[i].grad.data;
-        for (int64_t e = 0, n = lrc_tensor_elems(&b->trainables.rows[i].grad); e < n; e++)
-            sums[i % 2] += (double)grad[e] * (double)grad[e]; /* rows come as A, B, A, B */
-    }
+    double       sums[2] = { 0.0, 0.0 };
+    float       *grads = lrc_calloc(b->adapter.n_params, sizeof *grads);
+    const float *grad = grads;
+    if (!grads)
+        return lrc_fail_nomem(err, "bench");
+    enum lrc_status status =
+        b->backend->download(NULL, grads, b->adapter.grads, (size_t)b->adapter.n_params * sizeof *grads, err);
+    if (status == LRC_STATUS_OK)
+        status = b->backend->synchronize(NULL, err);
+    for (int64_t i = 0; i < b->trainables.n; i++)
+        for (int64_t e = 0, n = lrc_tensor_elems(&b->trainables.rows[i].grad); e < n; e++, grad++)
+            sums[i % 2] += (double)*grad * (double)*grad; /* rows come as A, B, A, B */
     b->result.norm_a = sqrt(sums[0]);
     b->result.norm_b = sqrt(sums[1]);
+    lrc_free(grads);
+    return status;
 }
 
 static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
@@ -218,17 +248,9 @@ static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
             b->result.loss_first = result.loss;
         b->result.loss_last = result.loss;
     }
-    measure_norms(b);
+    LRC_TRY(measure_norms(b, err));
     b->result.process_bytes = lrc_machine_peak_bytes();
     b->result.flops_per_token = flops_per_token(b);
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status gemm_rate(double *gflops, enum lrc_dtype dtype, struct lrc_error *err)
-{
-    double f32, bf16;
-    LRC_TRY(lrc_gemm_peak(&f32, &bf16, err));
-    *gflops = dtype == LRC_DTYPE_BF16 && bf16 > 0.0 ? bf16 : f32;
     return LRC_STATUS_OK;
 }
 
@@ -266,7 +288,7 @@ static void print_text(struct bench *b)
         all += b->result.ms[i] * 1e-3;
     lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
-                  s->checkpointing ? "on" : "off", lrc_backend_cpu()->name);
+                  s->checkpointing ? "on" : "off", b->backend->name);
     lrc_cli_print(
         "%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n",
         rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
@@ -343,11 +365,12 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
 {
     LRC_TRY(read_settings(&b->settings, cli, err));
     LRC_TRY(lrc_runner_set_threads(cli, err));
+    LRC_TRY(lrc_runner_choose(&b->backend, cli, err));
     const enum lrc_dtype dtype = strcmp(b->settings.mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(gemm_rate(&b->result.gemm_before, dtype, err));
+    LRC_TRY(lrc_device_gemm_peak(&b->result.gemm_before, b->backend, dtype, err));
     LRC_TRY(make_all(b, err));
     LRC_TRY(measure_steps(b, err));
-    LRC_TRY(gemm_rate(&b->result.gemm_after, dtype, err));
+    LRC_TRY(lrc_device_gemm_peak(&b->result.gemm_after, b->backend, dtype, err));
     if (!isfinite(b->result.loss_last) || !(b->result.norm_b > 0.0))
         return lrc_fail(
             err, LRC_STATUS_NUMERIC,
@@ -400,6 +423,6 @@ const struct lrc_command lrc_command_bench = {
     .arguments_min = 0,
     .arguments_max = 0,
     .options = bench_options,
-    .common = LRC_COMMON_THREADS,
+    .common = LRC_COMMON_THREADS | LRC_COMMON_DEVICE,
     .run = run,
 };
