@@ -22,6 +22,7 @@
 #include <cstring>
 #include <functional>
 #include <tuple>
+#include <type_traits>
 
 #define LRC_CUDA_HOST 1
 #define __global__
@@ -319,15 +320,28 @@ void lrc_cuda_host_queue(std::function<cudaError_t()> work);
 void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t bytes);
 void lrc_cuda_host_launch_checked(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                                   std::function<void()> body);
+/* What lies between the members of a struct is whatever the stack held, and may look like an address. */
+template <typename T> void lrc_cuda_host_check_argument(const char *kernel, T &argument)
+{
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+    if (std::is_class<T>::value) {
+        __builtin_clear_padding(&argument);
+        lrc_cuda_host_check_arguments(kernel, &argument, sizeof argument);
+    }
+#endif
+#endif
+    if (std::is_pointer<T>::value)
+        lrc_cuda_host_check_arguments(kernel, &argument, sizeof argument);
+}
+
 /* Arguments are copied now and used when the kernel runs, as on a device. */
 template <typename... Parameters, typename... Arguments>
 void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                           void (*function)(Parameters...), const Arguments &...arguments)
 {
-    const std::tuple<Parameters...> copies(arguments...);
-    std::apply(
-        [=](const Parameters &...copy) { (lrc_cuda_host_check_arguments(kernel, &copy, sizeof copy), ...); },
-        copies);
+    std::tuple<Parameters...> copies(arguments...);
+    std::apply([=](Parameters &...copy) { (lrc_cuda_host_check_argument(kernel, copy), ...); }, copies);
     lrc_cuda_host_launch_checked(kernel, grid, block, shared_bytes, [=] { std::apply(function, copies); });
 }
 
