@@ -36,9 +36,9 @@ static enum lrc_status fail_allocation(const struct lrc_arena *arena, const stru
     for (int i = 1; i < arena->n_regions; i++)
         if (arena->regions[i].size_bytes > largest->size_bytes)
             largest = &arena->regions[i];
-    return lrc_fail(err, why->status, "%s memory: want %.3f GB, of which '%s' %.3f GB, got none%s%s",
-                    lrc_arena_where(arena), (double)arena->size_bytes * 1e-9, largest->name,
-                    (double)largest->size_bytes * 1e-9, why->message[0] ? ": " : "", why->message);
+    return lrc_fail(err, why->status, "%s memory: want %zu bytes, of which '%s' %zu, got none%s%s",
+                    lrc_arena_where(arena), arena->size_bytes, largest->name, largest->size_bytes,
+                    why->message[0] ? ": " : "", why->message);
 }
 
 /* The block, zeroed. */

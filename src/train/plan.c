@@ -78,25 +78,41 @@ static int64_t saved_by(const struct lrc_run *run, const struct lrc_pass_options
     return (int64_t)run->pass.arena.size_bytes - (int64_t)pass.arena.size_bytes;
 }
 
+/* "1.50 GB", "2.30 MB" */
+struct amount {
+    char text[32];
+};
+
+static struct amount amount_of(int64_t bytes)
+{
+    struct amount amount;
+    const double  gb = (double)bytes * 1e-9;
+    (void)snprintf(amount.text, sizeof amount.text, "%.2f %s", gb < 0.1 && gb > -0.1 ? gb * 1e3 : gb,
+                   gb < 0.1 && gb > -0.1 ? "MB" : "GB");
+    return amount;
+}
+
 static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
 {
     struct lrc_pass_options options = run->pass.options;
     if (options.use != LRC_TAPE_CHECKPOINTING) {
         options.use = LRC_TAPE_CHECKPOINTING;
-        lrc_buf_printf(knobs, "gradient_checkpointing: true saves %.2f GB; ",
-                       (double)saved_by(run, &options) * 1e-9);
+        lrc_buf_printf(knobs, "gradient_checkpointing: true saves %s; ",
+                       amount_of(saved_by(run, &options)).text);
     }
     options = run->pass.options;
     options.n_tokens =
         (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
     options.n_trained = (options.n_trained + 1) / 2;
-    lrc_buf_printf(knobs, "half the %s saves %.2f GB; ",
+    lrc_buf_printf(knobs, "half the %s saves %s; ",
                    run->config->micro_batch_size > 1 ? "micro_batch_size" : "sequence_len",
-                   (double)saved_by(run, &options) * 1e-9);
+                   amount_of(saved_by(run, &options)).text);
     if (!run->model_options.load_in_4bit && !run->is_full && !run->model.config.is_bnb_4bit)
-        lrc_buf_printf(
-            knobs, "load_in_4bit saves about %.2f GB; ",
-            (double)(run->backend->memory ? run->model.arena.size_bytes : run->model.mapped_bytes) * 0.7e-9);
+        lrc_buf_printf(knobs, "load_in_4bit saves about %s; ",
+                       amount_of((int64_t)(run->backend->memory ? run->model.arena.size_bytes
+                                                                : run->model.mapped_bytes) /
+                                 10 * 7)
+                           .text);
 }
 
 static const struct lrc_plan_region *largest_region(const struct lrc_train_report *report, int on_device)
@@ -120,12 +136,11 @@ static enum lrc_status fail_too_large(const struct lrc_run *run, int on_device, 
     if (on_device == (run->backend->memory != NULL))
         list_knobs(run, &knobs);
     const enum lrc_status status = lrc_fail(
-        err, LRC_STATUS_NOMEM,
-        "%smemory: want %.2f GB, got %.2f GB %s; '%s' takes %.2f GB; %snothing was loaded",
-        on_device ? "device " : "", (double)(on_device ? report->device_bytes : report->planned_bytes) * 1e-9,
-        (double)(on_device ? report->device_available_bytes : report->available_bytes) * 1e-9,
-        !on_device && run->config->max_memory > 0 ? "by max_memory" : "available",
-        largest ? largest->name : "?", largest ? (double)largest->bytes * 1e-9 : 0.0, lrc_buf_text(&knobs));
+        err, LRC_STATUS_NOMEM, "%smemory: want %s, got %s %s; '%s' takes %s; %snothing was loaded",
+        on_device ? "device " : "", amount_of(on_device ? report->device_bytes : report->planned_bytes).text,
+        amount_of(on_device ? report->device_available_bytes : report->available_bytes).text,
+        !on_device && run->config->max_memory == report->available_bytes ? "by max_memory" : "available",
+        largest ? largest->name : "?", amount_of(largest ? largest->bytes : 0).text, lrc_buf_text(&knobs));
     lrc_buf_release(&knobs);
     return status;
 }
@@ -179,8 +194,8 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
     const int64_t available = available_to(run);
     if (strcmp(config->gradient_checkpointing, "auto") == 0 && available >= 0 &&
         planned_of(run) > available / 10 * 8) {
-        lrc_log_info("gradient checkpointing on: without it the run takes %.1f GB of %.1f GB available%s",
-                     (double)planned_of(run) * 1e-9, (double)available * 1e-9,
+        lrc_log_info("gradient checkpointing on: without it the run takes %s of %s available%s",
+                     amount_of(planned_of(run)).text, amount_of(available).text,
                      run->backend->memory ? " on the device" : "");
         options.use = LRC_TAPE_CHECKPOINTING;
         LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));

@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <deque>
@@ -53,7 +54,6 @@ std::vector<block>                       device_blocks, pinned_blocks;
 std::deque<std::function<cudaError_t()>> waiting;
 cudaError_t                              last_error = cudaSuccess;
 cudaError_t                              lost = cudaSuccess; /* sticky */
-long                                     n_launches;
 bool                                     is_open;
 
 size_t page_bytes()
@@ -122,11 +122,11 @@ cudaError_t drain()
     return remember(lost);
 }
 
-void count_launch()
+/* The device goes when the path comes to be. */
+void maybe_lose()
 {
     const char *words = asked_to_fail();
-    n_launches++;
-    if (strncmp(words, "lost_after=", 11) == 0 && n_launches > atol(words + 11))
+    if (strncmp(words, "lost_when=", 10) == 0 && access(words + 10, F_OK) == 0)
         lost = cudaErrorLaunchFailure;
 }
 
@@ -143,6 +143,27 @@ size_t used_memory()
         used += b.mapped;
     return used;
 }
+
+/* Told at the end. */
+struct peak {
+    size_t bytes = 0;
+    void   update()
+    {
+        size_t now = 0;
+        for (const block &b : device_blocks)
+            now += b.bytes;
+        bytes = std::max(bytes, now);
+    }
+    ~peak()
+    {
+        const char *path = getenv("LRC_CUDA_HOST_PEAK");
+        FILE       *file = path ? fopen(path, "w") : nullptr;
+        if (file) {
+            fprintf(file, "%zu\n", bytes);
+            fclose(file);
+        }
+    }
+} peak_memory;
 
 cudaError_t map_block(std::vector<block> &blocks, void **memory, size_t bytes)
 {
@@ -208,7 +229,7 @@ void lrc_cuda_host_launch_checked(const char *kernel, dim3 grid, dim3 block, siz
         last_error = cudaErrorInvalidConfiguration;
         return;
     }
-    count_launch();
+    maybe_lose();
     lrc_cuda_host_queue([=] {
         lrc_cuda_host_run(kernel, grid, block, shared_bytes, body);
         return cudaSuccess;
@@ -296,6 +317,7 @@ cudaError_t cudaMalloc(void **memory, size_t bytes)
     const cudaError_t error = map_block(device_blocks, memory, bytes);
     if (error == cudaSuccess)
         (void)mprotect(device_blocks.back().start, device_blocks.back().mapped, PROT_NONE);
+    peak_memory.update();
     return error;
 }
 
