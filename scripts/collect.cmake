@@ -50,6 +50,9 @@ function(lrc_collect_ops target dir)
     string(APPEND includes "#include \"${op}/${op}.h\"\n")
     list(APPEND cpu_sources ${folder}/${op}_cpu.c)
     target_sources(${target} PRIVATE ${folder}/${op}.c)
+    if(EXISTS ${folder}/${op}_cpu_layout.c)
+      target_sources(${target} PRIVATE ${folder}/${op}_cpu_layout.c)
+    endif()
   endforeach()
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/ops.def CONTENT
 "#ifdef LRC_OP

@@ -31,11 +31,11 @@ struct lrc_dropout {
 
 /* The adapter of one linear. */
 struct lrc_linear_adapter {
-    struct lrc_tensor  a;     /* (R, in)  F32 */
-    struct lrc_tensor  b;     /* (out, R) F32 */
-    struct lrc_tensor  d_a;   /* (R, in)  F32, += ; data NULL in inference */
-    struct lrc_tensor  d_b;   /* (out, R) F32, += */
-    float              scale; /* alpha / R, or alpha / sqrt(R) */
+    struct lrc_tensor a;     /* (R, in)  F32 */
+    struct lrc_tensor b;     /* (out, R) F32 */
+    struct lrc_tensor d_a;   /* (R, in)  F32, += ; data NULL in inference */
+    struct lrc_tensor d_b;   /* (out, R) F32, += */
+    float             scale; /* alpha / R, or alpha / sqrt(R) */
 };
 
 struct lrc_linear_forward_args {
@@ -45,7 +45,7 @@ struct lrc_linear_forward_args {
     const struct lrc_linear_adapter *adapter; /* NULL: none */
     struct lrc_tensor                u;       /* (T, R) F32, saved for backward; needed with an adapter */
     struct lrc_dropout               dropout;
-    struct lrc_tensor                out;     /* (T, out) F32 or BF16; contiguous */
+    struct lrc_tensor                out; /* (T, out) F32 or BF16; contiguous */
     void                            *workspace;
     size_t                           workspace_bytes;
 };
@@ -53,19 +53,19 @@ struct lrc_linear_forward_args {
 enum lrc_accumulate { LRC_ACCUMULATE_SET, LRC_ACCUMULATE_ADD };
 
 struct lrc_linear_backward_args {
-    struct lrc_tensor                d_out;   /* (T, out) F32 or BF16 */
-    struct lrc_tensor                x;       /* (T, in) as in forward */
+    struct lrc_tensor                d_out; /* (T, out) F32 or BF16 */
+    struct lrc_tensor                x;     /* (T, in) as in forward */
     const struct lrc_weight         *weight;
     const struct lrc_linear_adapter *adapter;
-    struct lrc_tensor                u;       /* (T, R) of forward */
+    struct lrc_tensor                u; /* (T, R) of forward */
     struct lrc_dropout               dropout;
-    struct lrc_tensor                d_x;     /* (T, in) F32 or BF16; data NULL: not wanted */
+    struct lrc_tensor                d_x; /* (T, in) F32 or BF16; data NULL: not wanted */
     /* of d_x: several linears read the same x; ADD needs d_x F32 */
-    enum lrc_accumulate              accumulate;
-    struct lrc_tensor                d_weight; /* (out, in) F32, +=; data NULL when frozen */
-    struct lrc_tensor                d_bias;   /* (out) F32, +=; data NULL when frozen or absent */
-    void                            *workspace;
-    size_t                           workspace_bytes;
+    enum lrc_accumulate accumulate;
+    struct lrc_tensor   d_weight; /* (out, in) F32, +=; data NULL when frozen */
+    struct lrc_tensor   d_bias;   /* (out) F32, +=; data NULL when frozen or absent */
+    void               *workspace;
+    size_t              workspace_bytes;
 };
 
 /* Enough for forward and backward of up to n_rows rows in the given activation type. */
