@@ -29,6 +29,7 @@ enum lrc_status lrc_device_look(struct lrc_device_facts *facts, struct lrc_error
                    cuda.minor, cuda.n_processors, cuda.driver / 1000, cuda.driver % 1000 / 10);
     facts->total_bytes = cuda.total_bytes;
     facts->free_bytes = cuda.free_bytes;
+    facts->used_bytes = cuda.used_bytes;
     return LRC_STATUS_OK;
 }
 

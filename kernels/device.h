@@ -9,6 +9,7 @@ struct lrc_device_facts {
     char    name[64];
     char    detail[128]; /* "compute capability 9.0, 132 multiprocessors, driver for CUDA 13.0" */
     int64_t total_bytes, free_bytes;
+    int64_t used_bytes; /* of the whole device, by whomever */
 };
 
 /* "auto", "cpu" or "cuda". auto takes CUDA where a device can be used and the CPU elsewhere; a build with

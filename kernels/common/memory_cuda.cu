@@ -188,6 +188,7 @@ extern "C" enum lrc_status lrc_cuda_open(struct lrc_cuda_facts *facts, struct lr
     LRC_TRY(lrc_cuda_result(cudaSetDevice(0), err, "cuda: use %s", facts->name));
     LRC_TRY(lrc_cuda_result(cudaMemGetInfo(&free_bytes, &total_bytes), err, "cuda: use %s", facts->name));
     facts->total_bytes = (int64_t)total_bytes;
+    facts->used_bytes = (int64_t)(total_bytes - free_bytes);
     facts->free_bytes = (int64_t)(free_bytes > later_bytes() ? free_bytes - later_bytes() : 0);
     return LRC_STATUS_OK;
 }

@@ -36,7 +36,7 @@ struct lrc_cuda_facts {
     int     major, minor;    /* compute capability */
     int     driver, runtime; /* CUDA version they were made for, 1000 major + 10 minor */
     int     n_processors;
-    int64_t total_bytes, free_bytes;
+    int64_t total_bytes, free_bytes, used_bytes;
 };
 
 /* Makes the device ready and looks at it. errors: DEVICE, one sentence each, when there is no driver, a

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 1000, OPS_MAX = 64 };
+enum { STEPS_MAX = 1000, OPS_MAX = 64, OP_STEPS = 2 };
 
 struct settings {
     const char                   *mode, *label, *targets;
@@ -24,7 +24,9 @@ struct settings {
 struct result {
     double  ms[STEPS_MAX];
     double  loss_first, loss_last, norm_a, norm_b, gemm_before, gemm_after;
-    int64_t allocated_bytes, process_bytes;
+    double  wall_ms; /* of all timed steps */
+    int64_t allocated_bytes, process_bytes, held_bytes;
+    int64_t op_steps; /* that op_times saw */
     double  flops_per_token;
 };
 
@@ -174,7 +176,8 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
     LRC_TRY(make_adapter(b, err));
     LRC_TRY(make_batch(&b->batch, s, err));
     const struct lrc_pass_options options = {
-        .backend = lrc_op_times_start(b->backend),
+        /* on a device, waiting for each op would be measured with it */
+        .backend = b->backend->memory ? b->backend : lrc_op_times_start(b->backend),
         .activation = b->activation,
         .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
         .n_tokens = s->batch * s->seq,
@@ -190,6 +193,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
     b->stepper =
         (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 },
                               0.0f };
+    b->result.held_bytes = (int64_t)(b->model.arena.size_bytes + (size_t)b->adapter.n_params * sizeof(float));
     b->result.allocated_bytes = (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes +
                                           b->arena.size_bytes + b->pass.arena.size_bytes);
     return LRC_STATUS_OK;
@@ -230,28 +234,83 @@ static enum lrc_status measure_norms(struct bench *b, struct lrc_error *err)
     return status;
 }
 
-static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
+static enum lrc_status run_step(struct bench *b, struct lrc_step_result *result, int64_t step,
+                                struct lrc_error *err)
 {
-    struct lrc_window window = {
-        .batches = &b->batch, .n_batches = 1, .n_trained = b->batch.n_trained, .n_tokens = b->batch.n_real
-    };
-    for (int64_t step = 0; step < b->settings.warmup + b->settings.steps; step++) {
-        struct lrc_step_result result;
-        if (step == b->settings.warmup)
+    const struct lrc_window window = { .batches = &b->batch,
+                                       .n_batches = 1,
+                                       .n_trained = b->batch.n_trained,
+                                       .n_tokens = b->batch.n_real,
+                                       .step = step };
+    return lrc_step_run(&b->stepper, result, &window, 1e-3, err);
+}
+
+/* Every timed step between two events; events: (steps + 1). */
+static enum lrc_status time_steps(struct bench *b, struct lrc_event **events, struct lrc_error *err)
+{
+    const int64_t          warmup = b->settings.warmup, n = b->settings.steps;
+    struct lrc_step_result result;
+    double                 started = 0.0;
+    for (int64_t i = 0; i <= n; i++)
+        LRC_TRY(b->backend->event_new(&events[i], err));
+    for (int64_t step = 0; step < warmup + n; step++) {
+        if (step == warmup) {
             lrc_op_times_clear();
-        window.step = step;
-        const double started = lrc_machine_seconds();
-        LRC_TRY(lrc_step_run(&b->stepper, &result, &window, 1e-3, err));
-        if (step >= b->settings.warmup)
-            b->result.ms[step - b->settings.warmup] = (lrc_machine_seconds() - started) * 1e3;
+            LRC_TRY(b->backend->synchronize(NULL, err));
+            LRC_TRY(b->backend->event_record(NULL, events[0], err));
+            started = lrc_machine_seconds();
+        }
+        LRC_TRY(run_step(b, &result, step, err));
+        if (step >= warmup)
+            LRC_TRY(b->backend->event_record(NULL, events[step - warmup + 1], err));
         if (step == 0)
             b->result.loss_first = result.loss;
         b->result.loss_last = result.loss;
     }
-    LRC_TRY(measure_norms(b, err));
-    b->result.process_bytes = lrc_machine_peak_bytes();
-    b->result.flops_per_token = flops_per_token(b);
+    LRC_TRY(b->backend->event_wait(events[n], err));
+    b->result.wall_ms = (lrc_machine_seconds() - started) * 1e3;
+    for (int64_t i = 0; i < n; i++)
+        LRC_TRY(b->backend->event_elapsed(&b->result.ms[i], events[i], events[i + 1], err));
     return LRC_STATUS_OK;
+}
+
+/* Ops one by one. On the CPU the timed steps have told already. */
+static enum lrc_status time_ops(struct bench *b, struct lrc_error *err)
+{
+    struct lrc_step_result result;
+    b->result.op_steps = b->settings.steps;
+    if (!b->backend->memory)
+        return LRC_STATUS_OK;
+    b->result.op_steps = OP_STEPS;
+    b->pass.options.backend = lrc_op_times_start(b->backend);
+    for (int64_t i = 0; i < OP_STEPS; i++)
+        LRC_TRY(run_step(b, &result, b->settings.warmup + b->settings.steps + i, err));
+    return LRC_STATUS_OK;
+}
+
+/* The process on the host; with a device the memory used on that, which it has for itself. */
+static int64_t process_bytes(const struct bench *b)
+{
+    struct lrc_device_facts facts;
+    if (b->backend->memory && lrc_device_look(&facts, NULL) == LRC_STATUS_OK)
+        return facts.used_bytes;
+    return lrc_machine_peak_bytes();
+}
+
+static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
+{
+    struct lrc_event **events = lrc_calloc(b->settings.steps + 1, sizeof(struct lrc_event *));
+    if (!events)
+        return lrc_fail_nomem(err, "bench");
+    enum lrc_status status = time_steps(b, events, err);
+    for (int64_t i = 0; i <= b->settings.steps; i++)
+        b->backend->event_free(events[i]);
+    lrc_free(events);
+    LRC_TRY(status);
+    LRC_TRY(measure_norms(b, err));
+    b->result.process_bytes = process_bytes(b);
+    b->result.flops_per_token = flops_per_token(b);
+    return time_ops(b, err);
 }
 
 static int ascending(const void *a, const void *b)
@@ -284,23 +343,24 @@ static void print_text(struct bench *b)
     struct lrc_op_time     times[OPS_MAX];
     const int              n_ops = lrc_op_times_list(times, OPS_MAX);
     double                 all = 0.0;
-    for (int64_t i = 0; i < s->steps; i++)
-        all += b->result.ms[i] * 1e-3;
+    for (int i = 0; i < n_ops; i++)
+        all += times[i].seconds;
     lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
                   s->checkpointing ? "on" : "off", b->backend->name);
     lrc_cli_print(
         "%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n",
         rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
-    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the process\n",
-                  (double)b->result.allocated_bytes * 1e-9, (double)b->result.process_bytes * 1e-9);
+    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the %s\n",
+                  (double)b->result.allocated_bytes * 1e-9, (double)b->result.process_bytes * 1e-9,
+                  b->backend->memory ? "device" : "process");
     lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first,
                   b->result.loss_last, b->result.norm_a, b->result.norm_b);
     lrc_cli_print("%-28s %10s %8s %8s\n", "op", "ms/step", "calls", "share");
     for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
         lrc_cli_print("%-28s %10.2f %8lld %7.1f%%\n", times[i].name,
-                      times[i].seconds * 1e3 / (double)s->steps, (long long)(times[i].n_calls / s->steps),
-                      100.0 * times[i].seconds / all);
+                      times[i].seconds * 1e3 / (double)b->result.op_steps,
+                      (long long)(times[i].n_calls / b->result.op_steps), 100.0 * times[i].seconds / all);
 }
 
 static void put(struct lrc_buf *out, const char *key, double value)
@@ -321,11 +381,13 @@ static void print_json(struct bench *b)
     lrc_buf_puts(&out, "{\"label\": ");
     lrc_json_append_string(&out, s->label, strlen(s->label));
     lrc_buf_printf(&out,
-                   ", \"program\": \"lorica\", \"mode\": \"%s\", \"shape\": \"%s\", \"dims\": [%lld, %lld, "
+                   ", \"program\": \"lorica\", \"device\": \"%s\", \"mode\": \"%s\", \"shape\": \"%s\", "
+                   "\"dims\": [%lld, %lld, "
                    "%lld, %lld, %lld, %lld, %lld, %s]",
-                   s->mode, shape->name, (long long)shape->hidden, (long long)shape->n_layers,
-                   (long long)shape->intermediate, (long long)shape->n_heads, (long long)shape->n_kv_heads,
-                   (long long)shape->head_dim, (long long)shape->vocab, shape->tied ? "true" : "false");
+                   b->backend->name, s->mode, shape->name, (long long)shape->hidden,
+                   (long long)shape->n_layers, (long long)shape->intermediate, (long long)shape->n_heads,
+                   (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
+                   shape->tied ? "true" : "false");
     put(&out, "batch", (double)s->batch);
     put(&out, "seq", (double)s->seq);
     put(&out, "rank", (double)s->rank);
@@ -337,7 +399,10 @@ static void print_json(struct bench *b)
     put(&out, "median", rates.median);
     put(&out, "min", rates.min);
     put(&out, "max", rates.max);
-    lrc_buf_puts(&out, "}, \"memory\": {");
+    lrc_buf_putc(&out, '}');
+    put(&out, "wall_tokens_per_s", (double)(s->steps * b->batch.n_real) * 1e3 / b->result.wall_ms);
+    lrc_buf_puts(&out, ", \"memory\": {");
+    put(&out, "held_before_steps_bytes", (double)b->result.held_bytes);
     put(&out, "peak_allocated_bytes", (double)b->result.allocated_bytes);
     put(&out, "process_bytes", (double)b->result.process_bytes);
     lrc_buf_puts(&out, "}, \"loss\": {");
@@ -355,7 +420,7 @@ static void print_json(struct bench *b)
     put(&out, "mfu_gemm", rates.mfu);
     lrc_buf_puts(&out, ", \"op_ms\": {");
     for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
-        put(&out, times[i].name, times[i].seconds * 1e3 / (double)s->steps);
+        put(&out, times[i].name, times[i].seconds * 1e3 / (double)b->result.op_steps);
     lrc_buf_puts(&out, "}}\n");
     lrc_cli_write(lrc_buf_text(&out), out.len);
     lrc_buf_release(&out);
