@@ -1,6 +1,9 @@
 #include "base/arena.h"
 
+#include <stdatomic.h>
 #include <string.h>
+
+static atomic_llong committed_bytes;
 
 /* memcpy: the caller's pointer has its own type, so storing it as void * would break aliasing. */
 static void set_slot(void *slot, void *address)
@@ -66,6 +69,8 @@ enum lrc_status lrc_arena_commit(struct lrc_arena *arena, struct lrc_error *err)
     if (arena->size_bytes == 0)
         return LRC_STATUS_OK;
     LRC_TRY(allocate(arena, err));
+    atomic_fetch_add(&committed_bytes, (long long)arena->size_bytes);
+    arena->is_committed = 1;
     for (int i = 0; i < arena->n_regions; i++)
         set_slot(arena->regions[i].slot, arena->base + arena->regions[i].offset_bytes);
     return LRC_STATUS_OK;
@@ -76,6 +81,8 @@ void lrc_arena_release(struct lrc_arena *arena)
     const struct lrc_memory *memory = arena->memory;
     for (int i = 0; i < arena->n_regions; i++)
         set_slot(arena->regions[i].slot, NULL);
+    if (arena->is_committed)
+        atomic_fetch_sub(&committed_bytes, (long long)arena->size_bytes);
     if (memory)
         memory->release(arena->base);
     else
@@ -86,4 +93,9 @@ void lrc_arena_release(struct lrc_arena *arena)
 const char *lrc_arena_where(const struct lrc_arena *arena)
 {
     return arena->memory ? arena->memory->where : "host";
+}
+
+int64_t lrc_arena_committed_bytes(void)
+{
+    return (int64_t)atomic_load(&committed_bytes);
 }

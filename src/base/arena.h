@@ -28,6 +28,7 @@ struct lrc_arena {
     const struct lrc_memory *memory; /* NULL: lrc_allocator's; set before the commit */
     unsigned char           *base;
     size_t                   size_bytes;
+    int                      is_committed;
     int                      n_regions;
     struct lrc_region        regions[LRC_ARENA_REGIONS_MAX];
 };
@@ -53,5 +54,9 @@ enum lrc_status lrc_arena_commit(struct lrc_arena *arena, struct lrc_error *err)
 void lrc_arena_release(struct lrc_arena *arena);
 
 const char *lrc_arena_where(const struct lrc_arena *arena);
+
+/* Bytes of all arenas of this process that are committed now, in whatever memory: what tests hold against a
+ * plan. */
+int64_t lrc_arena_committed_bytes(void);
 
 #endif

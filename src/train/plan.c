@@ -54,6 +54,9 @@ static void list_regions(struct lrc_run *run)
     };
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         add_arena(report, arenas[i]);
+    add_region(report, "batches, read ahead", "host",
+               (int64_t)(lrc_batch_stream_bytes(run->stream) +
+                         (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
     add_region(report, "tokens and targets", "host",
                2 * (int64_t)sizeof(int32_t) * (run->dataset.n_ids + run->held_out.n_ids));
 }
