@@ -20,7 +20,6 @@ static inline int64_t lrc_linear__tail(int64_t rank)
     return (rank + LRC_LINEAR_TAIL_STEP - 1) / LRC_LINEAR_TAIL_STEP * LRC_LINEAR_TAIL_STEP;
 }
 
-
 /* Offsets in bytes. `compute` is the type the products run in. */
 struct lrc_linear_layout {
     size_t panel;  /* part of W in the compute type */
