@@ -28,9 +28,11 @@
 #endif
 #ifdef LRC_RUNTIME_ASAN
 #include <sanitizer/asan_interface.h>
+#define HOST_MEMORY_FROM         0x10007fff8000u /* below it lies the sanitizer's own: a number may look like that */
 #define POISON(address, bytes)   __asan_poison_memory_region(address, bytes)
 #define UNPOISON(address, bytes) __asan_unpoison_memory_region(address, bytes)
 #else
+#define HOST_MEMORY_FROM         0x10000u
 #define POISON(address, bytes)   (void)(address), (void)(bytes)
 #define UNPOISON(address, bytes) (void)(address), (void)(bytes)
 #endif
@@ -238,7 +240,7 @@ void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t
         uintptr_t word;
         memcpy(&word, static_cast<const unsigned char *>(words) + i, sizeof word);
         void *page = reinterpret_cast<void *>(word / page_bytes() * page_bytes());
-        if (word < 1 << 16 || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
+        if (word < HOST_MEMORY_FROM || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
             continue;
         if (msync(page, 1, MS_ASYNC) == 0)
             stop(kernel, "an argument is an address of host memory");
