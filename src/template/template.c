@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "template/builtin.h"
+#include "template/conversation.h"
 #include "template/render.h"
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +29,7 @@ static size_t normalize_lines(char *out, const char *text, size_t n)
 static int is_utf8(const char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        utf8proc_int32_t point;
+        utf8proc_int32_t       point;
         const utf8proc_ssize_t step =
             utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &point);
         if (step < 1)
@@ -88,7 +89,7 @@ const char *lrc_template_text(const struct lrc_template *t)
 
 static enum lrc_status load_file(struct lrc_template **out, const char *path, struct lrc_error *err)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf  text = { 0 };
     enum lrc_status status = lrc_file_read(&text, path, err);
     if (status == LRC_STATUS_OK)
         status = lrc_template_parse(out, lrc_buf_text(&text), text.len, lrc_path_base(path), err);
@@ -114,8 +115,8 @@ static const json_t *find_text(const json_t *config)
 static enum lrc_status load_config(struct lrc_template **out, const char *path, const char *model_dir,
                                    struct lrc_error *err)
 {
-    json_t *config = NULL;
-    const json_t *text = NULL;
+    json_t         *config = NULL;
+    const json_t   *text = NULL;
     enum lrc_status status = LRC_STATUS_OK;
     if (lrc_path_exists(path))
         status = lrc_json_load(&config, path, err);
@@ -136,8 +137,8 @@ static enum lrc_status load_config(struct lrc_template **out, const char *path, 
 
 static enum lrc_status load_default(struct lrc_template **out, const char *model_dir, struct lrc_error *err)
 {
-    char *file = lrc_path_join(model_dir, "chat_template.jinja");
-    char *config = lrc_path_join(model_dir, "tokenizer_config.json");
+    char           *file = lrc_path_join(model_dir, "chat_template.jinja");
+    char           *config = lrc_path_join(model_dir, "tokenizer_config.json");
     enum lrc_status status;
     if (!file || !config)
         status = lrc_fail_nomem(err, "path");
@@ -150,7 +151,7 @@ static enum lrc_status load_default(struct lrc_template **out, const char *model
 
 static enum lrc_status fail_choice(const char *choice, struct lrc_error *err)
 {
-    struct lrc_buf names = {0};
+    struct lrc_buf names = { 0 };
     for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
         lrc_buf_printf(&names, "%s%s", builtin == lrc_builtin_all ? "" : ", ", builtin->name);
     const enum lrc_status status = lrc_fail(
@@ -200,10 +201,10 @@ static enum lrc_status set_token(struct lrc_render *r, const char *name, const c
 /* "YYYY-MM-DD", then perhaps "THH:MM:SS". */
 static enum lrc_status set_date(struct lrc_render *r, const json_t *json)
 {
-    static const int low[6] = {1, 1, 1, 0, 0, 0}, high[6] = {9999, 12, 31, 23, 59, 59};
-    const char *text = json_string_value(json);
-    int d[6] = {0};
-    const int n =
+    static const int low[6] = { 1, 1, 1, 0, 0, 0 }, high[6] = { 9999, 12, 31, 23, 59, 59 };
+    const char      *text = json_string_value(json);
+    int              d[6] = { 0 };
+    const int        n =
         text ? sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &d[0], &d[1], &d[2], &d[3], &d[4], &d[5]) : 0;
     int good = n >= 3;
     for (int i = 0; i < 6; i++)
@@ -216,7 +217,8 @@ static enum lrc_status set_date(struct lrc_render *r, const json_t *json)
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_template_input *input)
+static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_template_input *input,
+                                     const json_t *messages)
 {
     struct lrc_value variables;
     LRC_TRY(lrc_dict__new(r, &variables));
@@ -225,7 +227,7 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     LRC_TRY(set_token(r, "eos_token", input->eos_token));
     LRC_TRY(set_token(r, "pad_token", input->pad_token));
     LRC_TRY(set_token(r, "unk_token", input->unk_token));
-    LRC_TRY(set_json(r, "messages", input->messages));
+    LRC_TRY(set_json(r, "messages", messages));
     LRC_TRY(set_json(r, "tools", input->tools)); /* None when there are none, as transformers passes them */
     LRC_TRY(set_json(r, "documents", NULL));
     LRC_TRY(
@@ -233,6 +235,8 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     json_t *object = (json_t *)(uintptr_t)input->variables; /* iterated, not changed */
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at);
+        if (input->messages && strcmp(name, "messages") == 0) /* the whole object of a file: set above */
+            continue;
         LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at))
                                                   : set_json(r, name, json_object_iter_value(at)));
     }
@@ -252,14 +256,22 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
         .text = text,
         .text_begin = text->len,
         .generation = generation,
-        .date = {2024, 7, 26, 0, 0, 0},
+        .date = { 2024, 7, 26, 0, 0, 0 },
     };
-    const size_t generation_begin = generation ? generation->len : 0;
-    enum lrc_status status = set_variables(&r, input);
+    const size_t    generation_begin = generation ? generation->len : 0;
+    json_t         *messages = NULL;
+    enum lrc_status status = LRC_STATUS_OK;
+    if (json_is_array(input->messages))
+        status = lrc_conversation__prepare(&messages, input->messages, input->prompt, err);
+    if (status == LRC_STATUS_OK)
+        status = set_variables(&r, input, messages ? messages : input->messages);
     if (status == LRC_STATUS_OK)
         status = lrc_scope__push(&r, NULL);
     if (status == LRC_STATUS_OK)
         status = lrc_eval__block(&r, t->root);
+    if (status == LRC_STATUS_OK && input->prompt == LRC_PROMPT_CONTINUE)
+        status = lrc_conversation__cut(text, r.text_begin, err);
+    json_decref(messages);
     json_decref(r.kept_json);
     lrc_bump__release(&r.memory);
     if (status == LRC_STATUS_OK)

@@ -25,22 +25,28 @@ enum lrc_status lrc_template_parse(struct lrc_template **out, const char *text, 
  * errors: CONFIG when the choice names nothing (lists the built-in names) or the model has no template. */
 enum lrc_status lrc_template_load(struct lrc_template **out, const char *choice, const char *model_dir,
                                   struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_template_free(struct lrc_template *t);
+void            lrc_template_free(struct lrc_template *t);
 
 /* The text, for copying into an output folder. Borrowed. */
 const char *lrc_template_text(const struct lrc_template *t);
 
-enum lrc_prompt { LRC_PROMPT_NONE, LRC_PROMPT_GENERATION }; /* add_generation_prompt */
+enum lrc_prompt {
+    LRC_PROMPT_NONE,
+    LRC_PROMPT_GENERATION, /* add_generation_prompt */
+    LRC_PROMPT_CONTINUE    /* continue_final_message: the last message is left open */
+};
 
 struct lrc_template_input {
-    const json_t *messages; /* array of {"role", "content", ...} */
-    const json_t *tools;    /* array, or NULL */
+    const json_t
+        *messages;       /* array of {"role", "content", ...}; what is null is left out, reasoning gets every
+                               name that templates read */
+    const json_t *tools; /* array, or NULL */
     const json_t
         *variables; /* object of further variables (documents, enable_thinking, date_string ...), or NULL */
-    const char *bos_token; /* NULL: not set */
-    const char *eos_token;
-    const char *pad_token;
-    const char *unk_token;
+    const char     *bos_token; /* NULL: not set */
+    const char     *eos_token;
+    const char     *pad_token;
+    const char     *unk_token;
     enum lrc_prompt prompt;
 };
 
