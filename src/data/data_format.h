@@ -22,6 +22,7 @@ struct lrc_data_context {
     const struct lrc_dataset_spec *spec;
     int                            train_on_inputs;
     const struct lrc_string_list  *roles_to_train; /* NULL or none: assistant */
+    int                            last_turn_only; /* of the turns that would be trained */
     int64_t                        vocab_size;
 };
 
