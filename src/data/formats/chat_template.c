@@ -3,8 +3,9 @@
  *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
- * A message may say "train": false or "weight": 0. Its content may be a list of {"type": "text", "text":
- * "..."}, which are joined by newlines. Other members (tool_calls, name, ...) go to the template as they are.
+ * A message may say "train" or "training": true or false, or "weight": 0; message_field_training names another
+ * member. Its content may be a list of {"type": "text", "text": "..."}, one text without anything between them.
+ * Other members (tool_calls, name, ...) go to the template as they are.
  */
 #include "base/alloc.h"
 #include "data/encode.h"
@@ -72,7 +73,6 @@ static json_t *join_parts(const json_t *parts)
     struct lrc_buf text = { 0 };
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *words = json_object_get(json_array_get(parts, i), "text");
-        lrc_buf_puts(&text, i ? "\n" : "");
         lrc_buf_append(&text, json_string_value(words), json_string_length(words));
     }
     json_t *joined = text.failed ? NULL : json_stringn(lrc_buf_text(&text), text.len);
