@@ -106,6 +106,8 @@ static enum lrc_status put_all(struct lrc_hash *hash, const struct lrc_dataset_l
     put_number(hash, "vocab_size", (double)options->vocab_size);
     if (options->template)
         put(hash, "template", lrc_template_text(options->template));
+    if (options->template && lrc_template_tools_text(options->template))
+        put(hash, "tool_use", lrc_template_tools_text(options->template));
     if (options->tokenizer)
         LRC_TRY(put_tokenizer(hash, model_dir, err));
     for (int i = 0; i < specs->n; i++)

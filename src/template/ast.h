@@ -132,6 +132,7 @@ struct lrc_template {
     struct lrc_ast *root;
     struct lrc_string *names;
     int64_t n_names, n_names_cap;
+    struct lrc_template *tool_use; /* what renders instead when there are tools; owned; NULL: this one */
 };
 
 /* Fills root and names from source. errors: FORMAT, UNSUPPORTED, NOMEM. */

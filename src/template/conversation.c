@@ -85,6 +85,20 @@ static enum lrc_status mark_last(json_t *messages, struct lrc_error *err)
                     n > 0 ? "one without" : "no message");
 }
 
+int lrc_conversation__has_nulls(const json_t *messages)
+{
+    const char *name;
+    json_t     *value;
+    for (size_t i = 0; i < json_array_size(messages); i++) {
+        json_object_foreach(json_array_get(messages, i), name, value)
+        {
+            if (json_is_null(value))
+                return 1;
+        }
+    }
+    return 0;
+}
+
 enum lrc_status lrc_conversation__prepare(json_t **out, const json_t *messages, enum lrc_prompt prompt,
                                           struct lrc_error *err)
 {

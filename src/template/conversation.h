@@ -14,6 +14,8 @@
 enum lrc_status lrc_conversation__prepare(json_t **out, const json_t *messages, enum lrc_prompt prompt,
                                           struct lrc_error *err) LRC_MUST_CHECK;
 
+int lrc_conversation__has_nulls(const json_t *messages);
+
 /* Cuts text[begin, ) at the mark. errors: DATA when the template did not write the last message. */
 enum lrc_status lrc_conversation__cut(struct lrc_buf *text, size_t begin,
                                       struct lrc_error *err) LRC_MUST_CHECK;

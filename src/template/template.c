@@ -1,8 +1,6 @@
 #include "template/template.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
-#include "template/builtin.h"
 #include "template/conversation.h"
 #include "template/render.h"
 #include <stdio.h>
@@ -74,6 +72,7 @@ void lrc_template_free(struct lrc_template *t)
 {
     if (!t)
         return;
+    lrc_template_free(t->tool_use);
     lrc_bump__release(&t->memory);
     lrc_free(t->names);
     lrc_free(t->source);
@@ -87,92 +86,9 @@ const char *lrc_template_text(const struct lrc_template *t)
     return t->text;
 }
 
-static enum lrc_status load_file(struct lrc_template **out, const char *path, struct lrc_error *err)
+const char *lrc_template_tools_text(const struct lrc_template *t)
 {
-    struct lrc_buf  text = { 0 };
-    enum lrc_status status = lrc_file_read(&text, path, err);
-    if (status == LRC_STATUS_OK)
-        status = lrc_template_parse(out, lrc_buf_text(&text), text.len, lrc_path_base(path), err);
-    lrc_buf_release(&text);
-    return status;
-}
-
-/* chat_template: a string, or a list of {"name", "template"} of which "default" is meant. NULL: none. */
-static const json_t *find_text(const json_t *config)
-{
-    const json_t *entry = json_object_get(config, "chat_template");
-    if (!json_is_array(entry))
-        return json_is_string(entry) ? entry : NULL;
-    for (size_t i = 0; i < json_array_size(entry); i++) {
-        const json_t *one = json_array_get(entry, i), *name = json_object_get(one, "name"),
-                     *text = json_object_get(one, "template");
-        if (json_is_string(name) && json_is_string(text) && strcmp(json_string_value(name), "default") == 0)
-            return text;
-    }
-    return NULL;
-}
-
-static enum lrc_status load_config(struct lrc_template **out, const char *path, const char *model_dir,
-                                   struct lrc_error *err)
-{
-    json_t         *config = NULL;
-    const json_t   *text = NULL;
-    enum lrc_status status = LRC_STATUS_OK;
-    if (lrc_path_exists(path))
-        status = lrc_json_load(&config, path, err);
-    if (status == LRC_STATUS_OK)
-        text = find_text(config);
-    if (text)
-        status =
-            lrc_template_parse(out, json_string_value(text), json_string_length(text), "chat_template", err);
-    else if (status == LRC_STATUS_OK)
-        status = lrc_fail(err, LRC_STATUS_CONFIG,
-                          "chat_template: want chat_template.jinja, or 'chat_template' in "
-                          "tokenizer_config.json, in '%s', got neither; "
-                          "name a built-in one or a file",
-                          model_dir);
-    json_decref(config);
-    return status;
-}
-
-static enum lrc_status load_default(struct lrc_template **out, const char *model_dir, struct lrc_error *err)
-{
-    char           *file = lrc_path_join(model_dir, "chat_template.jinja");
-    char           *config = lrc_path_join(model_dir, "tokenizer_config.json");
-    enum lrc_status status;
-    if (!file || !config)
-        status = lrc_fail_nomem(err, "path");
-    else
-        status = lrc_path_exists(file) ? load_file(out, file, err) : load_config(out, config, model_dir, err);
-    lrc_free(file);
-    lrc_free(config);
-    return status;
-}
-
-static enum lrc_status fail_choice(const char *choice, struct lrc_error *err)
-{
-    struct lrc_buf names = { 0 };
-    for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
-        lrc_buf_printf(&names, "%s%s", builtin == lrc_builtin_all ? "" : ", ", builtin->name);
-    const enum lrc_status status = lrc_fail(
-        err, LRC_STATUS_CONFIG, "chat_template: want tokenizer_default, a file or one of %s, got '%s'",
-        lrc_buf_text(&names), choice);
-    lrc_buf_release(&names);
-    return status;
-}
-
-enum lrc_status lrc_template_load(struct lrc_template **out, const char *choice, const char *model_dir,
-                                  struct lrc_error *err)
-{
-    *out = NULL;
-    if (!choice || strcmp(choice, "tokenizer_default") == 0)
-        return load_default(out, model_dir ? model_dir : "", err);
-    for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
-        if (strcmp(choice, builtin->name) == 0)
-            return lrc_template_parse(out, builtin->text, strlen(builtin->text), builtin->name, err);
-    if (lrc_path_exists(choice) && !lrc_path_is_dir(choice))
-        return load_file(out, choice, err);
-    return fail_choice(choice, err);
+    return t->tool_use ? t->tool_use->text : NULL;
 }
 
 static enum lrc_status set_variable(struct lrc_render *r, const char *name, struct lrc_value value)
@@ -243,9 +159,9 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text,
-                                    struct lrc_buf *generation, const struct lrc_template_input *input,
-                                    struct lrc_error *err)
+static enum lrc_status render_messages(const struct lrc_template *t, struct lrc_buf *text, struct lrc_buf *generation,
+                                       const struct lrc_template_input *input, const json_t *messages,
+                                       struct lrc_error *err)
 {
     struct lrc_render r = {
         .template = t,
@@ -256,22 +172,16 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
         .text = text,
         .text_begin = text->len,
         .generation = generation,
-        .date = { 2024, 7, 26, 0, 0, 0 },
+        .date = {2024, 7, 26, 0, 0, 0},
     };
-    const size_t    generation_begin = generation ? generation->len : 0;
-    json_t         *messages = NULL;
-    enum lrc_status status = LRC_STATUS_OK;
-    if (json_is_array(input->messages))
-        status = lrc_conversation__prepare(&messages, input->messages, input->prompt, err);
-    if (status == LRC_STATUS_OK)
-        status = set_variables(&r, input, messages ? messages : input->messages);
+    const size_t generation_begin = generation ? generation->len : 0;
+    enum lrc_status status = set_variables(&r, input, messages);
     if (status == LRC_STATUS_OK)
         status = lrc_scope__push(&r, NULL);
     if (status == LRC_STATUS_OK)
         status = lrc_eval__block(&r, t->root);
     if (status == LRC_STATUS_OK && input->prompt == LRC_PROMPT_CONTINUE)
         status = lrc_conversation__cut(text, r.text_begin, err);
-    json_decref(messages);
     json_decref(r.kept_json);
     lrc_bump__release(&r.memory);
     if (status == LRC_STATUS_OK)
@@ -282,5 +192,24 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
     }
     if (generation && generation->data)
         generation->len = generation_begin;
+    return status;
+}
+
+enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text, struct lrc_buf *generation,
+                                    const struct lrc_template_input *input, struct lrc_error *err)
+{
+    json_t *messages = NULL;
+    if (t->tool_use && json_is_array(input->tools))
+        return lrc_template_render(t->tool_use, text, generation, input, err);
+    if (!json_is_array(input->messages))
+        return render_messages(t, text, generation, input, input->messages, err);
+    LRC_TRY(lrc_conversation__prepare(&messages, input->messages, input->prompt, err));
+    enum lrc_status status = render_messages(t, text, generation, input, messages, err);
+    struct lrc_error other = {0};
+    if (status == LRC_STATUS_DATA && lrc_conversation__has_nulls(input->messages) &&
+        input->prompt != LRC_PROMPT_CONTINUE && /* some templates ask for None */
+        render_messages(t, text, generation, input, input->messages, &other) == LRC_STATUS_OK)
+        status = LRC_STATUS_OK;
+    json_decref(messages);
     return status;
 }
