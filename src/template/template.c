@@ -151,8 +151,8 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     json_t *object = (json_t *)(uintptr_t)input->variables; /* iterated, not changed */
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at);
-        if (input->messages && strcmp(name, "messages") == 0) /* the whole object of a file: set above */
-            continue;
+        if ((input->messages && strcmp(name, "messages") == 0) || (input->tools && strcmp(name, "tools") == 0))
+            continue; /* the whole object of a file: set above */
         LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at))
                                                   : set_json(r, name, json_object_iter_value(at)));
     }

@@ -167,28 +167,37 @@ static enum lrc_status get_tools(json_t **tools, const json_t *row, struct lrc_e
     return lrc_fail(err, LRC_STATUS_DATA, "'tools': want an array, got %s", type);
 }
 
-static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
-                              const json_t *row, struct lrc_error *err)
+enum lrc_status lrc_conversation_of_row(json_t **messages, json_t **tools, const json_t *row,
+                                        const struct lrc_dataset_spec *spec, struct lrc_error *err)
 {
-    const char   *key = messages_column(row, context->spec);
+    const char   *key = messages_column(row, spec);
     const json_t *column = json_object_get(row, key);
+    *messages = *tools = NULL;
     if (!json_is_array(column))
         return lrc_fail(err, LRC_STATUS_DATA, "'%s': want an array of messages, got %s", key,
                         lrc_json_type_name(column));
-    if (json_array_size(column) == 0)
-        return LRC_STATUS_OK;
-
-    json_t         *tools, *messages = NULL;
-    enum lrc_status status = get_tools(&tools, row, err);
-    if (status != LRC_STATUS_OK)
-        goto done;
-    messages = json_array();
-    status = messages ? add_system(messages, row, err) : lrc_fail_nomem(err, "a conversation");
+    LRC_TRY(get_tools(tools, row, err));
+    *messages = json_array();
+    enum lrc_status status = *messages ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
+    if (status == LRC_STATUS_OK && json_array_size(column) > 0)
+        status = add_system(*messages, row, err);
     for (size_t i = 0; i < json_array_size(column) && status == LRC_STATUS_OK; i++)
-        status = add_message(messages, json_array_get(column, i), context->spec, i, err);
+        status = add_message(*messages, json_array_get(column, i), spec, i, err);
     if (status == LRC_STATUS_OK)
+        return status;
+    json_decref(*tools);
+    json_decref(*messages);
+    *messages = *tools = NULL;
+    return status;
+}
+
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
+{
+    json_t         *messages, *tools;
+    enum lrc_status status = lrc_conversation_of_row(&messages, &tools, row, context->spec, err);
+    if (status == LRC_STATUS_OK && json_array_size(messages) > 0)
         status = lrc_encode_messages(out, context, messages, tools, err);
-done:
     json_decref(tools);
     json_decref(messages);
     return status;
