@@ -6,8 +6,8 @@
 #include "tokenizer/tokenizer.h"
 
 struct lrc_token_view {
-    const struct lrc_tokenizer *tokenizer; /* NULL: ids are all there is */
-    struct lrc_buf              out;       /* appended to; the caller's */
+    const struct lrc_tokenizer *tokenizer;   /* NULL: ids are all there is */
+    struct lrc_buf              out;         /* appended to; the caller's */
     const char                 *begin, *end; /* the marks */
     int                         is_open;
 };

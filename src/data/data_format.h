@@ -50,7 +50,8 @@ void            lrc_encode_id(struct lrc_encoded *out, int32_t id, enum lrc_trai
 /* A row's messages with "role" and "content", whatever its columns are called, and its tools or NULL.
  * errors: DATA when it is no conversation; NOMEM. ownership: json_decref() both. */
 enum lrc_status lrc_conversation_of_row(json_t **messages, json_t **tools, const json_t *row,
-                                        const struct lrc_dataset_spec *spec, struct lrc_error *err) LRC_MUST_CHECK;
+                                        const struct lrc_dataset_spec *spec,
+                                        struct lrc_error *err) LRC_MUST_CHECK;
 /* A conversation: rendered by the template, assistant turns trained up to and with the end-of-turn token. */
 enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
                                     const json_t *messages, const json_t *tools,

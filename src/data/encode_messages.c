@@ -4,8 +4,9 @@
 #include "base/alloc.h"
 #include <string.h>
 
-enum lrc_status lrc_talk__render(struct lrc_buf *text, struct lrc_buf *generation, const struct lrc_talk *talk,
-                                 const json_t *messages, enum lrc_prompt prompt, struct lrc_error *err)
+enum lrc_status lrc_talk__render(struct lrc_buf *text, struct lrc_buf *generation,
+                                 const struct lrc_talk *talk, const json_t *messages, enum lrc_prompt prompt,
+                                 struct lrc_error *err)
 {
     const struct lrc_tokenizer     *tokenizer = talk->context->tokenizer;
     const struct lrc_template_input input = {
@@ -53,7 +54,8 @@ static int is_trained_role(const json_t *message, const struct lrc_string_list *
     return 0;
 }
 
-/* What the row says of a turn goes before what the run says of its role: true, false, a weight; 0 leaves it out. */
+/* What the row says of a turn goes before what the run says of its role: true, false, or a weight, of which 0
+ * leaves the turn out. */
 static int is_trained(const json_t *message, const struct lrc_data_context *context)
 {
     const char   *given = context->spec ? context->spec->message_field_training : NULL;
@@ -91,21 +93,23 @@ static size_t last_trained(const struct lrc_talk *talk)
     return n;
 }
 
-static enum lrc_status add_span(struct lrc_talk *talk, struct lrc_turn_span span, size_t turn, struct lrc_error *err)
+static enum lrc_status add_span(struct lrc_talk *talk, struct lrc_turn_span span, size_t turn,
+                                struct lrc_error *err)
 {
     if (span.begin < pieces_end(talk) || span.end < span.begin)
-        return lrc_fail(err, LRC_STATUS_DATA,
-                        "the template cannot be split at turn %zu: want its text behind that of the turns before "
-                        "it, got it among them",
-                        turn);
+        return lrc_fail(
+            err, LRC_STATUS_DATA,
+            "the template cannot be split at turn %zu: want its text behind that of the turns before "
+            "it, got it among them",
+            turn);
     add_piece(talk, span.begin, LRC_TRAINED_NO);
     add_piece(talk, span.end, LRC_TRAINED_YES);
     return LRC_STATUS_OK;
 }
 
-/* A template may write what came before otherwise once more turns follow (thoughts of earlier steps left out):
- * the text then holds no prompt for an earlier answer, and the answer is context only. The last one must have
- * its prompt. */
+/* A template may write what came before otherwise once more turns follow (thoughts of earlier steps left
+ * out): the text then holds no prompt for an earlier answer, and the answer is context only. The last one
+ * must have its prompt. */
 static enum lrc_status add_answer(struct lrc_talk *talk, json_t *head, size_t turn, size_t last,
                                   struct lrc_error *err)
 {
@@ -204,7 +208,7 @@ static enum lrc_status render_full(struct lrc_talk *talk, json_t **parts, struct
     const json_t    *messages = talk->messages;
     struct lrc_error other;
     int              writes = 0;
-    enum lrc_status status = lrc_talk__render(&talk->full, generation, talk, messages, LRC_PROMPT_NONE, err);
+    enum lrc_status  status = lrc_talk__render(&talk->full, generation, talk, messages, LRC_PROMPT_NONE, err);
     if (status == LRC_STATUS_OK)
         LRC_TRY(writes_words(&writes, talk, err));
     if (writes || (status != LRC_STATUS_OK && status != LRC_STATUS_DATA))
@@ -219,16 +223,17 @@ static enum lrc_status render_full(struct lrc_talk *talk, json_t **parts, struct
         LRC_TRY(writes_words(&writes, talk, err));
     if (writes)
         return LRC_STATUS_OK;
-    return status != LRC_STATUS_OK ? status
-                                   : lrc_fail(err, LRC_STATUS_DATA,
-                                              "want a template that writes what the messages say, got one that "
-                                              "writes nothing of it");
+    return status != LRC_STATUS_OK
+               ? status
+               : lrc_fail(err, LRC_STATUS_DATA,
+                          "want a template that writes what the messages say, got one that "
+                          "writes nothing of it");
 }
 
 enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
                                     const json_t *messages, const json_t *tools, struct lrc_error *err)
 {
-    struct lrc_talk     talk = { .context = context, .messages = messages, .tools = tools };
+    struct lrc_talk talk = { .context = context, .messages = messages, .tools = tools };
     struct lrc_buf  generation = { 0 };
     json_t         *parts = NULL;
     enum lrc_status status = render_full(&talk, &parts, &generation, err);

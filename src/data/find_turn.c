@@ -1,4 +1,5 @@
-/* Where a turn stands in the conversation's text: by rendering the conversation cut short before and after it. */
+/* Where a turn stands in the conversation's text: by rendering the conversation cut short before and
+ * after it. */
 #include "data/talk.h"
 
 #include "base/alloc.h"
@@ -119,8 +120,10 @@ static enum lrc_status special_at(size_t *end, const struct lrc_talk *talk, size
     return status;
 }
 
-/* Past the special token that ends the words at full[at), and those that stand right behind it before stop (not
- * when stop is where two texts part: they may be the next turn's); 0 when there is none. What follows an end of turn (a newline) is not trained: generation has stopped by then. */
+/* Past the special token that ends the words at full[at), and those that stand right behind it before
+ * stop (not
+ * when stop is where two texts part: they may be the next turn's); 0 when there is none. What follows an
+ * end of turn (a newline) is not trained: generation has stopped by then. */
 static enum lrc_status end_of_words(size_t *end, const struct lrc_talk *talk, size_t at, size_t stop, int cut,
                                     struct lrc_error *err)
 {
@@ -135,16 +138,18 @@ static enum lrc_status end_of_words(size_t *end, const struct lrc_talk *talk, si
     return LRC_STATUS_OK;
 }
 
-/* Past the last special token of full[begin, stop) that has only blanks behind it, 0 when there is none. whole:
+/* Past the last special token of full[begin, stop) that has only blanks behind it, 0 when there is none.
+ * whole:
  * the text may go on behind it. */
-static enum lrc_status last_special(size_t *end, const struct lrc_talk *talk, size_t begin, size_t stop, int whole,
-                                    struct lrc_error *err)
+static enum lrc_status last_special(size_t *end, const struct lrc_talk *talk, size_t begin, size_t stop,
+                                    int whole, struct lrc_error *err)
 {
     const struct lrc_tokenizer *tokenizer = talk->context->tokenizer;
     const char                 *text = talk->full.data + begin;
     struct lrc_ids              ids = { 0 };
-    const enum lrc_status status = lrc_tokenizer_encode(tokenizer, &ids, text, stop - begin, LRC_SPECIAL_NONE, err);
-    int64_t               i = status == LRC_STATUS_OK ? ids.len - 1 : -1;
+    const enum lrc_status       status =
+        lrc_tokenizer_encode(tokenizer, &ids, text, stop - begin, LRC_SPECIAL_NONE, err);
+    int64_t i = status == LRC_STATUS_OK ? ids.len - 1 : -1;
     *end = 0;
     while (i >= 0 && !lrc_tokenizer_is_special(tokenizer, ids.data[i]))
         i--;
@@ -163,7 +168,8 @@ static enum lrc_status last_special(size_t *end, const struct lrc_talk *talk, si
 }
 
 /* Where the trained part of full[begin, stop) ends. Some templates leave the end of turn out behind the last
- * turn only, or give it to the next turn: then the token that follows counts. cut: stop is where two texts part,
+ * turn only, or give it to the next turn: then the token that follows counts. cut: stop is where two
+ * texts part,
  * not a turn's end. */
 static enum lrc_status turn_end(size_t *end, const struct lrc_talk *talk, const json_t *message, size_t begin,
                                 size_t stop, int cut, struct lrc_error *err)
@@ -172,9 +178,9 @@ static enum lrc_status turn_end(size_t *end, const struct lrc_talk *talk, const 
     size_t         n_found = 0;
     *end = 0;
     enum lrc_status status = lrc_talk__words(&words, message, err);
-    const char *found = status == LRC_STATUS_OK && !has_calls(message)
-                            ? find_words(&n_found, talk->full.data + begin, stop - begin, &words)
-                            : NULL;
+    const char     *found = status == LRC_STATUS_OK && !has_calls(message)
+                                ? find_words(&n_found, talk->full.data + begin, stop - begin, &words)
+                                : NULL;
     lrc_buf_release(&words);
     if (found)
         status = end_of_words(end, talk, (size_t)(found - talk->full.data) + n_found, stop, cut, err);
@@ -188,8 +194,8 @@ static enum lrc_status turn_end(size_t *end, const struct lrc_talk *talk, const 
 }
 
 /* Does full[begin, end) hold what the turn says? Beside calls many templates leave the words out. */
-static enum lrc_status holds_turn(int *holds, const struct lrc_talk *talk, const json_t *message, size_t begin,
-                                  size_t end, struct lrc_error *err)
+static enum lrc_status holds_turn(int *holds, const struct lrc_talk *talk, const json_t *message,
+                                  size_t begin, size_t end, struct lrc_error *err)
 {
     struct lrc_buf words = { 0 };
     LRC_TRY(lrc_talk__words(&words, message, err));
@@ -201,8 +207,8 @@ static enum lrc_status holds_turn(int *holds, const struct lrc_talk *talk, const
 }
 
 /* A tool's result that the template writes inside the turn is not the assistant's. */
-static enum lrc_status holds_others(int *holds, const struct lrc_talk *talk, size_t turn, size_t begin, size_t end,
-                                    struct lrc_error *err)
+static enum lrc_status holds_others(int *holds, const struct lrc_talk *talk, size_t turn, size_t begin,
+                                    size_t end, struct lrc_error *err)
 {
     struct lrc_buf  words = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
@@ -213,14 +219,16 @@ static enum lrc_status holds_others(int *holds, const struct lrc_talk *talk, siz
             break;
         size_t from = 0, to = words.len;
         trim(lrc_buf_text(&words), &from, &to);
-        *holds = from < to && memmem(talk->full.data + begin, end - begin, words.data + from, to - from) != NULL;
+        *holds =
+            from < to && memmem(talk->full.data + begin, end - begin, words.data + from, to - from) != NULL;
     }
     lrc_buf_release(&words);
     return status;
 }
 
 /* The longest end of the turn's text, from where it parts from the full text, that stands in the full text at
- * begin or behind: what a template keeps of a turn when others follow (reasoning left out of earlier turns). */
+ * begin or behind: what a template keeps of a turn when others follow (reasoning left out of earlier
+ * turns). */
 static struct lrc_turn_span find_kept(const struct lrc_talk *talk, size_t parts_at, size_t begin)
 {
     const char *full = talk->full.data + begin, *found = NULL;
@@ -235,9 +243,9 @@ static struct lrc_turn_span find_kept(const struct lrc_talk *talk, size_t parts_
             low = middle + 1;
     }
     if (!found)
-        return (struct lrc_turn_span) { 0, 0 };
+        return (struct lrc_turn_span){ 0, 0 };
     const size_t at = (size_t)(found - talk->full.data);
-    return (struct lrc_turn_span) { at, at + (talk->upto.len - low) };
+    return (struct lrc_turn_span){ at, at + (talk->upto.len - low) };
 }
 
 static json_t *text_parts(const char *text)
@@ -261,14 +269,16 @@ static json_t *replace_content(const struct lrc_talk *talk, size_t turn, const c
     return NULL;
 }
 
-/* With a mark in place of the words, the whole text is what stands before the mark, the words, and what stands
- * behind it. The end-of-turn token that follows the words belongs to them. */
+/* With a mark in place of the words, the whole text is what stands before the mark, the words, and what
+ * stands behind it. The end-of-turn token that follows the words belongs to them. */
 static enum lrc_status find_by_mark(struct lrc_turn_span *span, struct lrc_talk *talk, size_t turn,
                                     struct lrc_error *err)
 {
-    static const char mark[] = "\xee\x80\x80" "turn" "\xee\x80\x80"; /* U+E000, private use */
+    static const char mark[] = "\xee\x80\x80"
+                               "turn"
+                               "\xee\x80\x80"; /* U+E000, private use */
     const size_t      n_mark = sizeof mark - 1;
-    *span = (struct lrc_turn_span) { 0, 0 };
+    *span = (struct lrc_turn_span){ 0, 0 };
     if (!json_object_get(json_array_get(talk->messages, turn), "content"))
         return LRC_STATUS_OK;
     json_t *marked = replace_content(talk, turn, mark);
@@ -309,7 +319,8 @@ static enum lrc_status cannot_split(size_t turn, const char *what, size_t at, st
                     turn, what, at);
 }
 
-/* Where an answer begins whose prompt goes on otherwise ("<think>") than the conversation does: at its words, or
+/* Where an answer begins whose prompt goes on otherwise ("<think>") than the conversation does: at its
+ * words, or
  * where the two part. */
 static enum lrc_status begin_without_prompt(size_t *begin, const struct lrc_talk *talk, const json_t *message,
                                             size_t parts_at, size_t stop, struct lrc_error *err)
@@ -330,7 +341,7 @@ static enum lrc_status find_region(struct lrc_turn_span *region, int *cut, struc
     const json_t *message = json_array_get(talk->messages, turn);
     const size_t  parts_at = common_prefix(&talk->upto, &talk->full);
     int           holds;
-    *region = (struct lrc_turn_span) { begin, parts_at };
+    *region = (struct lrc_turn_span){ begin, parts_at };
     *cut = parts_at < talk->upto.len;
     LRC_TRY(holds_turn(&holds, talk, message, begin, parts_at, err));
     if (holds && !*cut)
@@ -345,17 +356,17 @@ static enum lrc_status find_region(struct lrc_turn_span *region, int *cut, struc
     const struct lrc_turn_span kept = find_kept(talk, parts_at, begin);
     LRC_TRY(holds_turn(&holds, talk, message, kept.begin, kept.end, err));
     if (kept.end == 0 || !holds) {
-        *region = (struct lrc_turn_span) { 0, 0 };
+        *region = (struct lrc_turn_span){ 0, 0 };
         return LRC_STATUS_OK;
     }
     LRC_TRY(holds_others(&holds, talk, turn, begin, kept.begin, err));
-    *region = holds ? (struct lrc_turn_span) { 0, 0 } : (struct lrc_turn_span) { begin, kept.end };
+    *region = holds ? (struct lrc_turn_span){ 0, 0 } : (struct lrc_turn_span){ begin, kept.end };
     return LRC_STATUS_OK;
 }
 
 /* No region: by a mark, which shows the words alone and so does for a turn without calls. */
-static enum lrc_status find_marked_answer(struct lrc_turn_span *span, struct lrc_talk *talk, size_t turn, size_t begin,
-                                          int opens, size_t parts_at, struct lrc_error *err)
+static enum lrc_status find_marked_answer(struct lrc_turn_span *span, struct lrc_talk *talk, size_t turn,
+                                          size_t begin, int opens, size_t parts_at, struct lrc_error *err)
 {
     int holds = 0;
     if (!has_calls(json_array_get(talk->messages, turn)))
@@ -369,24 +380,26 @@ static enum lrc_status find_marked_answer(struct lrc_turn_span *span, struct lrc
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_talk__find_answer(struct lrc_turn_span *span, struct lrc_talk *talk, json_t *head, size_t turn,
-                                      struct lrc_error *err)
+enum lrc_status lrc_talk__find_answer(struct lrc_turn_span *span, struct lrc_talk *talk, json_t *head,
+                                      size_t turn, struct lrc_error *err)
 {
     json_t     *message = json_array_get(talk->messages, turn);
     const char *lost = missing_call(lrc_buf_text(&talk->full), talk->full.len, message);
-    *span = (struct lrc_turn_span) { 0, 0 };
+    *span = (struct lrc_turn_span){ 0, 0 };
     if (lost)
-        return lrc_fail(err, LRC_STATUS_DATA,
-                        "turn %zu: want a template that writes calls of tools, got one that leaves out the call of "
-                        "'%.60s'",
-                        turn, lost);
+        return lrc_fail(
+            err, LRC_STATUS_DATA,
+            "turn %zu: want a template that writes calls of tools, got one that leaves out the call of "
+            "'%.60s'",
+            turn, lost);
     LRC_TRY(lrc_talk__render(&talk->before, NULL, talk, head, LRC_PROMPT_GENERATION, err));
     size_t    begin = common_prefix(&talk->before, &talk->full);
     const int opens = begin == talk->before.len;
     if (!opens) { /* the prompt may go on otherwise than the answer does; what was said before may not */
         LRC_TRY(lrc_talk__render(&talk->upto, NULL, talk, head, LRC_PROMPT_NONE, err));
         if (common_prefix(&talk->upto, &talk->full) < talk->upto.len)
-            return json_array_append(head, message) == 0 ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
+            return json_array_append(head, message) == 0 ? LRC_STATUS_OK
+                                                         : lrc_fail_nomem(err, "a conversation");
     }
     if (json_array_append(head, message) != 0)
         return lrc_fail_nomem(err, "a conversation");

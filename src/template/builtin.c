@@ -132,8 +132,8 @@ static const char vicuna[] =
     "{%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}\n";
 
 const struct lrc_builtin lrc_builtin_all[] = {
-    {"alpaca", NULL, alpaca},       {"chatml", NULL, chatml}, {"gemma", NULL, gemma},
-    {"llama2", NULL, llama2},       {"llama3", NULL, llama3}, {"mistral", "mistral_v2v3", mistral},
-    {"phi3", "phi_3", phi3},        {"phi4", "phi_4", phi4},  {"vicuna", NULL, vicuna},
-    {"zephyr", NULL, zephyr},       {NULL, NULL, NULL},
+    { "alpaca", NULL, alpaca }, { "chatml", NULL, chatml }, { "gemma", NULL, gemma },
+    { "llama2", NULL, llama2 }, { "llama3", NULL, llama3 }, { "mistral", "mistral_v2v3", mistral },
+    { "phi3", "phi_3", phi3 },  { "phi4", "phi_4", phi4 },  { "vicuna", NULL, vicuna },
+    { "zephyr", NULL, zephyr }, { NULL, NULL, NULL },
 };

@@ -1,5 +1,5 @@
-/* What happens to messages before a template sees them, as transformers' apply_chat_template has it. Private to
- * this folder. */
+/* What happens to messages before a template sees them, as transformers' apply_chat_template has it.
+ * Private to this folder. */
 #ifndef LRC_TEMPLATE_CONVERSATION_H
 #define LRC_TEMPLATE_CONVERSATION_H
 

@@ -151,7 +151,8 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     json_t *object = (json_t *)(uintptr_t)input->variables; /* iterated, not changed */
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at);
-        if ((input->messages && strcmp(name, "messages") == 0) || (input->tools && strcmp(name, "tools") == 0))
+        if ((input->messages && strcmp(name, "messages") == 0) ||
+            (input->tools && strcmp(name, "tools") == 0))
             continue; /* the whole object of a file: set above */
         LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at))
                                                   : set_json(r, name, json_object_iter_value(at)));
@@ -159,9 +160,9 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status render_messages(const struct lrc_template *t, struct lrc_buf *text, struct lrc_buf *generation,
-                                       const struct lrc_template_input *input, const json_t *messages,
-                                       struct lrc_error *err)
+static enum lrc_status render_messages(const struct lrc_template *t, struct lrc_buf *text,
+                                       struct lrc_buf *generation, const struct lrc_template_input *input,
+                                       const json_t *messages, struct lrc_error *err)
 {
     struct lrc_render r = {
         .template = t,
@@ -172,9 +173,9 @@ static enum lrc_status render_messages(const struct lrc_template *t, struct lrc_
         .text = text,
         .text_begin = text->len,
         .generation = generation,
-        .date = {2024, 7, 26, 0, 0, 0},
+        .date = { 2024, 7, 26, 0, 0, 0 },
     };
-    const size_t generation_begin = generation ? generation->len : 0;
+    const size_t    generation_begin = generation ? generation->len : 0;
     enum lrc_status status = set_variables(&r, input, messages);
     if (status == LRC_STATUS_OK)
         status = lrc_scope__push(&r, NULL);
@@ -195,8 +196,9 @@ static enum lrc_status render_messages(const struct lrc_template *t, struct lrc_
     return status;
 }
 
-enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text, struct lrc_buf *generation,
-                                    const struct lrc_template_input *input, struct lrc_error *err)
+enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text,
+                                    struct lrc_buf *generation, const struct lrc_template_input *input,
+                                    struct lrc_error *err)
 {
     json_t *messages = NULL;
     if (t->tool_use && json_is_array(input->tools))
@@ -204,8 +206,8 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
     if (!json_is_array(input->messages))
         return render_messages(t, text, generation, input, input->messages, err);
     LRC_TRY(lrc_conversation__prepare(&messages, input->messages, input->prompt, err));
-    enum lrc_status status = render_messages(t, text, generation, input, messages, err);
-    struct lrc_error other = {0};
+    enum lrc_status  status = render_messages(t, text, generation, input, messages, err);
+    struct lrc_error other = { 0 };
     if (status == LRC_STATUS_DATA && lrc_conversation__has_nulls(input->messages) &&
         input->prompt != LRC_PROMPT_CONTINUE && /* some templates ask for None */
         render_messages(t, text, generation, input, input->messages, &other) == LRC_STATUS_OK)

@@ -15,12 +15,12 @@ static int is_target(const void *targets, int64_t i)
     return i > 0 && ((const int32_t *)targets)[i - 1] >= 0;
 }
 
-static enum lrc_status show_row(struct lrc_token_view *view, const struct lrc_dataset *dataset, int64_t i, int with_ids,
-                                struct lrc_error *err)
+static enum lrc_status show_row(struct lrc_token_view *view, const struct lrc_dataset *dataset, int64_t i,
+                                int with_ids, struct lrc_error *err)
 {
     const struct lrc_example *example = &dataset->examples[i];
     const int32_t *ids = dataset->ids + example->first, *targets = dataset->targets + example->first;
-    const struct lrc_marked_tokens tokens = {ids, example->n_tokens, is_target, targets};
+    const struct lrc_marked_tokens tokens = { ids, example->n_tokens, is_target, targets };
     lrc_buf_clear(&view->out);
     lrc_buf_printf(&view->out, "row %u: %lld tokens, %lld trained\n", example->row_id,
                    (long long)example->n_tokens, (long long)example->n_trained);
@@ -36,7 +36,7 @@ static enum lrc_status show_row(struct lrc_token_view *view, const struct lrc_da
 static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_preprocessed *data,
                                  int64_t n_rows, struct lrc_error *err)
 {
-    struct lrc_token_view view = {.tokenizer = data->tokenizer};
+    struct lrc_token_view view = { .tokenizer = data->tokenizer };
     lrc_token_view_init(&view);
     enum lrc_status status = LRC_STATUS_OK;
     for (int64_t i = 0; i < n_rows && i < data->dataset.n_examples && status == LRC_STATUS_OK; i++)
@@ -71,8 +71,8 @@ static void show_progress(int64_t done, int64_t total)
 static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_config *config,
                                   struct lrc_problems *problems, struct lrc_error *err)
 {
-    int64_t n_shown = 0;
-    struct lrc_preprocessed data = {0};
+    int64_t                 n_shown = 0;
+    struct lrc_preprocessed data = { 0 };
     LRC_TRY(lrc_cli_int(cli, "show", &n_shown, 1, INT64_MAX, err));
     if (n_shown == 0 && !config->dataset_prepared_path)
         return lrc_fail(
@@ -92,10 +92,10 @@ static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_co
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct lrc_config config = {0};
-    struct lrc_buf threads = {0};
-    int n = cli->n_arguments - 1;
-    const char **overrides = lrc_calloc(n + 1, sizeof *overrides);
+    struct lrc_config config = { 0 };
+    struct lrc_buf    threads = { 0 };
+    int               n = cli->n_arguments - 1;
+    const char      **overrides = lrc_calloc(n + 1, sizeof *overrides);
     if (!overrides)
         return lrc_fail_nomem(err, "command line");
     memcpy(overrides, cli->arguments + 1, (size_t)n * sizeof *overrides);
@@ -116,9 +116,9 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 }
 
 static const struct lrc_option preprocess_options[] = {
-    {"show", "N", "print the first N rows, trained tokens in colour or in [[...]]"},
-    {"ids", NULL, "with --show: also every token's id and piece, + for trained ones"},
-    {NULL, NULL, NULL},
+    { "show", "N", "print the first N rows, trained tokens in colour or in [[...]]" },
+    { "ids", NULL, "with --show: also every token's id and piece, + for trained ones" },
+    { NULL, NULL, NULL },
 };
 
 const struct lrc_command lrc_command_preprocess = {

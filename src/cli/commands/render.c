@@ -10,7 +10,8 @@
 
 static const struct lrc_option options[] = {
     { "messages", "FILE",
-      "JSON: an array of {role, content}, or an object with messages, tools and variables of the template; with --line: "
+      "JSON: an array of {role, content}, or an object with messages, tools and variables of the template; "
+      "with --line: "
       "a data file" },
     { "line", "N", "the row of the data file that begins in line N" },
     { "chat-template", "NAME|FILE", "a built-in template or a file; without it, the model's own" },
@@ -42,8 +43,9 @@ static enum lrc_status read_json(struct subject *subject, const char *path, stru
     const int is_array = json_is_array(subject->row);
     json_t   *messages = is_array ? subject->row : json_object_get(subject->row, "messages");
     if (!json_is_array(messages))
-        return lrc_fail(err, LRC_STATUS_DATA, "%s: want an array of messages, or an object with 'messages', got %s",
-                        path, lrc_json_type_name(json_is_object(subject->row) ? messages : subject->row));
+        return lrc_fail(err, LRC_STATUS_DATA,
+                        "%s: want an array of messages, or an object with 'messages', got %s", path,
+                        lrc_json_type_name(json_is_object(subject->row) ? messages : subject->row));
     subject->messages = json_incref(messages);
     subject->tools = json_incref(json_object_get(subject->row, "tools"));
     lrc_buf_puts(&subject->place, path);
@@ -56,8 +58,8 @@ static enum lrc_status find_line(int64_t *index, const struct lrc_row_file *file
     for (*index = 0; *index < file->n_rows; (*index)++)
         if (file->rows[*index].line == line)
             return LRC_STATUS_OK;
-    return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a row that begins in this line, got none", file->path,
-                    (long long)line);
+    return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a row that begins in this line, got none",
+                    file->path, (long long)line);
 }
 
 static enum lrc_status read_row(struct subject *subject, const char *path, int64_t line,
@@ -80,8 +82,8 @@ static enum lrc_status read_row(struct subject *subject, const char *path, int64
     return lrc_fail(err, status, "%s: %s", lrc_buf_text(&subject->place), reason.message);
 }
 
-static enum lrc_status read_subject(struct subject *subject, const struct lrc_cli *cli, struct lrc_problems *problems,
-                                    struct lrc_error *err)
+static enum lrc_status read_subject(struct subject *subject, const struct lrc_cli *cli,
+                                    struct lrc_problems *problems, struct lrc_error *err)
 {
     int64_t     line = 0;
     const char *path = lrc_cli_option(cli, "messages");
@@ -110,7 +112,7 @@ static enum lrc_status write_text(const struct lrc_buf *text, int as_json, struc
     return status;
 }
 
-static enum lrc_status render(const struct lrc_cli *cli, const struct subject *subject,
+static enum lrc_status render(const struct lrc_cli *cli, const struct subject                 *subject,
                               const struct lrc_template *template, const struct lrc_tokenizer *tokenizer,
                               struct lrc_error *err)
 {
@@ -151,8 +153,8 @@ static void put_json(struct lrc_buf *out, const struct lrc_encoded *encoded)
 }
 
 static enum lrc_status show_trained(const struct lrc_cli *cli, const struct subject *subject,
-                                    const struct lrc_template *template, const struct lrc_tokenizer *tokenizer,
-                                    struct lrc_error *err)
+                                    const struct lrc_template *template,
+                                    const struct lrc_tokenizer *tokenizer, struct lrc_error *err)
 {
     const struct lrc_dataset_spec spec = { 0 };
     const struct lrc_data_context context = {
@@ -161,7 +163,8 @@ static enum lrc_status show_trained(const struct lrc_cli *cli, const struct subj
     struct lrc_encoded    encoded = { 0 };
     struct lrc_token_view view = { .tokenizer = tokenizer };
     enum lrc_status status = lrc_encode_messages(&encoded, &context, subject->messages, subject->tools, err);
-    const struct lrc_marked_tokens tokens = { encoded.ids.data, encoded.ids.len, is_flagged, encoded.trained.data };
+    const struct lrc_marked_tokens tokens = { encoded.ids.data, encoded.ids.len, is_flagged,
+                                              encoded.trained.data };
     lrc_token_view_init(&view);
     if (status == LRC_STATUS_OK && lrc_cli_has(cli, "json"))
         put_json(&view.out, &encoded);
@@ -182,9 +185,9 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 {
     struct subject        subject = { 0 };
     struct lrc_tokenizer *tokenizer = NULL;
-    struct lrc_template  *template = NULL;
-    struct lrc_error      reason = { 0 };
-    enum lrc_status       status = read_subject(&subject, cli, problems, err);
+    struct lrc_template *template = NULL;
+    struct lrc_error reason = { 0 };
+    enum lrc_status  status = read_subject(&subject, cli, problems, err);
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_load(&tokenizer, cli->arguments[0], err);
     if (status == LRC_STATUS_OK)

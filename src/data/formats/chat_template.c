@@ -3,9 +3,9 @@
  *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
- * A message may say "train" or "training": true or false, or "weight": 0; message_field_training names another
- * member. Its content may be a list of {"type": "text", "text": "..."}, one text without anything between them.
- * Other members (tool_calls, name, ...) go to the template as they are.
+ * A message may say "train" or "training": true or false, or "weight": 0; message_field_training names
+ * another member. Its content may be a list of {"type": "text", "text": "..."}, one text without anything
+ * between them. Other members (tool_calls, name, ...) go to the template as they are.
  */
 #include "base/alloc.h"
 #include "data/encode.h"
@@ -27,7 +27,8 @@ static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
 
 const char *lrc_role_of(const char *name)
 {
-    static const struct { const char *name, *role;
+    static const struct {
+        const char *name, *role;
     } names[] = {
         { "human", "user" },
         { "gpt", "assistant" },
