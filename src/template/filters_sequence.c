@@ -240,15 +240,18 @@ static enum lrc_status make_key(struct lrc_render *r, struct lrc_value *key, str
     return LRC_STATUS_OK;
 }
 
-/* Sort by several attributes: "a,b". */
+/* A list, also of one: lists are compared item by item and two that are undefined are equal, so that they need no
+ * order. Several attributes: "a,b". */
 static enum lrc_status make_sort_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item,
                                      struct lrc_value attribute, int case_sensitive)
 {
-    if (attribute.kind != LRC_VALUE_STRING || !memchr(attribute.string->bytes, ',', attribute.string->n))
-        return make_key(r, key, item, attribute, case_sensitive);
-    struct lrc_value part, name;
-    const char *at = attribute.string->bytes, *const end = at + attribute.string->n;
+    struct lrc_value part, name = attribute;
     LRC_TRY(lrc_list__new(r, key, LRC_VALUE_LIST));
+    if (attribute.kind != LRC_VALUE_STRING) {
+        LRC_TRY(make_key(r, &part, item, attribute, case_sensitive));
+        return lrc_list__append(r, key->list, part);
+    }
+    const char *at = attribute.string->bytes, *const end = at + attribute.string->n;
     for (;;) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
         LRC_TRY(lrc_string__borrow(r, &name, at, (size_t)((comma ? comma : end) - at)));
