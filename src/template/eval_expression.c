@@ -170,7 +170,8 @@ static enum lrc_status format_percent(struct lrc_render *r, struct lrc_value *ou
     if (args.kind == LRC_VALUE_DICT)
         list.named = args.dict;
     return lrc_format__percent(r, out, format.string, &list,
-                               args.kind != LRC_VALUE_DICT && args.kind != LRC_VALUE_LIST && args.kind != LRC_VALUE_UNDEFINED);
+                               args.kind != LRC_VALUE_DICT && args.kind != LRC_VALUE_LIST &&
+                                   args.kind != LRC_VALUE_UNDEFINED);
 }
 
 enum lrc_status lrc_eval__binary(struct lrc_render *r, struct lrc_value *out, int op, struct lrc_value a,

@@ -240,8 +240,8 @@ static enum lrc_status make_key(struct lrc_render *r, struct lrc_value *key, str
     return LRC_STATUS_OK;
 }
 
-/* A list, also of one: lists are compared item by item and two that are undefined are equal, so that they need no
- * order. Several attributes: "a,b". */
+/* A list, also of one: lists are compared item by item and two that are undefined are equal, so that they
+ * need no order. Several attributes: "a,b". */
 static enum lrc_status make_sort_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item,
                                      struct lrc_value attribute, int case_sensitive)
 {

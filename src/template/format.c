@@ -178,7 +178,8 @@ enum lrc_status lrc_format__value(struct lrc_builder *b, struct lrc_value v,
                                                              : put_float(b, lrc_value__to_double(v), spec);
     const int plain = !spec->type && !spec->width && spec->precision < 0 && !spec->align && !spec->sign &&
                       !spec->group && !spec->alternate;
-    if (v.kind == LRC_VALUE_INT || (v.kind == LRC_VALUE_BOOL && !plain)) { /* True is 1 where it is laid out */
+    if (v.kind == LRC_VALUE_INT ||
+        (v.kind == LRC_VALUE_BOOL && !plain)) { /* True is 1 where it is laid out */
         const int64_t value = v.kind == LRC_VALUE_BOOL ? v.truth : v.integer;
         return spec->type && !strchr("bdnoxX", spec->type) ? fail_type(b->r, spec->type, v)
                                                            : put_int(b, value, spec);

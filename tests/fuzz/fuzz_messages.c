@@ -1,5 +1,5 @@
-/* Bytes as a conversation: the first chooses a template and settings, the rest is the row. Whatever it says, it is
- * refused in a sentence or every token is trained or not. */
+/* Bytes as a conversation: the first chooses a template and settings, the rest is the row. Whatever it says,
+ * it is refused in a sentence or every token is trained or not. */
 #include "data/data_format.h"
 
 #include <stdint.h>
@@ -19,8 +19,8 @@ static const char tokenizer_json[] = "{\"version\":\"1.0\",\"added_tokens\":[{\"
                                      "unk\":false,\"byte_fallback\":false,"
                                      "\"vocab\":{\"a\":0,\"b\":1,\"ab\":2,\" \":3},\"merges\":[\"a b\"]}}";
 
-/* Plain; a thought in the last answer only; calls and their results inside the turn; parts; marked by itself; a
- * system message that moves. */
+/* Plain; a thought in the last answer only; calls and their results inside the turn; parts; marked by itself;
+ * a system message that moves. */
 static const char *const templates[] = {
     "{% for m in messages %}<s>{{ m.role }}: {{ m.content }}</s>\n{% endfor %}{% if add_generation_prompt "
     "%}<s>assistant: "

@@ -41,8 +41,7 @@ static void expect(const char *template_text, const char *row, const char *wante
 
 /* The first letter of the role, the words, the calls, the end. */
 #define HEAD   "<s>{{ m.role[0] }}:"
-#define CALLS                                                                                            \
-    "{% for c in m.tool_calls or [] %}({{ c.function.name }}{{ c.function.arguments }}){% endfor %}"
+#define CALLS  "{% for c in m.tool_calls %}({{ c.function.name }}{{ c.function.arguments }}){% endfor %}"
 #define PROMPT "{% if add_generation_prompt %}<s>a:{% endif %}"
 
 /* A thought stands only in answers behind the last question. */
@@ -201,4 +200,15 @@ Test(data_masks, parts_are_one_text)
                     "{\"type\": \"text\", "
                     "\"text\": \"y\"}]}"),
            "-<s>-a-:+x+y+</s>");
+}
+
+Test(data_masks, parts_are_trained_with_their_turn)
+{
+    expect(
+        plain,
+        MESSAGES("{\"role\": \"assistant\", \"content\": [{\"type\": \"text\", \"text\": \"x\", \"train\": "
+                 "false}]}"),
+        "message 0: want 'train' of a whole message, got it of a part");
+    expect(plain, MESSAGES(SAID("assistant", "x", "train_detail", "[]")),
+           "message 0: want 'train' of a whole message, got 'train_detail'");
 }

@@ -52,6 +52,17 @@ static const char *member_name(const json_t *message, const char *given, const c
     return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
 }
 
+/* Axolotl's finer ways to say what is trained: not heeding them would train what was not meant. */
+static enum lrc_status refuse_detail(const json_t *object, size_t i, struct lrc_error *err)
+{
+    static const char *const names[] = { "train", "weight" };
+    for (int k = 0; k < 2; k++)
+        if (json_object_get(object, names[k]))
+            return lrc_fail(err, LRC_STATUS_DATA,
+                            "message %zu: want '%s' of a whole message, got it of a part", i, names[k]);
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status check_parts(const json_t *parts, const char *content_name, size_t i,
                                    struct lrc_error *err)
 {
@@ -64,6 +75,7 @@ static enum lrc_status check_parts(const json_t *parts, const char *content_name
                 "message %zu: '%s'[%zu]: want {\"type\": \"text\", \"text\": a string}, got %s%.40s%s", i,
                 content_name, part, type ? "type '" : lrc_json_type_name(object), type ? type : "",
                 type ? "'" : "");
+        LRC_TRY(refuse_detail(object, i, err));
     }
     return LRC_STATUS_OK;
 }
@@ -87,6 +99,9 @@ static enum lrc_status check_message(const json_t *message, const char *role_nam
     if (!json_is_object(message))
         return lrc_fail(err, LRC_STATUS_DATA, "message %zu: want an object, got %s", i,
                         lrc_json_type_name(message));
+    if (json_object_get(message, "train_detail"))
+        return lrc_fail(err, LRC_STATUS_DATA,
+                        "message %zu: want 'train' of a whole message, got 'train_detail'", i);
     const json_t *role = json_object_get(message, role_name),
                  *content = json_object_get(message, content_name);
     if (!json_is_string(role))
