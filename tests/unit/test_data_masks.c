@@ -212,3 +212,27 @@ Test(data_masks, parts_are_trained_with_their_turn)
     expect(plain, MESSAGES(SAID("assistant", "x", "train_detail", "[]")),
            "message 0: want 'train' of a whole message, got 'train_detail'");
 }
+
+#define SHAREGPT(from, value) "{\"from\": \"" from "\", \"value\": \"" value "\"}"
+
+Test(data_masks, a_call_as_a_text_is_a_call_where_the_template_knows_them)
+{
+    static const char with_calls[] =
+        "{% for m in messages %}" HEAD "{{ m.content }}" CALLS "</s>{% endfor %}" PROMPT;
+    static const char one[] = "{\"conversations\": [" SHAREGPT("human", "x") ", " SHAREGPT(
+        "function_call",
+        "{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": \\\"1\\\"}") ", " SHAREGPT("observation", "r") "]}";
+    static const char two[] = "{\"conversations\": [" SHAREGPT(
+        "function_call", "[{\\\"name\\\": \\\"f\\\", \\\"arguments\\\": {}}, {\\\"name\\\": "
+                         "\\\"g\\\", \\\"arguments\\\": {}}]") "]}";
+    expect(with_calls, one, "-<s>-u-:-x-</s>-<s>-a-:+(+f+1+)+</s>-<s>-t-:-r-</s>");
+    expect(with_calls, two, "-<s>-a-:+(+f+{+}+)+(+g+{+}+)+</s>");
+    expect(plain, one,
+           "-<s>-u-:-x-</s>-<s>-a-:+{+\"+n+a+m+e+\"+:+ +\"+f+\"+,+ +\"+a+r+g+u+m+e+n+t+s+\"+:+ "
+           "+\"+1+\"+}+</s>-<s>-t-:-r-"
+           "</s>");
+    expect(with_calls, "{\"conversations\": [" SHAREGPT("function_call", "no call") "]}",
+           "-<s>-a-:+n+o+ +c+a+l+l+</s>");
+    expect(with_calls, "{\"conversations\": [" SHAREGPT("function_call", "[1, 2]") "]}",
+           "-<s>-a-:+[+1+,+ +2+]+</s>");
+}

@@ -23,8 +23,8 @@ static void expect_case(const json_t *all, const json_t *one)
 {
     const char      *name = json_string_value(json_object_get(one, "template"));
     const json_t    *text = json_object_get(one, "text");
-    json_t          *variables = json_copy(json_object_get(json_object_get(all, "conversations"),
-                                                           json_string_value(json_object_get(one, "conversation"))));
+    const char      *title = json_string_value(json_object_get(one, "conversation"));
+    json_t          *variables = json_copy(json_object_get(json_object_get(all, "conversations"), title));
     struct lrc_error err = { 0 };
     struct lrc_buf   out = { 0 }, spans = { 0 }, label = { 0 };
     json_object_update(variables, json_object_get(all, "tokens"));

@@ -63,9 +63,11 @@ static enum lrc_status find_line(int64_t *index, const struct lrc_row_file *file
 }
 
 static enum lrc_status read_row(struct subject *subject, const char *path, int64_t line,
-                                struct lrc_problems *problems, struct lrc_error *err)
+                                const struct lrc_template *template, struct lrc_problems *problems,
+                                struct lrc_error *err)
 {
     const struct lrc_dataset_spec spec = { 0 };
+    const struct lrc_data_context context = { .spec = &spec, .template = template };
     struct lrc_row_file           file = { 0 };
     struct lrc_error              reason = { 0 };
     int64_t                       index;
@@ -76,23 +78,19 @@ static enum lrc_status read_row(struct subject *subject, const char *path, int64
     lrc_buf_printf(&subject->place, "%s:%lld", file.path, (long long)line);
     lrc_row_file_close(&file);
     LRC_TRY(status);
-    status = lrc_conversation_of_row(&subject->messages, &subject->tools, subject->row, &spec, &reason);
+    status = lrc_conversation_of_row(&subject->messages, &subject->tools, subject->row, &context, &reason);
     if (status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM)
         return status;
     return lrc_fail(err, status, "%s: %s", lrc_buf_text(&subject->place), reason.message);
 }
 
-static enum lrc_status read_subject(struct subject *subject, const struct lrc_cli *cli,
-                                    struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status read_options(int64_t *line, const struct lrc_cli *cli, struct lrc_error *err)
 {
-    int64_t     line = 0;
-    const char *path = lrc_cli_option(cli, "messages");
-    if (!path)
+    if (!lrc_cli_has(cli, "messages"))
         return lrc_fail(err, LRC_STATUS_USAGE, "render: want --messages FILE, got none");
     if (lrc_cli_has(cli, "ids") && !lrc_cli_has(cli, "trained"))
         return lrc_fail(err, LRC_STATUS_USAGE, "--ids: want --trained with it, got none");
-    LRC_TRY(lrc_cli_int(cli, "line", &line, 1, INT64_MAX, err));
-    return line > 0 ? read_row(subject, path, line, problems, err) : read_json(subject, path, err);
+    return lrc_cli_int(cli, "line", line, 1, INT64_MAX, err);
 }
 
 static enum lrc_status write_text(const struct lrc_buf *text, int as_json, struct lrc_error *err)
@@ -187,11 +185,16 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     struct lrc_tokenizer *tokenizer = NULL;
     struct lrc_template *template = NULL;
     struct lrc_error reason = { 0 };
-    enum lrc_status  status = read_subject(&subject, cli, problems, err);
+    int64_t          line = 0;
+    enum lrc_status  status = read_options(&line, cli, err);
+    const char      *path = lrc_cli_option(cli, "messages");
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_load(&tokenizer, cli->arguments[0], err);
     if (status == LRC_STATUS_OK)
         status = lrc_template_load(&template, lrc_cli_option(cli, "chat-template"), cli->arguments[0], err);
+    if (status == LRC_STATUS_OK)
+        status = line > 0 ? read_row(&subject, path, line, template, problems, err)
+                          : read_json(&subject, path, err);
     if (status == LRC_STATUS_OK) {
         status = lrc_cli_has(cli, "trained") ? show_trained(cli, &subject, template, tokenizer, &reason)
                                              : render(cli, &subject, template, tokenizer, &reason);

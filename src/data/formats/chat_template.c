@@ -140,15 +140,64 @@ static json_t *rename_members(const json_t *message, const char *role_name, cons
     return NULL;
 }
 
-static enum lrc_status add_message(json_t *messages, const json_t *message,
-                                   const struct lrc_dataset_spec *spec, size_t i, struct lrc_error *err)
+/* A call as templates know it. NULL when the object is none, or out of memory. */
+static json_t *to_call(json_t *object)
 {
+    json_t *arguments = json_object_get(object, "arguments");
+    if (!json_is_string(json_object_get(object, "name")) ||
+        !(json_is_object(arguments) || json_is_string(arguments)))
+        return NULL;
+    return json_pack("{s:s, s:O}", "type", "function", "function", object);
+}
+
+/* ShareGPT and LLaMA-Factory write a call as a turn whose text is {"name", "arguments"}, or a list of such.
+ * A template that knows calls writes them its own way. message stays as it is when its text is something else. */
+static enum lrc_status read_calls(json_t *message, struct lrc_error *err)
+{
+    const json_t    *content = json_object_get(message, "content");
+    struct lrc_error other;
+    json_t          *value, *calls = json_array();
+    if (!calls)
+        return lrc_fail_nomem(err, "a conversation");
+    if (!json_is_string(content) ||
+        lrc_json_parse(&value, json_string_value(content), json_string_length(content), "call", &other) !=
+            LRC_STATUS_OK)
+        value = NULL;
+    const size_t n = json_is_array(value) ? json_array_size(value) : value ? 1 : 0;
+    for (size_t i = 0; i < n; i++) {
+        json_t *call = to_call(json_is_array(value) ? json_array_get(value, i) : value);
+        if (call)
+            (void)json_array_append_new(calls, call);
+    }
+    int failed = 0;
+    if (n > 0 && json_array_size(calls) == n)
+        failed = json_object_set(message, "tool_calls", calls) != 0 ||
+                 json_object_set_new(message, "content", json_string("")) != 0;
+    json_decref(value);
+    json_decref(calls);
+    return failed ? lrc_fail_nomem(err, "a conversation") : LRC_STATUS_OK;
+}
+
+static int knows_calls(const struct lrc_template *template)
+{
+    if (!template)
+        return 0;
+    const char *tools = lrc_template_tools_text(template);
+    return strstr(lrc_template_text(template), "tool_calls") || (tools && strstr(tools, "tool_calls"));
+}
+
+static enum lrc_status add_message(json_t *messages, const json_t *message,
+                                   const struct lrc_data_context *context, size_t i, struct lrc_error *err)
+{
+    const struct lrc_dataset_spec *spec = context->spec;
     const char *role_name = member_name(message, spec->message_property_role, "role", "from");
     const char *content_name = member_name(message, spec->message_property_content, "content", "value");
     LRC_TRY(check_message(message, role_name, content_name, i, err));
-    if (json_array_append_new(messages, rename_members(message, role_name, content_name)) != 0)
+    json_t *renamed = rename_members(message, role_name, content_name);
+    if (!renamed || json_array_append_new(messages, renamed) != 0)
         return lrc_fail_nomem(err, "a conversation");
-    return LRC_STATUS_OK;
+    const int is_call = strcmp(json_string_value(json_object_get(message, role_name)), "function_call") == 0;
+    return is_call && knows_calls(context->template) ? read_calls(renamed, err) : LRC_STATUS_OK;
 }
 
 /* LLaMA-Factory keeps the system message in a column of its own. */
@@ -184,9 +233,9 @@ static enum lrc_status get_tools(json_t **tools, const json_t *row, struct lrc_e
 }
 
 enum lrc_status lrc_conversation_of_row(json_t **messages, json_t **tools, const json_t *row,
-                                        const struct lrc_dataset_spec *spec, struct lrc_error *err)
+                                        const struct lrc_data_context *context, struct lrc_error *err)
 {
-    const char   *key = messages_column(row, spec);
+    const char   *key = messages_column(row, context->spec);
     const json_t *column = json_object_get(row, key);
     *messages = *tools = NULL;
     if (!json_is_array(column))
@@ -198,7 +247,7 @@ enum lrc_status lrc_conversation_of_row(json_t **messages, json_t **tools, const
     if (status == LRC_STATUS_OK && json_array_size(column) > 0)
         status = add_system(*messages, row, err);
     for (size_t i = 0; i < json_array_size(column) && status == LRC_STATUS_OK; i++)
-        status = add_message(*messages, json_array_get(column, i), spec, i, err);
+        status = add_message(*messages, json_array_get(column, i), context, i, err);
     if (status == LRC_STATUS_OK)
         return status;
     json_decref(*tools);
@@ -211,7 +260,7 @@ static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_con
                               const json_t *row, struct lrc_error *err)
 {
     json_t         *messages, *tools;
-    enum lrc_status status = lrc_conversation_of_row(&messages, &tools, row, context->spec, err);
+    enum lrc_status status = lrc_conversation_of_row(&messages, &tools, row, context, err);
     if (status == LRC_STATUS_OK && json_array_size(messages) > 0)
         status = lrc_encode_messages(out, context, messages, tools, err);
     json_decref(tools);
