@@ -150,8 +150,9 @@ static json_t *to_call(json_t *object)
     return json_pack("{s:s, s:O}", "type", "function", "function", object);
 }
 
-/* ShareGPT and LLaMA-Factory write a call as a turn whose text is {"name", "arguments"}, or a list of such. A
- * template that knows calls writes them its own way. message stays as it is when its text is something else. */
+/* ShareGPT and LLaMA-Factory write a call as a turn whose text is {"name", "arguments"}, or a list of such.
+ * A template that knows calls writes them its own way. message stays as it is when its text is something
+ * else. */
 static enum lrc_status read_calls(json_t *message, struct lrc_error *err)
 {
     const json_t    *content = json_object_get(message, "content");
