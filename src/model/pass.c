@@ -13,6 +13,9 @@ enum {
     HEAD_CHUNK_MAX = 512
 };
 
+enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
+static const size_t ATTENTION_WIDE_MAX = (size_t)4 << 30;
+
 static int64_t at_least(int64_t a, int64_t b)
 {
     return a > b ? a : b;
@@ -27,12 +30,27 @@ static size_t linear_workspace(const struct lrc_pass *pass, int64_t n_rows, cons
     return lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, activation);
 }
 
+/* More than the least where a backend gains from it: while memory is not short, which recomputing says it is. */
+static size_t attention_workspace(const struct lrc_pass *pass)
+{
+    const struct lrc_model_config *c = &pass->model->config;
+    const struct lrc_pass_options *o = &pass->options;
+    if (!o->backend->memory || o->use == LRC_TAPE_INFERENCE || o->use == LRC_TAPE_CHECKPOINTING)
+        return lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
+                                             o->backend->memory ? 1 : omp_get_max_threads());
+    const int64_t longest = o->n_tokens < pass->model->n_positions ? o->n_tokens : pass->model->n_positions;
+    const size_t  wide = lrc_attention_workspace_wide_bytes(o->n_tokens, ATTENTION_DOCS, longest, c->n_heads,
+                                                            c->n_kv_heads, c->head_dim);
+    return wide <= ATTENTION_WIDE_MAX
+               ? wide
+               : lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim, 1);
+}
+
 static size_t workspace_of(const struct lrc_pass *pass)
 {
     const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
-    size_t most = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
-                                                o->backend->memory ? 1 : omp_get_max_threads());
+    size_t                         most = attention_workspace(pass);
     for (int m = 0; m < LRC_MODULE_COUNT; m++) {
         const size_t bytes =
             linear_workspace(pass, o->n_tokens, &pass->model->layers[0].linear[m].weight, o->rank_max);
@@ -52,7 +70,7 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
 
     const int64_t bytes = pass->options.backend->memory ? HEAD_CHUNK_DEVICE_BYTES : HEAD_CHUNK_BYTES;
-    int64_t chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    int64_t       chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
     chunk = chunk < HEAD_CHUNK_MIN ? HEAD_CHUNK_MIN : chunk > HEAD_CHUNK_MAX ? HEAD_CHUNK_MAX : chunk;
     const int64_t n = at_least(pass->options.n_trained, 1);
     pass->head_chunk = chunk < at_least(n, HEAD_CHUNK_MIN) ? chunk : at_least(n, HEAD_CHUNK_MIN);
