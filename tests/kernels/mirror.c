@@ -10,12 +10,12 @@ enum { BLOCKS_MAX = 4096, USED_MAX = 64, NESTED_MAX = 8, NESTED_BYTES = 32768 };
 /* A heap block of the cases. */
 struct block {
     unsigned char *host;
-    size_t bytes;
+    size_t         bytes;
 };
 
-static struct block blocks[BLOCKS_MAX];
-static int n_blocks;
-static struct lrc_allocator original;
+static struct block              blocks[BLOCKS_MAX];
+static int                       n_blocks;
+static struct lrc_allocator      original;
 static const struct lrc_backend *device;
 
 static void *allocate(size_t size_bytes)
@@ -23,7 +23,7 @@ static void *allocate(size_t size_bytes)
     void *memory = original.allocate(size_bytes);
     cr_assert(n_blocks < BLOCKS_MAX, "more blocks than the mirror holds");
     if (memory)
-        blocks[n_blocks++] = (struct block){memory, size_bytes};
+        blocks[n_blocks++] = (struct block){ memory, size_bytes };
     return memory;
 }
 
@@ -53,16 +53,16 @@ void lrc_mirror_end(void)
 /* One call: the blocks it uses and the copies of its nested structs. */
 struct call {
     const struct block *used[USED_MAX];
-    unsigned char *twin[USED_MAX];
-    int n_used;
-    uint64_t nested[NESTED_MAX][NESTED_BYTES / sizeof(uint64_t)];
-    int n_nested;
+    unsigned char      *twin[USED_MAX];
+    int                 n_used;
+    uint64_t            nested[NESTED_MAX][NESTED_BYTES / sizeof(uint64_t)];
+    int                 n_nested;
 };
 
 static unsigned char *twin_of(struct call *call, const struct block *block)
 {
-    struct lrc_error err = {0};
-    void *memory = NULL;
+    struct lrc_error err = { 0 };
+    void            *memory = NULL;
     for (int i = 0; i < call->n_used; i++)
         if (call->used[i] == block)
             return call->twin[i];
@@ -73,6 +73,33 @@ static unsigned char *twin_of(struct call *call, const struct block *block)
     call->used[call->n_used] = block;
     call->twin[call->n_used++] = memory;
     return memory;
+}
+
+/* What lies between the members of a struct is whatever the stack held, and may look like a pointer. */
+#define CLEAR_PADDING(object) (void)(object)
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+#undef CLEAR_PADDING
+#define CLEAR_PADDING(object) __builtin_clear_padding(object)
+#endif
+#endif
+
+static void clear_weight(void *memory)
+{
+    struct lrc_weight *weight = memory;
+    CLEAR_PADDING(weight);
+}
+
+static void clear_adapter(void *memory)
+{
+    struct lrc_linear_adapter *adapter = memory;
+    CLEAR_PADDING(adapter);
+}
+
+static void clear_tensor(void *memory)
+{
+    struct lrc_tensor *tensor = memory;
+    CLEAR_PADDING(tensor);
 }
 
 /* Every 8-byte word of a struct that points into a block is made to point into its twin; one past the end
@@ -98,19 +125,24 @@ static void translate(struct call *call, void *memory, size_t bytes)
  * address on the device, which faults. */
 static const struct {
     const char *op;
-    size_t at, bytes;
-    size_t count_at; /* of an int64_t number of them; 0: one */
+    size_t      at, bytes;
+    size_t      count_at; /* of an int64_t number of them; 0: one */
+    void (*clear_padding)(void *memory);
 } nested[] = {
-    {"dequantize", offsetof(struct lrc_dequantize_args, weight), sizeof(struct lrc_weight), 0},
-    {"embedding_forward", offsetof(struct lrc_embedding_forward_args, weight), sizeof(struct lrc_weight), 0},
-    {"linear_forward", offsetof(struct lrc_linear_forward_args, weight), sizeof(struct lrc_weight), 0},
-    {"linear_forward", offsetof(struct lrc_linear_forward_args, adapter), sizeof(struct lrc_linear_adapter),
-     0},
-    {"linear_backward", offsetof(struct lrc_linear_backward_args, weight), sizeof(struct lrc_weight), 0},
-    {"linear_backward", offsetof(struct lrc_linear_backward_args, adapter), sizeof(struct lrc_linear_adapter),
-     0},
-    {"grad_norm", offsetof(struct lrc_grad_norm_args, grads), sizeof(struct lrc_tensor),
-     offsetof(struct lrc_grad_norm_args, n_grads)},
+    { "dequantize", offsetof(struct lrc_dequantize_args, weight), sizeof(struct lrc_weight), 0,
+      clear_weight },
+    { "embedding_forward", offsetof(struct lrc_embedding_forward_args, weight), sizeof(struct lrc_weight), 0,
+      clear_weight },
+    { "linear_forward", offsetof(struct lrc_linear_forward_args, weight), sizeof(struct lrc_weight), 0,
+      clear_weight },
+    { "linear_forward", offsetof(struct lrc_linear_forward_args, adapter), sizeof(struct lrc_linear_adapter),
+      0, clear_adapter },
+    { "linear_backward", offsetof(struct lrc_linear_backward_args, weight), sizeof(struct lrc_weight), 0,
+      clear_weight },
+    { "linear_backward", offsetof(struct lrc_linear_backward_args, adapter),
+      sizeof(struct lrc_linear_adapter), 0, clear_adapter },
+    { "grad_norm", offsetof(struct lrc_grad_norm_args, grads), sizeof(struct lrc_tensor),
+      offsetof(struct lrc_grad_norm_args, n_grads), clear_tensor },
 };
 
 /* The nested structs of `original`, copied and translated, into the copy `args`. */
@@ -118,7 +150,7 @@ static void nest(struct call *call, const char *op, void *args, const void *orig
 {
     for (size_t i = 0; i < sizeof nested / sizeof nested[0]; i++) {
         const void *pointer;
-        int64_t n = 1;
+        int64_t     n = 1;
         if (strcmp(nested[i].op, op) != 0)
             continue;
         memcpy(&pointer, (const unsigned char *)original_args + nested[i].at, sizeof pointer);
@@ -130,6 +162,8 @@ static void nest(struct call *call, const char *op, void *args, const void *orig
         cr_assert(bytes <= NESTED_BYTES && call->n_nested < NESTED_MAX, "a nested argument is too large");
         void *copy = call->nested[call->n_nested++];
         memcpy(copy, pointer, bytes);
+        for (int64_t k = 0; k < n; k++)
+            nested[i].clear_padding((unsigned char *)copy + (size_t)k * nested[i].bytes);
         translate(call, copy, bytes);
         memcpy((unsigned char *)args + nested[i].at, &copy, sizeof copy);
     }
@@ -137,7 +171,7 @@ static void nest(struct call *call, const char *op, void *args, const void *orig
 
 static void finish(struct call *call)
 {
-    struct lrc_error err = {0};
+    struct lrc_error err = { 0 };
     cr_assert(device->synchronize(NULL, &err) == LRC_STATUS_OK, "%s", err.message);
     for (int i = 0; i < call->n_used; i++) {
         const struct block *block = call->used[i];
@@ -154,7 +188,8 @@ static void finish(struct call *call)
                                           struct lrc_error *err)                                             \
     {                                                                                                        \
         struct lrc_##entry##_args copy = *args;                                                              \
-        struct call call = {.n_used = 0};                                                                    \
+        struct call               call = { .n_used = 0 };                                                    \
+        CLEAR_PADDING(&copy);                                                                                \
         translate(&call, &copy, sizeof copy);                                                                \
         nest(&call, #entry, &copy, args);                                                                    \
         const enum lrc_status status = device->entry(stream, &copy, err);                                    \
