@@ -1,6 +1,7 @@
 #include "tokenizer/normalizer.h"
 
 #include "base/alloc.h"
+#include "tokenizer/base64.h"
 #include "tokenizer/unicode.h"
 #include <string.h>
 
@@ -165,41 +166,21 @@ static enum lrc_status replace(const struct lrc_normalizer_stage *stage, const s
     return LRC_STATUS_OK;
 }
 
-static int base64_value(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char       *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
 static enum lrc_status read_precompiled(struct lrc_normalizer_stage *stage, const json_t *json,
                                         const char *name, struct lrc_error *err)
 {
     struct lrc_buf bytes = { 0 };
     const char    *text;
     size_t         n;
-    uint32_t       bits = 0;
-    int            n_bits = 0;
-
     if (json_is_null(json_object_get(json, "precompiled_charsmap")))
         return LRC_STATUS_OK;
     LRC_TRY(lrc_stage_text(&text, &n, json, "precompiled_charsmap", name, err));
-    while (n > 0 && text[n - 1] == '=')
-        n--;
-    for (size_t i = 0; i < n; i++) {
-        const int value = base64_value(text[i]);
-        if (value < 0) {
-            lrc_buf_release(&bytes);
-            return lrc_fail(err, LRC_STATUS_FORMAT,
-                            "%s: 'precompiled_charsmap': want base64, got byte 0x%02x at %zu", name,
-                            (unsigned char)text[i], i);
-        }
-        bits = (bits << 6 | (uint32_t)value) & 0xFFFF;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            lrc_buf_putc(&bytes, (char)(bits >> n_bits & 0xFF));
-        }
+    const size_t n_read = lrc_base64_decode(&bytes, text, n);
+    if (n_read < n) {
+        lrc_buf_release(&bytes);
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'precompiled_charsmap': want base64, got byte 0x%02x at %zu", name,
+                        (unsigned char)text[n_read], n_read);
     }
     enum lrc_status status = lrc_buf_check(&bytes, err);
     if (status == LRC_STATUS_OK)
@@ -297,21 +278,10 @@ static const struct lrc_normalizer_kind KINDS[] = {
     { "Precompiled", read_precompiled, precompiled },
 };
 
-static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_t *json, int depth,
-                                  const char *name, struct lrc_error *err)
+static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
-    const char *type;
-    LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
-    if (strcmp(type, "Sequence") == 0 && depth < LRC_STAGE_DEPTH_MAX) {
-        size_t        i;
-        const json_t *item;
-        json_array_foreach(json_object_get(json, "normalizers"), i, item)
-            LRC_TRY(read_stage(normalizer, item, depth + 1, name, err));
-        return LRC_STATUS_OK;
-    }
-    if (normalizer->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
-                        LRC_STAGES_MAX);
+    struct lrc_normalizer *normalizer = into;
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -322,10 +292,12 @@ static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_
     return lrc_stage_unknown(type, WHAT, name, err);
 }
 
+static const struct lrc_stage_list LIST = { WHAT, "normalizers", read_stage };
+
 enum lrc_status lrc_normalizer_read(struct lrc_normalizer *normalizer, const json_t *json, const char *name,
                                     struct lrc_error *err)
 {
-    return !json || json_is_null(json) ? LRC_STATUS_OK : read_stage(normalizer, json, 0, name, err);
+    return lrc_stage_list_read(&LIST, normalizer, json, name, err);
 }
 
 void lrc_normalizer_add_sentence(struct lrc_normalizer             *normalizer,

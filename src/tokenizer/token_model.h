@@ -79,10 +79,11 @@ struct lrc_scored_piece {
     enum lrc_piece_type type;
 };
 struct lrc_scored_pieces {
-    const struct lrc_scored_piece *pieces; /* index is the id */
+    const struct lrc_scored_piece *pieces; /* index is the id; an empty one: no piece has it */
     int64_t                        n;
     int32_t                        unk_id;
     int                            byte_fallback;
+    int whole_first; /* BPE: a text that is a piece is that piece, whatever the scores */
 };
 
 /* BPE by score: the neighbours whose concatenation is the piece of the highest score merge first, leftmost on

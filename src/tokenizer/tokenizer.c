@@ -174,9 +174,9 @@ enum lrc_status lrc_tokenizer_decode(const struct lrc_tokenizer *tokenizer, stru
         size_t      n;
         const char *piece = text_of(tokenizer, ids[i], &n);
         if (!piece) {
-            status = lrc_fail(err, LRC_STATUS_DATA,
-                              "token %lld: want an id of the vocabulary (0 to %lld), got %d", (long long)i,
-                              (long long)lrc_tokenizer_n_ids(tokenizer) - 1, ids[i]);
+            status =
+                lrc_fail(err, LRC_STATUS_DATA, "token %lld: want an id of the vocabulary (0 to %lld), got %d",
+                         (long long)i, (long long)lrc_tokenizer_n_ids(tokenizer) - 1, ids[i]);
             goto done;
         }
         if (skip == LRC_SKIP_NONE || !lrc_tokenizer_is_special(tokenizer, ids[i]))

@@ -34,6 +34,23 @@ enum lrc_status lrc_tokenizer_fill_sentencepiece(struct lrc_tokenizer *tokenizer
 enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const char *model_dir,
                                           const json_t *config, struct lrc_error *err) LRC_MUST_CHECK;
 
+/* tekken.json. */
+enum lrc_status lrc_tokenizer_fill_tekken(struct lrc_tokenizer *tokenizer, const json_t *json,
+                                          const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* A rank file of tiktoken. file: its base name, which says what else belongs to it. */
+enum lrc_rank_count { LRC_RANK_COUNT_ANY, LRC_RANK_COUNT_PUBLISHED };
+struct lrc_rank_source {
+    const char   *file, *name;
+    const json_t *config;
+    enum lrc_rank_count
+        count; /* whether the file must have as many ranks as the published one of this name */
+};
+enum lrc_status lrc_tokenizer_fill_tiktoken(struct lrc_tokenizer *tokenizer, const char *bytes, size_t n,
+                                            const struct lrc_rank_source *source,
+                                            struct lrc_error             *err) LRC_MUST_CHECK;
+int lrc_tiktoken_looks_like(const char *bytes, size_t n); /* whether they begin as a rank file does */
+
 struct lrc_tokenizer *lrc_tokenizer_new(void); /* NULL: out of memory */
 
 /* Roles, added tokens and the BOS and EOS switches of tokenizer_config.json (NULL: none), then the indexes.

@@ -60,8 +60,8 @@ static const struct lrc_bpe_merge *find_merge(const struct lrc_bpe *bpe, int32_t
 {
     if (bpe->n_merges == 0)
         return NULL;
-    const struct lrc_bpe_merge
-        *merge = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
+    const struct lrc_bpe_merge *merge =
+        &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
     return merge->pair != LRC_BPE_EMPTY ? merge : NULL;
 }
 
@@ -180,8 +180,8 @@ struct reading {
 
 static void add_symbol(struct reading *reading, int32_t id, size_t start, size_t n)
 {
-    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start,
-                                                    (uint32_t)n };
+    reading->symbols[reading->n] =
+        (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start, (uint32_t)n };
     reading->n++;
 }
 
@@ -314,7 +314,8 @@ static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const
     if (!json_is_object(vocab))
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an object, got %s", name,
                         lrc_json_type_name(vocab));
-    json_object_foreach(vocab, piece, id) {
+    json_object_foreach(vocab, piece, id)
+    {
         if (!json_is_integer(id))
             return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': '%.60s': want an integer, got %s", name,
                             piece, lrc_json_type_name(id));
@@ -381,7 +382,8 @@ static enum lrc_status read_merges(struct lrc_bpe *bpe, const json_t *json, cons
     if (!json_is_array(merges) || json_array_size(merges) > INT32_MAX)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges': want an array, got %s", name,
                         lrc_json_type_name(merges));
-    json_array_foreach(merges, rank, merge) {
+    json_array_foreach(merges, rank, merge)
+    {
         status = read_merge(bpe, merge, (int64_t)rank, &joined, name, err);
         if (status != LRC_STATUS_OK)
             break;

@@ -36,8 +36,8 @@ struct lrc_bpe *lrc_bpe__new(void); /* NULL: out of memory */
 void            lrc_bpe__free(struct lrc_token_model *model);
 
 /* A pair given again gets the later rank, as in the reference. errors: NOMEM. */
-enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge, struct lrc_error *err)
-    LRC_MUST_CHECK;
+enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
 
 void lrc_bpe__index(struct lrc_bpe *bpe); /* byte_ids and early, once all symbols are there */
 
