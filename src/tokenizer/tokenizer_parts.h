@@ -10,6 +10,14 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/token_model.h"
 #include "tokenizer/tokenizer.h"
+#include <pthread.h>
+
+/* Memory of earlier encode calls for later ones, of any thread. */
+struct lrc_encode_space;
+struct lrc_idle_spaces {
+    pthread_mutex_t          lock;
+    struct lrc_encode_space *first;
+};
 
 /* In the order text runs through them. */
 struct lrc_tokenizer {
@@ -20,6 +28,7 @@ struct lrc_tokenizer {
     struct lrc_post_processor post_processor;
     struct lrc_decoder        decoder;
     char                     *roles[LRC_TOKEN_ROLE_COUNT]; /* NULL: not set */
+    struct lrc_idle_spaces   *idle;
     int adds_ends; /* the post-processor is BOS and EOS, by add_bos_token and add_eos_token */
 };
 

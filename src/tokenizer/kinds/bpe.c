@@ -283,6 +283,7 @@ void lrc_bpe__free(struct lrc_token_model *model)
     lrc_buf_release(&bpe->prefix);
     lrc_buf_release(&bpe->suffix);
     lrc_free(bpe->merges);
+    lrc_char_pairs_release(&bpe->pairs);
     lrc_free(bpe);
 }
 
@@ -296,7 +297,14 @@ struct lrc_bpe *lrc_bpe__new(void)
     return bpe;
 }
 
-void lrc_bpe__index(struct lrc_bpe *bpe)
+/* Words that wear a prefix or suffix, and those taken whole, cannot be cut. */
+static size_t segment(const struct lrc_token_model *model, const char *text, size_t n)
+{
+    const struct lrc_bpe *bpe = (const struct lrc_bpe *)model;
+    return bpe->pairs.pairs ? lrc_char_pairs_cut(&bpe->pairs, text, n) : n;
+}
+
+enum lrc_status lrc_bpe__index(struct lrc_bpe *bpe, struct lrc_error *err)
 {
     lrc_token_model_index_bytes(&bpe->base);
     for (int32_t cp = 0; cp < LRC_BPE_EARLY_CHARS; cp++) {
@@ -304,6 +312,9 @@ void lrc_bpe__index(struct lrc_bpe *bpe)
         const size_t n = cp < 0x80 ? 1 : 2;
         bpe->early[cp] = lrc_vocab_find(symbols_of(bpe), spelled, n);
     }
+    if (bpe->ignore_merges || bpe->prefix.len > 0 || bpe->suffix.len > 0)
+        return LRC_STATUS_OK;
+    return lrc_char_pairs_index(&bpe->pairs, symbols_of(bpe), bpe->base.vocab.n_ids, err);
 }
 
 static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const char *name,
@@ -421,13 +432,14 @@ static enum lrc_status bpe_read(struct lrc_token_model **model, const json_t *js
     enum lrc_status status = read_options(bpe, json, name, err);
     if (status == LRC_STATUS_OK)
         status = read_merges(bpe, json, name, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_bpe__index(bpe, err);
     if (status != LRC_STATUS_OK) {
         lrc_bpe__free(&bpe->base);
         return status;
     }
-    lrc_bpe__index(bpe);
     *model = &bpe->base;
     return LRC_STATUS_OK;
 }
 
-const struct lrc_token_model_kind lrc_token_model_bpe = { "BPE", bpe_read, encode, lrc_bpe__free };
+const struct lrc_token_model_kind lrc_token_model_bpe = { "BPE", bpe_read, encode, lrc_bpe__free, segment };

@@ -115,11 +115,12 @@ enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct 
     enum lrc_status status = add_pieces(bpe, pieces, err);
     if (status == LRC_STATUS_OK)
         status = add_ranked(bpe, pieces, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_bpe__index(bpe, err);
     if (status != LRC_STATUS_OK) {
         lrc_bpe__free(&bpe->base);
         return status;
     }
-    lrc_bpe__index(bpe);
     *model = &bpe->base;
     return LRC_STATUS_OK;
 }
