@@ -98,8 +98,7 @@ static void check_text(const struct lrc_tokenizer *tokenizer, const json_t *json
     struct lrc_decode_stream stream;
     const json_t            *id;
     size_t                   i;
-    json_array_foreach(json_ids, i, id)
-        lrc_ids_append(&ids, (int32_t)json_integer_value(id));
+    json_array_foreach(json_ids, i, id) lrc_ids_append(&ids, (int32_t)json_integer_value(id));
     cr_assert_eq(lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, skip, &err), LRC_STATUS_OK, "%s",
                  err.message);
     if (want)
@@ -120,10 +119,12 @@ Test(tokenizer_golden, gives_the_reference_s_ids_and_text)
     const json_t *record, *item;
     size_t        i, k;
     int           n_cases = 0;
-    json_array_foreach(records, i, record) {
+    json_array_foreach(records, i, record)
+    {
         const char           *name = json_string_value(json_object_get(record, "name"));
         struct lrc_tokenizer *tokenizer = tokenizer_of(record);
-        json_array_foreach(json_object_get(record, "cases"), k, item) {
+        json_array_foreach(json_object_get(record, "cases"), k, item)
+        {
             const json_t *text = json_object_get(item, "text"), *ids = json_object_get(item, "ids");
             check_ids(tokenizer, text, ids, LRC_SPECIAL_NONE, name);
             if (json_object_get(item, "with_special"))
@@ -182,7 +183,8 @@ Test(tokenizer_golden, every_failed_allocation_is_a_status_fault)
     const json_t              *record;
     size_t                     i;
     const struct lrc_allocator usual = lrc_allocator;
-    json_array_foreach(records, i, record) {
+    json_array_foreach(records, i, record)
+    {
         struct lrc_buf bytes = { 0 };
         file_of(&bytes, record);
         enum lrc_status status = LRC_STATUS_NOMEM;
