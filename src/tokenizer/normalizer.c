@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "tokenizer/base64.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/unicode.h"
 #include <string.h>
 
@@ -78,6 +79,45 @@ static enum lrc_status strip_accents(const struct lrc_normalizer_stage *stage, c
             lrc_buf_append(pass->out, pass->text + at, step);
         at += step;
     }
+    return LRC_STATUS_OK;
+}
+
+/* What SentencePiece's nmt rules drop and turn into spaces. source: tokenizers, normalizers/unicode.rs */
+static int nmt_drops(int32_t cp)
+{
+    return (cp >= 0x01 && cp <= 0x08) || cp == 0x0B || (cp >= 0x0E && cp <= 0x1F) || cp == 0x7F ||
+           cp == 0x8F || cp == 0x9F;
+}
+
+static int nmt_is_space(int32_t cp)
+{
+    return cp == 0x09 || cp == 0x0A || cp == 0x0C || cp == 0x0D || cp == 0x1680 ||
+           (cp >= 0x200B && cp <= 0x200F) || cp == 0x2028 || cp == 0x2029 || cp == 0x2581 || cp == 0xFEFF ||
+           cp == 0xFFFD;
+}
+
+static enum lrc_status nmt(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                           struct lrc_error *err)
+{
+    (void)stage, (void)err;
+    for (size_t at = 0; at < pass->n;) {
+        int32_t      cp;
+        const size_t step = lrc_utf8_step(&cp, pass->text + at, pass->n - at);
+        if (nmt_is_space(cp))
+            lrc_buf_putc(pass->out, ' ');
+        else if (!nmt_drops(cp))
+            lrc_buf_append(pass->out, pass->text + at, step);
+        at += step;
+    }
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status byte_level(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                                  struct lrc_error *err)
+{
+    (void)stage, (void)err;
+    for (size_t i = 0; i < pass->n; i++)
+        lrc_utf8_append(pass->out, lrc_byte_to_char((unsigned char)pass->text[i]));
     return LRC_STATUS_OK;
 }
 
@@ -256,7 +296,7 @@ static enum lrc_status sentence(const struct lrc_normalizer_stage *stage, const 
     while (options->remove_extra_whitespaces && out->len >= start + n_space &&
            memcmp(out->data + out->len - n_space, space, n_space) == 0)
         out->data[out->len -= n_space] = 0;
-    if (out->len == start)
+    if (out->len == start && (options->remove_extra_whitespaces || pass->n == 0))
         lrc_buf_clear(out); /* nothing but white space: no dummy either */
     else if (dummy && options->whitespace_as_suffix)
         append_space(stage, out);
@@ -276,6 +316,8 @@ static const struct lrc_normalizer_kind KINDS[] = {
     { "Prepend", read_prepend, prepend },
     { "Replace", read_replace, replace },
     { "Precompiled", read_precompiled, precompiled },
+    { "Nmt", read_nothing, nmt },
+    { "ByteLevel", read_nothing, byte_level },
 };
 
 static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,

@@ -206,6 +206,27 @@ static enum lrc_status punctuation(const struct lrc_pre_tokenizer_stage *stage, 
     return LRC_STATUS_OK;
 }
 
+/* White space goes, each punctuation character stands alone. */
+static enum lrc_status bert(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                            struct lrc_error *err)
+{
+    size_t done = 0;
+    (void)stage, (void)err;
+    for (size_t at = 0; at < pass->n;) {
+        int32_t      cp;
+        const size_t step = lrc_utf8_step(&cp, pass->text + at, pass->n - at);
+        const int    is_space = lrc_char_is_space(cp);
+        if (is_space || lrc_char_is_punctuation(cp)) {
+            emit(pass, done, at);
+            emit(pass, at, is_space ? at : at + step);
+            done = at + step;
+        }
+        at += step;
+    }
+    emit(pass, done, pass->n);
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status read_digits(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
                                    const char *name, struct lrc_error *err)
 {
@@ -380,6 +401,7 @@ static const struct lrc_pre_tokenizer_kind KINDS[] = {
     { "Whitespace", read_whitespace, split },
     { "WhitespaceSplit", read_nothing, whitespace_split },
     { "CharDelimiterSplit", read_delimiter, split },
+    { "BertPreTokenizer", read_nothing, bert },
 };
 
 static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,

@@ -407,6 +407,12 @@ static enum lrc_status read_options(struct lrc_bpe *bpe, const json_t *json, con
                                     struct lrc_error *err)
 {
     const char *unk = NULL, *prefix = "", *suffix = "";
+    double      dropout = 0;
+    LRC_TRY(lrc_json_get_number(&dropout, json, "dropout", name, err));
+    if (dropout != 0)
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: 'dropout': want none (it makes other ids of the same text every time), got %g",
+                        name, dropout);
     LRC_TRY(lrc_json_get_string(&unk, json, "unk_token", name, err));
     LRC_TRY(lrc_json_get_string(&prefix, json, "continuing_subword_prefix", name, err));
     LRC_TRY(lrc_json_get_string(&suffix, json, "end_of_word_suffix", name, err));
