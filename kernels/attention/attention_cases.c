@@ -31,7 +31,7 @@ struct arrays {
 
 static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_dtype dtype)
 {
-    const int is_output = i == OUT || i >= D_Q;
+    const int     is_output = i == OUT || i >= D_Q;
     const int64_t width = shape[1] * shape[2] + GAP;
     t->owner[i] = lrc_cases_tensor_2d(dtype, shape[0], width, LRC_CASES_POISON);
     t->view[i] = lrc_tensor_3d(t->owner[i].data, dtype, shape[0], shape[1], shape[2]);
@@ -147,6 +147,8 @@ struct oracle {
     double               *lse;
     double               *p_row, *d_p_row; /* (n_keys): one query's probabilities and their gradients */
     double               *p_column;        /* (n_keys, K): sum over queries of p */
+    double               *d_s_row;         /* (T, H): sum over keys of |d_s|, scale included */
+    double               *d_s_column;      /* (n_keys, K): sum over queries of the same */
 };
 
 static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
@@ -160,6 +162,8 @@ static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
     o.p_row = lrc_cases_doubles(n_keys);
     o.d_p_row = lrc_cases_doubles(n_keys);
     o.p_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
+    o.d_s_row = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
+    o.d_s_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
     return o;
 }
 
@@ -171,6 +175,8 @@ static void oracle_free(struct oracle *o)
     lrc_free(o->p_row);
     lrc_free(o->d_p_row);
     lrc_free(o->p_column);
+    lrc_free(o->d_s_row);
+    lrc_free(o->d_s_column);
 }
 
 static double dot(const double *a, const double *b, int64_t n)
@@ -231,6 +237,8 @@ static void query_backward(const struct oracle *o, const struct query *q)
             d_v[c] += p * d_out[c];
         }
         o->p_column[j * o->p->n_kv_heads + q->kv_head] += p;
+        o->d_s_row[q->at * o->p->n_heads + q->head] += fabs(d_s);
+        o->d_s_column[j * o->p->n_kv_heads + q->kv_head] += fabs(d_s);
     }
 }
 
@@ -242,8 +250,8 @@ static void oracle_run(const struct oracle *o, enum pass pass)
     for (int64_t d = 0; d < p->n_docs; d++)
         for (int64_t at = p->doc_offsets[d]; at < p->doc_offsets[d + 1]; at++)
             for (int64_t h = 0; h < p->n_heads; h++) {
-                const int64_t to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
-                const int64_t from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
+                const int64_t      to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
+                const int64_t      from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
                 const struct query q = { at, h, h / (p->n_heads / p->n_kv_heads), from, to };
                 query_forward(o, &q);
                 if (pass == BOTH)
@@ -262,7 +270,9 @@ static double largest(const double *values, int64_t n)
 }
 
 /* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
- * out's rounding. */
+ * out's rounding. With BF16 the factors p and d_s of a product may be rounded too, each by `narrow` of itself:
+ * out moves by at most narrow, as the p of a query sum to 1, gradients by narrow times the sums of |p| and
+ * |d_s|. */
 struct bounds {
     double lse, out, d_q, d_k, d_v;
 };
@@ -270,22 +280,23 @@ struct bounds {
 static struct bounds bounds_of(const struct oracle *o)
 {
     const struct problem *p = o->p;
-    const double eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
-    const double c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
+    const double  eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
+    const double  c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
     const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
     const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;
-    const double s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
+    const double  s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
                  columns = largest(o->p_column, n_k);
     struct bounds b;
     b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
-    b.out = p_relative + (n + 8) * eps + narrow * largest(o->array[OUT], n_q);
+    b.out = p_relative + (n + 8) * eps + narrow * (1 + largest(o->array[OUT], n_q));
     const double delta = (c + 2) * eps * c + c * b.out;
     const double d_s = 2 * c * (p_relative + b.lse) + (c + 2) * eps * c + delta; /* times p */
-    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) + narrow * (largest(o->array[D_Q], n_q) + 1e-3);
+    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) +
+            narrow * (largest(o->d_s_row, n_q / p->head_dim) + largest(o->array[D_Q], n_q) + 1e-3);
     b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) +
-            narrow * (largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
+            narrow * (largest(o->d_s_column, n_k) + largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
     b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) +
-            narrow * (largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
+            narrow * (columns + largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
     return b;
 }
 
@@ -391,8 +402,8 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 static void expect_refusals(const struct lrc_backend *backend)
 {
     static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
-    static const int32_t                     decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
-    struct arrays                            t = arrays_new(&p);
+    static const int32_t        decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
+    struct arrays               t = arrays_new(&p);
     const struct lrc_attention_forward_args  good = forward_args(&t);
     const struct lrc_attention_backward_args good_back = backward_args(&t);
     struct lrc_attention_forward_args        f[8];
@@ -426,7 +437,7 @@ static void expect_refusals(const struct lrc_backend *backend)
     arrays_free(&t);
 }
 
-#define F32 LRC_DTYPE_F32
+#define F32  LRC_DTYPE_F32
 #define BF16 LRC_DTYPE_BF16
 
 /* name, H, K, C, window, n_past, scale, dtype, documents */
@@ -450,6 +461,14 @@ static const struct problem problems[] = {
     { "bf16, heads of 13", 2, 2, 13, 0, 0, 0, BF16, 2, { 0, 66, 70 } },
     { "bf16, window of 3", 2, 1, 64, 3, 0, 0, BF16, 1, { 0, 130 } },
     { "bf16, heads of 264", 1, 1, 264, 0, 0, 0, BF16, 1, { 0, 40 } },
+    { "bf16, groups of 4, an odd row after two tiles", 4, 1, 64, 0, 0, 0, BF16, 2, { 0, 129, 200 } },
+    { "bf16, groups of 7, window over a tile's edge", 14, 2, 64, 70, 0, 0, BF16, 1, { 0, 150 } },
+    { "bf16, groups of 8, heads of 96", 8, 1, 96, 0, 0, 0, BF16, 2, { 0, 67, 68 } },
+    { "bf16, heads of 80, no window", 2, 1, 80, 0, 0, 0, BF16, 1, { 0, 131 } },
+    { "bf16, heads of 128, window of 64", 2, 2, 128, 64, 0, 0, BF16, 2, { 0, 1, 194 } },
+    { "bf16, heads of 256, window of 65", 2, 1, 256, 65, 0, 0, BF16, 1, { 0, 133 } },
+    { "bf16, steep softmax", 2, 1, 64, 30, 0, 8.0f, BF16, 2, { 0, 100, 170 } },
+    { "bf16, 17 queries after 190, window", 4, 1, 128, 100, 190, 0, BF16, 1, { 0, 17 } },
     { "one query after 200, bf16", 4, 2, 64, 0, 200, 0, BF16, 1, { 0, 1 } },
     { "one query after 200", 4, 2, 64, 0, 200, 0, F32, 1, { 0, 1 } },
     { "one query after 63", 4, 4, 8, 0, 63, 0, F32, 1, { 0, 1 } },
