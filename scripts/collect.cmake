@@ -65,7 +65,7 @@ ${folders}#undef LRC_OP_FOLDER
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/ops_all.h CONTENT "${includes}")
   target_include_directories(${target} PUBLIC ${CMAKE_BINARY_DIR}/generated)
 
-  file(GLOB once CONFIGURE_DEPENDS ${dir}/common/*.c ${dir}/backend.c)
+  file(GLOB once CONFIGURE_DEPENDS ${dir}/common/*.c ${dir}/backend.c ${dir}/device.c)
   target_sources(${target} PRIVATE ${once})
   set(flags_portable "")
   set(flags_avx2 -mavx2 -mfma -mf16c)

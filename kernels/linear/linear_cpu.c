@@ -65,6 +65,10 @@ static int64_t rows_at_a_time(const struct source *const sources[2], struct word
 static void copy_block(uint32_t *to, struct word word, const struct source *source, int64_t row, int64_t c,
                        int64_t n)
 {
+    if (source->tensor->dtype == LRC_DTYPE_F32 && word.elems == 2 && !source->dropout && n % 2 == 0) {
+        lrc_vec_to_bf16((uint16_t *)(void *)to, lrc_vec_at(source->tensor, row, c), n);
+        return;
+    }
     LRC_VEC_BUFFER(wide);
     const void *from = lrc_vec_at(source->tensor, row, c);
     if (source->tensor->dtype == LRC_DTYPE_F32)
@@ -290,10 +294,12 @@ static void add_d_a(const struct rows_backward *rows)
 static void make_d_u(const struct rows_backward *rows)
 {
     const struct lrc_weight b = factor(&rows->args->adapter->b);
-    const struct product    product = { .word = rows->word,
-                                        .a = rows->d_out,
-                                        .weight = &b,
-                                        .c = lrc_tensor_2d(rows->scratch->d_u, LRC_DTYPE_F32, rows->n, b.cols) };
+    const struct product    product = {
+           .word = rows->word,
+           .a = rows->d_out,
+           .weight = &b,
+           .c = lrc_tensor_2d(rows->scratch->d_u, LRC_DTYPE_F32, rows->n, b.cols),
+    };
     product_run(&product, rows->scratch->thread, rows->scratch->thread_bytes);
 }
 

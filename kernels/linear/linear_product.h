@@ -2,9 +2,9 @@
  *
  *   c (m,n) = or += a (m,k) W' (k,n) + mask ⊙ (low (m,r) low_weight' (r,n)) + bias,   W' = Wᵀ or W
  *
- * A thread takes a panel of c's columns at a time: packs its part of W', a depth of the sum at a time, so that
- * it stays in the second-level cache, and runs tiles over a block of rows. The adapter's product is more steps
- * of the same sums, so it costs its arithmetic and nothing else. */
+ * A thread takes a panel of c's columns at a time: packs its part of W', a depth of the sum at a time, so
+ * that it stays in the second-level cache, and runs tiles over a block of rows. The adapter's product is more
+ * steps of the same sums, so it costs its arithmetic and nothing else. */
 #ifndef LRC_LINEAR_PRODUCT_H
 #define LRC_LINEAR_PRODUCT_H
 
