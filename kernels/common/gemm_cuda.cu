@@ -27,13 +27,14 @@ static enum lrc_status add_narrow(const struct lrc_gemm *gemm)
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, const struct lrc_gemm_room *room,
-                              struct lrc_error *)
+enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *gemm,
+                              const struct lrc_gemm_room *room, struct lrc_error *)
 {
     const struct lrc_gemm      product = *gemm;
     const struct lrc_gemm_room its = *room;
     if (gemm->m == 0 || gemm->n == 0)
         return LRC_STATUS_OK;
+    lrc_cuda_host_enter((cudaStream_t)stream);
     lrc_cuda_host_queue([product, its] {
         if (its.size_bytes > 0)
             memset(its.memory, 0xff, its.size_bytes); /* it is the product's for as long as that takes */

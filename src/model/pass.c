@@ -6,27 +6,56 @@
 
 /* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
  * activations. */
-enum { HEAD_CHUNK_BYTES = 64 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
+enum {
+    HEAD_CHUNK_BYTES = 64 << 20,
+    HEAD_CHUNK_DEVICE_BYTES = 128 << 20, /* reading the head must take less time than the product */
+    HEAD_CHUNK_MIN = 16,
+    HEAD_CHUNK_MAX = 512
+};
+
+enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
+static const size_t ATTENTION_WIDE_MAX = (size_t)4 << 30;
 
 static int64_t at_least(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
 
-static size_t workspace_of(const struct lrc_pass *pass)
+static size_t linear_workspace(const struct lrc_pass *pass, int64_t n_rows, const struct lrc_weight *weight,
+                               int64_t rank)
+{
+    const enum lrc_dtype activation = pass->options.activation;
+    if (pass->options.backend->memory)
+        return lrc_linear_workspace_wide_bytes(n_rows, weight, rank, activation);
+    return lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, activation);
+}
+
+/* More than the least where a backend gains from it: while memory is not short, which recomputing says it is. */
+static size_t attention_workspace(const struct lrc_pass *pass)
 {
     const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
-    size_t most = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
-                                                o->backend->memory ? 1 : omp_get_max_threads());
+    if (!o->backend->memory || o->use == LRC_TAPE_INFERENCE || o->use == LRC_TAPE_CHECKPOINTING)
+        return lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
+                                             o->backend->memory ? 1 : omp_get_max_threads());
+    const int64_t longest = o->n_tokens < pass->model->n_positions ? o->n_tokens : pass->model->n_positions;
+    const size_t  wide = lrc_attention_workspace_wide_bytes(o->n_tokens, ATTENTION_DOCS, longest, c->n_heads,
+                                                            c->n_kv_heads, c->head_dim);
+    return wide <= ATTENTION_WIDE_MAX
+               ? wide
+               : lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim, 1);
+}
+
+static size_t workspace_of(const struct lrc_pass *pass)
+{
+    const struct lrc_pass_options *o = &pass->options;
+    size_t                         most = attention_workspace(pass);
     for (int m = 0; m < LRC_MODULE_COUNT; m++) {
-        const struct lrc_weight *weight = &pass->model->layers[0].linear[m].weight;
-        const size_t             bytes =
-            lrc_linear_workspace_bytes(o->n_tokens, weight->cols, weight->rows, o->rank_max, o->activation);
+        const size_t bytes =
+            linear_workspace(pass, o->n_tokens, &pass->model->layers[0].linear[m].weight, o->rank_max);
         most = bytes > most ? bytes : most;
     }
-    const size_t head =
-        lrc_linear_workspace_bytes(pass->head_chunk, c->hidden_size, c->vocab_size, 0, o->activation);
+    const size_t head = linear_workspace(pass, pass->head_chunk, &pass->model->output, 0);
     const size_t norm = lrc_grad_norm_workspace_bytes();
     most = norm > most ? norm : most;
     return head > most ? head : most;
@@ -39,8 +68,8 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
 
-    int64_t chunk =
-        HEAD_CHUNK_BYTES / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    const int64_t bytes = pass->options.backend->memory ? HEAD_CHUNK_DEVICE_BYTES : HEAD_CHUNK_BYTES;
+    int64_t       chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
     chunk = chunk < HEAD_CHUNK_MIN ? HEAD_CHUNK_MIN : chunk > HEAD_CHUNK_MAX ? HEAD_CHUNK_MAX : chunk;
     const int64_t n = at_least(pass->options.n_trained, 1);
     pass->head_chunk = chunk < at_least(n, HEAD_CHUNK_MIN) ? chunk : at_least(n, HEAD_CHUNK_MIN);

@@ -28,9 +28,11 @@
 #endif
 #ifdef LRC_RUNTIME_ASAN
 #include <sanitizer/asan_interface.h>
+#define HOST_MEMORY_FROM         0x10007fff8000u /* below it lies the sanitizer's own: a number may look like that */
 #define POISON(address, bytes)   __asan_poison_memory_region(address, bytes)
 #define UNPOISON(address, bytes) __asan_unpoison_memory_region(address, bytes)
 #else
+#define HOST_MEMORY_FROM         0x10000u
 #define POISON(address, bytes)   (void)(address), (void)(bytes)
 #define UNPOISON(address, bytes) (void)(address), (void)(bytes)
 #endif
@@ -38,6 +40,14 @@
 struct lrc_cuda_host_event {
     bool                                  passed;
     std::chrono::steady_clock::time_point at;
+};
+
+struct lrc_cuda_host_stream {
+    int number;
+};
+
+struct lrc_cuda_host_graph {
+    std::vector<std::function<cudaError_t()>> works;
 };
 
 namespace
@@ -55,6 +65,9 @@ std::deque<std::function<cudaError_t()>> waiting;
 cudaError_t                              last_error = cudaSuccess;
 cudaError_t                              lost = cudaSuccess; /* sticky */
 bool                                     is_open;
+lrc_cuda_host_graph                     *recording; /* NULL: work is queued */
+cudaStream_t                             recorded_stream;
+bool                                     is_spoilt; /* what is recorded */
 
 size_t page_bytes()
 {
@@ -105,6 +118,10 @@ void set_access(int access)
 /* Everything that was queued, in order. */
 cudaError_t drain()
 {
+    if (recording) {
+        is_spoilt = true;
+        return remember(cudaErrorStreamCaptureUnsupported);
+    }
     if (lost != cudaSuccess)
         return remember(lost);
     if (waiting.empty() || is_open)
@@ -201,8 +218,19 @@ typedef std::lock_guard<std::recursive_mutex> guard;
 void lrc_cuda_host_queue(std::function<cudaError_t()> work)
 {
     const guard one(lock);
-    if (lost == cudaSuccess)
+    if (lost != cudaSuccess)
+        return;
+    if (recording)
+        recording->works.push_back(std::move(work));
+    else
         waiting.push_back(std::move(work));
+}
+
+void lrc_cuda_host_enter(cudaStream_t stream)
+{
+    const guard one(lock);
+    if (recording && stream != recorded_stream)
+        stop("runtime", "work for another stream than the one that is recorded");
 }
 
 void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t bytes)
@@ -212,7 +240,7 @@ void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t
         uintptr_t word;
         memcpy(&word, static_cast<const unsigned char *>(words) + i, sizeof word);
         void *page = reinterpret_cast<void *>(word / page_bytes() * page_bytes());
-        if (word < 1 << 16 || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
+        if (word < HOST_MEMORY_FROM || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
             continue;
         if (msync(page, 1, MS_ASYNC) == 0)
             stop(kernel, "an argument is an address of host memory");
@@ -254,6 +282,8 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
     case cudaErrorUnknown: break;
     }
     return "unknown error";
@@ -310,8 +340,9 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     const guard one(lock);
-    if (lost != cudaSuccess || drain() != cudaSuccess)
-        return remember(lost);
+    const cudaError_t before = lost != cudaSuccess ? lost : drain();
+    if (before != cudaSuccess)
+        return remember(before);
     if (bytes > total_memory() || used_memory() + bytes > total_memory())
         return remember(cudaErrorMemoryAllocation);
     const cudaError_t error = map_block(device_blocks, memory, bytes);
@@ -345,9 +376,10 @@ cudaError_t cudaFreeHost(void *memory)
     return unmap_block(pinned_blocks, memory);
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
 {
     const guard one(lock);
+    lrc_cuda_host_enter(stream);
     const bool  to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool  from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (lost != cudaSuccess)
@@ -363,9 +395,10 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
     return is_pinned ? cudaSuccess : drain();
 }
 
-cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t)
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
     const guard one(lock);
+    lrc_cuda_host_enter(stream);
     if (lost != cudaSuccess)
         return remember(lost);
     if (!find(device_blocks, memory, bytes))
@@ -420,4 +453,74 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
     const guard one(lock);
     *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
     return from->passed && to->passed ? cudaSuccess : remember(cudaErrorInvalidValue);
+}
+
+/* ---- streams, which all run in one order, and graphs ---- */
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    *stream = new lrc_cuda_host_stream();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    const guard one(lock);
+    if (!stream || recording)
+        return remember(cudaErrorStreamCaptureUnsupported);
+    recording = new lrc_cuda_host_graph();
+    recorded_stream = stream;
+    is_spoilt = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    const guard one(lock);
+    *graph = nullptr;
+    if (!recording || stream != recorded_stream)
+        return remember(cudaErrorInvalidValue);
+    lrc_cuda_host_graph *const made = recording;
+    recording = nullptr;
+    if (is_spoilt) {
+        delete made;
+        return remember(cudaErrorStreamCaptureInvalidated);
+    }
+    *graph = made;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long)
+{
+    *made = new lrc_cuda_host_graph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
+{
+    const guard one(lock);
+    (void)drain();
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
+{
+    const guard one(lock);
+    lrc_cuda_host_enter(stream);
+    for (const std::function<cudaError_t()> &work : graph->works)
+        lrc_cuda_host_queue(work);
+    return remember(lost);
 }
