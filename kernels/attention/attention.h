@@ -25,6 +25,9 @@ struct lrc_attention_shape {
     const int32_t
         *doc_offsets; /* (n_docs + 1): rows doc_offsets[d] .. doc_offsets[d+1]-1 are document d; from 0 to T.
                                  * In host memory with every backend: the arguments' check reads it. */
+    /* the same in the memory of the backend; NULL: a backend with memory of its own copies them at every call,
+     * and a recorded sequence of calls keeps their values */
+    const int32_t *doc_offsets_device;
     int64_t        n_docs;
     int64_t        n_past;      /* 0 unless n_docs is 1 */
     int64_t        window;      /* rows a query sees, itself included; 0: all */

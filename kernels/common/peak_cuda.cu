@@ -38,7 +38,8 @@ struct peak_job {
 
 static enum lrc_status gemm_round(const struct peak_job &job, struct lrc_error *err)
 {
-    struct lrc_gemm gemm = {};
+    const struct lrc_gemm_room none = {}; /* sums of 8192 results need none */
+    struct lrc_gemm            gemm = {};
     gemm.m = gemm.n = gemm.k = GEMM_N;
     gemm.a = { job.a, GEMM_N, 0 };
     gemm.b = { job.b, GEMM_N, 1 };
@@ -46,7 +47,7 @@ static enum lrc_status gemm_round(const struct peak_job &job, struct lrc_error *
     gemm.c_stride = GEMM_N;
     gemm.dtype = LRC_DTYPE_BF16;
     gemm.c_dtype = LRC_DTYPE_BF16;
-    return lrc_gemm_cuda(nullptr, &gemm, err);
+    return lrc_gemm_cuda(nullptr, &gemm, &none, err);
 }
 
 static enum lrc_status copy_round(const struct peak_job &job, struct lrc_error *err)

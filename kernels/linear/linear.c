@@ -64,6 +64,18 @@ size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64
     return cpu > other ? cpu : other;
 }
 
+size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *weight, int64_t rank,
+                                       enum lrc_dtype activation)
+{
+    const int64_t in = weight->cols, out = weight->rows, tail = lrc_linear__tail(rank);
+    const int     is_direct = weight->type == LRC_BLOCK_DENSE && weight->dtype == activation;
+    size_t        total = lrc_linear_workspace_bytes(n_rows, in, out, rank, activation);
+    (void)take(&total, n_rows, (in > out ? in : out) + tail, lrc_dtype_bytes(activation));
+    if (!is_direct)
+        (void)take(&total, in + tail, out + tail, lrc_dtype_bytes(activation));
+    return total + LRC_LINEAR_GEMM_BYTES;
+}
+
 static enum lrc_status check_matrix(const struct lrc_tensor *tensor, const char *where,
                                     const struct lrc_check_want *want, struct lrc_error *err)
 {

@@ -16,6 +16,7 @@ struct problem {
     enum weight_kind    kind;
     int                 with_bias;
     enum lrc_accumulate accumulate;
+    int                 is_wide; /* workspace of lrc_linear_workspace_wide_bytes() */
 };
 
 struct arrays {
@@ -96,6 +97,8 @@ static struct arrays arrays_new(const struct problem *p)
     t.d_weight = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, p->in, 35);
     t.d_bias = lrc_cases_tensor_1d(LRC_DTYPE_F32, p->out, 36);
     t.workspace_bytes = lrc_linear_workspace_bytes(p->n_rows, p->in, p->out, p->rank, p->x);
+    if (p->is_wide)
+        t.workspace_bytes = lrc_linear_workspace_wide_bytes(p->n_rows, &t.weight, p->rank, p->x);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
@@ -540,25 +543,34 @@ void lrc_linear_cases(const struct lrc_backend *backend)
 {
 #define F32  LRC_DTYPE_F32
 #define BF16 LRC_DTYPE_BF16
-    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate */
+    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate, workspace is wide */
     static const struct problem problems[] = {
-        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
-        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
-        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD },
-        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET },
-        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD },
-        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET },
-        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET },
-        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET },
-        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET },
-        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET },
-        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
-        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD },
-        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0,
-          LRC_ACCUMULATE_SET }, /* panels and chunks of several kinds */
-        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET }, /* sums in two depths */
-        { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET },
-        { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD }, /* blocks of rows */
+        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
+        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
+        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 },
+        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
+        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD, 0 },
+        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0 },
+        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
+        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
+        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
+        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
+        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD, 0 },
+        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET,
+          0 }, /* panels and chunks of several kinds */
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET,
+          1 }, /* what a device does with room */
+        { 40, 96, 64, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1 },
+        { 33, 65, 70, 17, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1 },
+        { 33, 70, 65, 3, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
+        { 33, 65, 70, 17, 0.3f, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 1 },
+        { 17, 33, 50, 4, 0, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_ADD, 1 },
+        { 300, 1100, 600, 4, 0, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
+        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* sums in two depths */
+        { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
+        { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 }, /* blocks of rows */
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);

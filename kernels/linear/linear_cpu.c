@@ -290,10 +290,12 @@ static void add_d_a(const struct rows_backward *rows)
 static void make_d_u(const struct rows_backward *rows)
 {
     const struct lrc_weight b = factor(&rows->args->adapter->b);
-    const struct product    product = { .word = rows->word,
-                                        .a = rows->d_out,
-                                        .weight = &b,
-                                        .c = lrc_tensor_2d(rows->scratch->d_u, LRC_DTYPE_F32, rows->n, b.cols) };
+    const struct product    product = {
+           .word = rows->word,
+           .a = rows->d_out,
+           .weight = &b,
+           .c = lrc_tensor_2d(rows->scratch->d_u, LRC_DTYPE_F32, rows->n, b.cols),
+    };
     product_run(&product, rows->scratch->thread, rows->scratch->thread_bytes);
 }
 

@@ -1,8 +1,9 @@
 /* Part of a weight as the packed right factor of linear_tile.h. For linear_cpu.c only.
  *
- *   b (k, cols) = Wᵀ (transposed) or W, from any block type, in words; columns and steps that do not exist are 0
+ *   b (k, cols) = Wᵀ (transposed) or W, from any block type, in words; what does not exist is 0
  *
- * Layout: slivers of `sliver` columns one after another; in a sliver, step after step, `sliver` words each. */
+ * Layout: slivers of `sliver` columns one after another; in a sliver, step after step, a word of each column.
+ */
 #ifndef LRC_LINEAR_PACK_H
 #define LRC_LINEAR_PACK_H
 

@@ -2,9 +2,9 @@
  *
  *   c (m,n) = or += a (m,k) W' (k,n) + mask ⊙ (low (m,r) low_weight' (r,n)) + bias,   W' = Wᵀ or W
  *
- * A thread takes a panel of c's columns at a time: packs its part of W', a depth of the sum at a time, so that
- * it stays in the second-level cache, and runs tiles over a block of rows. The adapter's product is more steps
- * of the same sums, so it costs its arithmetic and nothing else. */
+ * A thread takes a panel of c's columns at a time: packs its part of W', a depth of the sum at a time, so
+ * that it stays in the second-level cache, and runs tiles over a block of rows. The adapter's product is more
+ * steps of the same sums, so it costs its arithmetic and nothing else. */
 #ifndef LRC_LINEAR_PRODUCT_H
 #define LRC_LINEAR_PRODUCT_H
 
@@ -125,8 +125,7 @@ static struct word_rows strip_of(uint32_t *strip, struct word_rows rows, int64_t
 /* One depth [k, k + n_k) of the sums of one band of tile->rows rows. */
 struct band {
     int64_t          row, n_rows;
-    struct tile_part part[2]; /* of sliver 0; the second: the low-rank part, at the last depth */
-    int64_t          low_sliver_words;
+    struct tile_part main, low; /* of sliver 0; low has steps at the last depth */
     int              starts, ends;
 };
 
@@ -145,8 +144,8 @@ static void tile_add_masked(const struct product *product, const struct item *it
 {
     _Alignas(LRC_VEC_ALIGN) float masked[TILE_ROWS_MAX * TILE_COLS_MAX];
     _Alignas(LRC_VEC_ALIGN) float keep[TILE_COLS_MAX];
-    struct tile_part              part[2] = { band->part[1], { 0 } };
-    part[0].b += sliver * band->low_sliver_words;
+    struct tile_part              part[2] = { band->low, { 0 } };
+    part[0].b += sliver * band->low.n_steps * item->sliver;
     item->tile->run[product->word.elems - 1](masked, item->sliver, 1, part);
     for (int64_t i = 0; i < band->n_rows; i++) {
         dropout_factors(keep, product->dropout, product->first_row + band->row + i,
@@ -158,18 +157,18 @@ static void tile_add_masked(const struct product *product, const struct item *it
 
 static void band_run(const struct product *product, const struct item *item, const struct band *band)
 {
-    const int64_t                 sliver_words = band->part[0].n_steps * item->sliver;
     const int                     in_registers = band->starts && band->ends;
+    const int64_t                 stride = in_registers ? item->sliver : item->n_slivers * item->sliver;
+    tile_run                     *run = item->tile->run[product->word.elems - 1];
+    struct tile_part              part[2] = { band->main, band->low };
     _Alignas(LRC_VEC_ALIGN) float local[TILE_ROWS_MAX * TILE_COLS_MAX];
+    if (product->dropout)
+        part[1].n_steps = 0;
     for (int64_t s = 0; s < item->n_slivers; s++) {
-        const int64_t stride = in_registers ? item->sliver : item->n_slivers * item->sliver;
         float *sums = in_registers ? local : item->sums + (band->row - item->row) * stride + s * item->sliver;
-        struct tile_part part[2] = { band->part[0], band->part[1] };
-        part[0].b += s * sliver_words;
-        part[1].b += s * band->low_sliver_words;
-        if (product->dropout)
-            part[1].n_steps = 0;
-        item->tile->run[product->word.elems - 1](sums, stride, band->starts, part);
+        run(sums, stride, band->starts, part);
+        part[0].b += band->main.n_steps * item->sliver;
+        part[1].b += band->low.n_steps * item->sliver;
         if (!band->ends)
             continue;
         if (product->dropout && product->low.words)
@@ -196,9 +195,8 @@ static void depth_run(const struct product *product, const struct item *item, in
         const struct band band = {
             .row = row,
             .n_rows = n_rows,
-            .part = { { a.words, a.stride, item->panel, n_words },
-                      { low.words, low.stride, item->low_panel, ends ? n_low : 0 } },
-            .low_sliver_words = n_low * item->sliver,
+            .main = { a.words, a.stride, item->panel, n_words },
+            .low = { low.words, low.stride, item->low_panel, ends ? n_low : 0 },
             .starts = k == 0,
             .ends = ends,
         };

@@ -2,9 +2,9 @@
  *
  *   sums (R, n) = leftᵀ x,   left (T, R), x (T, n)
  *
- * x is read once and where it lies: pairs of BF16 are made of two rows in registers, since packing it would cost
- * more than the R products of each element. A thread takes some columns and goes down the rows in blocks whose
- * sums stay in the first-level cache. */
+ * x is read once and where it lies: pairs of BF16 are made of two rows in registers, since packing it would
+ * cost more than the R products of each element. A thread takes some columns and goes down the rows in blocks
+ * whose sums stay in the first-level cache. */
 #ifndef LRC_LINEAR_RANK_H
 #define LRC_LINEAR_RANK_H
 

@@ -6,7 +6,7 @@
 
 /* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
  * activations. */
-enum { HEAD_CHUNK_BYTES = 32 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
+enum { HEAD_CHUNK_BYTES = 64 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
 
 static int64_t at_least(int64_t a, int64_t b)
 {
@@ -27,6 +27,8 @@ static size_t workspace_of(const struct lrc_pass *pass)
     }
     const size_t head =
         lrc_linear_workspace_bytes(pass->head_chunk, c->hidden_size, c->vocab_size, 0, o->activation);
+    const size_t norm = lrc_grad_norm_workspace_bytes();
+    most = norm > most ? norm : most;
     return head > most ? head : most;
 }
 

@@ -118,6 +118,8 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
         .max_norm = stepper->max_grad_norm,
         .norm = &pass->scalars->grad_norm,
         .clip = &pass->scalars->clip,
+        .workspace = pass->workspace,
+        .workspace_bytes = pass->workspace_bytes,
     };
     LRC_TRY(lrc_grad_norm(backend, stream, &clip, err));
 

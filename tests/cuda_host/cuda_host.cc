@@ -35,11 +35,11 @@ struct gathered {
     unsigned char all[warp_size * gather_bytes_max];
 };
 
-/* A 16-byte copy that has not arrived. */
+/* A copy that has not arrived: `bytes`, and zeros up to `all`. */
 struct copy {
     void       *to;
     const void *from;
-    size_t      bytes;
+    size_t      bytes, all;
 };
 
 struct thread {
@@ -264,9 +264,9 @@ void *lrc_cuda_host_shared_array(const void *key, size_t bytes)
     return shared_arrays.back().memory.data();
 }
 
-void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes)
+void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, size_t all)
 {
-    running->copies.push_back({ to_shared, from, bytes });
+    running->copies.push_back({ to_shared, from, bytes, all });
     running->n_open++;
 }
 
@@ -281,7 +281,7 @@ void lrc_cuda_host_copy_wait(size_t n_under_way)
     thread &t = *running;
     while (t.groups.size() > n_under_way) {
         for (size_t i = 0; i < t.groups.front(); i++) {
-            memset(t.copies[i].to, 0, 16);
+            memset(t.copies[i].to, 0, t.copies[i].all);
             memcpy(t.copies[i].to, t.copies[i].from, t.copies[i].bytes);
         }
         t.copies.erase(t.copies.begin(), t.copies.begin() + (std::ptrdiff_t)t.groups.front());

@@ -62,9 +62,9 @@ int   lrc_cuda_host_lane();
  * outside the mask read as 0xff. Valid until this thread's next warp operation. */
 const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_t bytes);
 
-/* 16 bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the waits
- * allow. */
-void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes);
+/* `all` bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the
+ * waits allow. */
+void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, size_t all);
 void lrc_cuda_host_copy_commit();
 void lrc_cuda_host_copy_wait(size_t n_under_way);
 /* Ends the program, as a device would, when an address is not a multiple of `bytes`. */
