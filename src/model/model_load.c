@@ -259,13 +259,24 @@ static int has_bnb_linears(struct lrc_model *model)
     return 0;
 }
 
-/* Rows and columns of all handles, without data: what adapters and arenas are planned from. */
-static void shape_all(struct lrc_model *model)
+/* Shapes and types of all handles, without data: what adapters, workspaces and arenas are planned from. */
+static void shape_all(const struct lrc_model_loader *loader)
 {
+    struct lrc_model       *model = loader->model;
     struct lrc_model_tensor tensor;
-    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
-        if (tensor.weight)
-            *tensor.weight = (struct lrc_weight){ .rows = tensor.shape[0], .cols = tensor.shape[1] };
+    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
+        if (!tensor.weight)
+            continue;
+        const struct lrc_quant_type        *stored = lrc_model_bnb__stored_type(model, tensor.name);
+        const struct lrc_safetensors_entry *entry = lrc_model_dir_find(&model->dir, tensor.name);
+        *tensor.weight = (struct lrc_weight){ .rows = tensor.shape[0], .cols = tensor.shape[1] };
+        tensor.weight->type = stored                               ? stored->type
+                              : is_quantized_here(loader, &tensor) ? loader->options->quant.type->type
+                                                                   : LRC_BLOCK_DENSE;
+        tensor.weight->dtype = loader->options->trainable ? LRC_DTYPE_F32 : entry->dtype;
+    }
+    if (model->config.tied)
+        model->output = model->embedding;
 }
 
 static enum lrc_status load_all(struct lrc_model_loader *loader, const char *path, struct lrc_error *err)
@@ -289,7 +300,7 @@ static enum lrc_status load_all(struct lrc_model_loader *loader, const char *pat
                         path);
     LRC_TRY(plan_all(loader, err));
     if (loader->options->plan_only) {
-        shape_all(model);
+        shape_all(loader);
         return LRC_STATUS_OK;
     }
     return place_all(loader, err);

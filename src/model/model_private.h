@@ -48,6 +48,9 @@ enum lrc_status lrc_model_device__rope(struct lrc_model *model, struct lrc_error
 
 /* A linear as bitsandbytes stores it in 4 bits. weight_name: "....q_proj.weight". */
 int lrc_model_bnb__is_stored(const struct lrc_model *model, const char *weight_name);
+/* NULL: it is not stored so. */
+const struct lrc_quant_type *lrc_model_bnb__stored_type(const struct lrc_model *model,
+                                                        const char             *weight_name);
 /* First walk: the bytes added up when every part is there and fits the shape; else a problem. */
 void lrc_model_bnb__plan(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor);
 /* Second walk. */

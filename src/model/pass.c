@@ -13,23 +13,32 @@ static int64_t at_least(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+static size_t linear_workspace(const struct lrc_pass_options *o, int64_t n_rows,
+                               const struct lrc_weight *weight, int64_t rank)
+{
+    return o->backend->memory && !o->narrow
+               ? lrc_linear_workspace_wide_bytes(n_rows, weight, rank, o->activation)
+               : lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, o->activation);
+}
+
 static size_t workspace_of(const struct lrc_pass *pass)
 {
     const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
     size_t most = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
                                                 o->backend->memory ? 1 : omp_get_max_threads());
-    for (int m = 0; m < LRC_MODULE_COUNT; m++) {
-        const struct lrc_weight *weight = &pass->model->layers[0].linear[m].weight;
-        const size_t             bytes =
-            lrc_linear_workspace_bytes(o->n_tokens, weight->cols, weight->rows, o->rank_max, o->activation);
-        most = bytes > most ? bytes : most;
+    for (int64_t i = 0; i < c->n_layers * LRC_MODULE_COUNT; i++) {
+        const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
+        most = larger(
+            most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight, o->rank_max));
     }
-    const size_t head =
-        lrc_linear_workspace_bytes(pass->head_chunk, c->hidden_size, c->vocab_size, 0, o->activation);
-    const size_t norm = lrc_grad_norm_workspace_bytes();
-    most = norm > most ? norm : most;
-    return head > most ? head : most;
+    most = larger(most, linear_workspace(o, pass->head_chunk, &pass->model->output, 0));
+    return larger(most, lrc_grad_norm_workspace_bytes());
 }
 
 static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)

@@ -38,10 +38,12 @@ struct lrc_pass_options {
     int64_t                   n_window;  /* most trained positions of an accumulation window; 0: of a batch */
     int64_t                   n_logits;  /* rows of logits that are asked for at a time, at most; 0: none */
     int64_t                   n_cache;   /* rows of the KV cache; 0: none */
-    int64_t                   rank_max;  /* of the adapters it will be given; 0: none */
-    int64_t                   rank_sum;
-    float                     dropout; /* on the adapters' path while training */
-    uint64_t                  seed;
+    /* on a device: no more workspace than is needed, instead of what its products work best with */
+    int      narrow;
+    int64_t  rank_max; /* of the adapters it will be given; 0: none */
+    int64_t  rank_sum;
+    float    dropout; /* on the adapters' path while training */
+    uint64_t seed;
 };
 
 struct lrc_pass {

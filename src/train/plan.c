@@ -169,6 +169,21 @@ static enum lrc_status check_fits(struct lrc_run *run, struct lrc_error *err)
     return LRC_STATUS_OK;
 }
 
+/* More than 80 % of what is available where the run computes. */
+static int is_tight(const struct lrc_run *run)
+{
+    const int64_t available = available_to(run);
+    return available >= 0 && planned_of(run) > available / 10 * 8;
+}
+
+static enum lrc_status plan_again(struct lrc_run *run, const struct lrc_pass_options *options,
+                                  struct lrc_error *err)
+{
+    LRC_TRY(lrc_pass_plan(&run->pass, &run->model, options, err));
+    list_regions(run);
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config    *config = run->config;
@@ -194,15 +209,17 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
     list_regions(run);
     find_available(run);
 
-    const int64_t available = available_to(run);
-    if (strcmp(config->gradient_checkpointing, "auto") == 0 && available >= 0 &&
-        planned_of(run) > available / 10 * 8) {
+    /* first what only costs speed in the products, then what computes layers twice */
+    if (run->backend->memory && is_tight(run)) {
+        options.narrow = 1;
+        LRC_TRY(plan_again(run, &options, err));
+    }
+    if (strcmp(config->gradient_checkpointing, "auto") == 0 && is_tight(run)) {
         lrc_log_info("gradient checkpointing on: without it the run takes %s of %s available%s",
-                     amount_of(planned_of(run)).text, amount_of(available).text,
+                     amount_of(planned_of(run)).text, amount_of(available_to(run)).text,
                      run->backend->memory ? " on the device" : "");
         options.use = LRC_TAPE_CHECKPOINTING;
-        LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
-        list_regions(run);
+        LRC_TRY(plan_again(run, &options, err));
     }
     return check_fits(run, err);
 }
