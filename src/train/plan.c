@@ -54,6 +54,12 @@ static void list_regions(struct lrc_run *run)
     };
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         add_arena(report, arenas[i]);
+    /* what is quantized on a device passes through memory that the arenas behind the base's take when it is
+     * done */
+    const int64_t loading = (int64_t)run->model.loading.size_bytes,
+                  later = report->device_bytes - (int64_t)run->model.arena.size_bytes;
+    if (run->model.device && loading > later)
+        add_region(report, "upload of the base", "device", loading - later);
     add_region(report, "batches, read ahead", "host",
                (int64_t)(lrc_batch_stream_bytes(run->stream) +
                          (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
