@@ -116,13 +116,19 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
                                     .stream = options->stream,
                                     .n_tokens = options->n_tokens,
                                     .n_trained = options->n_trained };
+    const int offloads =
+        options->offloads && options->use == LRC_TAPE_CHECKPOINTING && backend->memory != NULL;
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, options->n_tokens, options->rank_sum,
-                          options->activation, options->use, err));
+                          options->activation, options->use, offloads, err));
     LRC_TRY(plan_head(pass, err));
     if (backend->memory)
         LRC_TRY(plan_staging(pass, err));
+    pass->offload =
+        (struct lrc_offload){ .backend = backend, .stream = options->stream, .tape = &pass->tape };
+    if (offloads)
+        LRC_TRY(lrc_offload_plan(&pass->offload, &pass->staging, c->n_layers, err));
     if (options->use != LRC_TAPE_INFERENCE)
         LRC_TRY(plan_gradients(pass, err));
     if (options->n_cache > 0) {
@@ -142,6 +148,7 @@ enum lrc_status lrc_pass_commit(struct lrc_pass *pass, struct lrc_error *err)
     LRC_ASSERT(pass->options.backend->memory == (pass->model->device ? pass->model->device->memory : NULL));
     LRC_TRY(lrc_arena_commit(&pass->arena, err));
     LRC_TRY(lrc_arena_commit(&pass->staging, err));
+    LRC_TRY(lrc_offload_commit(&pass->offload, err));
     return lrc_feed_commit(&pass->feed, err);
 }
 
@@ -155,6 +162,7 @@ enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
 void lrc_pass_release(struct lrc_pass *pass)
 {
     lrc_feed_release(&pass->feed);
+    lrc_offload_release(&pass->offload);
     lrc_arena_release(&pass->staging);
     lrc_arena_release(&pass->arena);
     *pass = (struct lrc_pass){ 0 };

@@ -109,6 +109,13 @@ static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
         lrc_buf_printf(knobs, "gradient_checkpointing: true saves %s; ",
                        amount_of(saved_by(run, &options)).text);
     }
+    if (run->backend->memory && !run->pass.options.offloads) {
+        struct lrc_pass_options away = options;
+        away.use = LRC_TAPE_CHECKPOINTING;
+        away.offloads = 1;
+        lrc_buf_printf(knobs, "and activation_offloading: true in all %s; ",
+                       amount_of(saved_by(run, &away)).text);
+    }
     options = run->pass.options;
     options.n_tokens =
         (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
@@ -205,6 +212,10 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
             .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
             .seed = (uint64_t)config->seed,
     };
+    options.offloads = config->activation_offloading;
+    if (config->activation_offloading && !run->backend->memory)
+        lrc_log_warn("%s: activation_offloading has no effect on the CPU",
+                     lrc_config_where(config, "activation_offloading"));
     largest_batch(run, &options);
     options.n_window = options.n_trained * config->gradient_accumulation_steps;
     run->optimizer_arena.memory = run->backend->memory;
