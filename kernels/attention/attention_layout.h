@@ -8,7 +8,7 @@
 enum {
     LRC_ATTENTION_BLOCK = 64,  /* rows of a tile, of queries and of keys */
     LRC_ATTENTION_TILES = 7,   /* (BLOCK, C) tiles a thread holds */
-    LRC_ATTENTION_SCORES = 2,  /* (BLOCK, BLOCK) tiles */
+    LRC_ATTENTION_SCORES = 3,  /* (BLOCK, BLOCK) tiles */
     LRC_ATTENTION_ALIGN = 64,  /* bytes */
     LRC_ATTENTION_HEAD_DIM_MAX = 1024,
     LRC_ATTENTION_THREADS_MAX = 256

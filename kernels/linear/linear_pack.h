@@ -7,7 +7,7 @@
 #ifndef LRC_LINEAR_PACK_H
 #define LRC_LINEAR_PACK_H
 
-#include "common/vector_cpu.h"
+#include "common/pairs_cpu.h"
 #include "dequantize/dequantize_range.h"
 #include "linear/linear_cpu_layout.h"
 
@@ -49,43 +49,6 @@ static inline void pack_stage(void *to, struct word word, const struct lrc_weigh
     lrc_vec_from_bf16(to, narrow, n);
 }
 
-/* to[step * stride + lane] = from[lane * from_stride + step], lanes < VECTOR_FLOATS */
-static inline void pack_transpose(uint32_t *to, int64_t stride, const uint32_t *from, int64_t from_stride,
-                                  int64_t n_steps)
-{
-    int64_t step = 0;
-#ifdef LRC_ISA_avx512
-    for (; step + 16 <= n_steps; step += 16) {
-        __m512i row[16], pair[16];
-        for (int i = 0; i < 16; i++)
-            row[i] = _mm512_loadu_si512(from + i * from_stride + step);
-        for (int i = 0; i < 16; i += 2) {
-            pair[i] = _mm512_unpacklo_epi32(row[i], row[i + 1]);
-            pair[i + 1] = _mm512_unpackhi_epi32(row[i], row[i + 1]);
-        }
-        for (int i = 0; i < 16; i += 4)
-            for (int j = 0; j < 2; j++) {
-                row[i + 2 * j] = _mm512_unpacklo_epi64(pair[i + j], pair[i + 2 + j]);
-                row[i + 2 * j + 1] = _mm512_unpackhi_epi64(pair[i + j], pair[i + 2 + j]);
-            }
-        for (int i = 0; i < 4; i++) {
-            const __m512i low_a = _mm512_shuffle_i32x4(row[i], row[4 + i], 0x88),
-                          low_b = _mm512_shuffle_i32x4(row[8 + i], row[12 + i], 0x88),
-                          high_a = _mm512_shuffle_i32x4(row[i], row[4 + i], 0xdd),
-                          high_b = _mm512_shuffle_i32x4(row[8 + i], row[12 + i], 0xdd);
-            uint32_t *at = to + (step + i) * stride;
-            _mm512_storeu_si512(at, _mm512_shuffle_i32x4(low_a, low_b, 0x88));
-            _mm512_storeu_si512(at + 4 * stride, _mm512_shuffle_i32x4(high_a, high_b, 0x88));
-            _mm512_storeu_si512(at + 8 * stride, _mm512_shuffle_i32x4(low_a, low_b, 0xdd));
-            _mm512_storeu_si512(at + 12 * stride, _mm512_shuffle_i32x4(high_a, high_b, 0xdd));
-        }
-    }
-#endif
-    for (; step < n_steps; step++)
-        for (int lane = 0; lane < VECTOR_FLOATS; lane++)
-            to[step * stride + lane] = from[lane * from_stride + step];
-}
-
 /* Whether rows of the weight may be read as they lie. */
 static inline int pack_is_direct(const struct pack *pack, struct word word)
 {
@@ -102,8 +65,8 @@ static inline void pack_lanes(uint32_t *to, const struct pack *pack, struct word
     const int64_t            first = col * weight->cols + pack->k;
     if (n == VECTOR_FLOATS && pack_is_direct(pack, word) && weight->cols % word.elems == 0 &&
         pack->n_k % word.elems == 0) {
-        pack_transpose(to, pack->sliver, (const uint32_t *)weight->data + first / word.elems,
-                       weight->cols / word.elems, pack->n_k / word.elems);
+        words_transpose(to, pack->sliver, (const uint32_t *)weight->data + first / word.elems,
+                        weight->cols / word.elems, pack->n_k / word.elems);
         return;
     }
     _Alignas(LRC_VEC_ALIGN) uint32_t stage[VECTOR_FLOATS][PACK_ELEMS];
@@ -116,7 +79,7 @@ static inline void pack_lanes(uint32_t *to, const struct pack *pack, struct word
             if (lane < n)
                 pack_stage(stage[lane], word, weight, first + lane * weight->cols + k, n_k);
         }
-        pack_transpose(to + k / word.elems * pack->sliver, pack->sliver, stage[0], PACK_ELEMS, n_words);
+        words_transpose(to + k / word.elems * pack->sliver, pack->sliver, stage[0], PACK_ELEMS, n_words);
     }
 }
 
@@ -131,25 +94,6 @@ static inline void pack_transposed(uint32_t *to, const struct pack *pack, struct
                        : left < VECTOR_FLOATS ? left
                                               : VECTOR_FLOATS);
         }
-}
-
-/* words[i] = low[i] | high[i] << 16 */
-static inline void pack_pairs(uint32_t *words, const uint16_t *low, const uint16_t *high, int64_t n)
-{
-    int64_t first = 0;
-#ifdef LRC_ISA_avx512
-    /* the unpacking works within quarters of a register */
-    const __m512i order = _mm512_set_epi64(7, 3, 6, 2, 5, 1, 4, 0);
-    for (; first + 32 <= n; first += 32) {
-        const __m512i a = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(low + first)),
-                      b = _mm512_permutexvar_epi64(order, _mm512_loadu_si512(high + first));
-        _mm512_storeu_si512(words + first, _mm512_unpacklo_epi16(a, b));
-        _mm512_storeu_si512(words + first + 16, _mm512_unpackhi_epi16(a, b));
-    }
-#endif
-#pragma omp simd
-    for (int64_t i = first; i < n; i++)
-        words[i] = (uint32_t)low[i] | (uint32_t)high[i] << 16;
 }
 
 /* Columns of row k of the weight in the compute type, or as float32 of it: where they lie, or in `stage`. */
@@ -199,8 +143,8 @@ static inline void pack_straight(uint32_t *to, const struct pack *pack, struct w
             const int64_t left = pack->n_cols - col, n = left < pack->sliver ? left : pack->sliver;
             uint32_t     *at = to + col / pack->sliver * sliver_words + k / word.elems * pack->sliver;
             if (word.elems == 2)
-                pack_pairs(at, (const uint16_t *)(const void *)low + col,
-                           (const uint16_t *)(const void *)high + col, n);
+                words_of_rows(at, (const uint16_t *)(const void *)low + col,
+                              (const uint16_t *)(const void *)high + col, n);
             else
                 memcpy(at, low + (size_t)col * sizeof *at, (size_t)n * sizeof *at);
             if (n < pack->sliver)

@@ -15,6 +15,7 @@ struct lrc_dataset_spec {
     const char *field_messages;
     const char *message_property_role;
     const char *message_property_content;
+    const char *message_field_training; /* NULL: train, training or weight */
     const char *field_instruction;
     const char *field_input;
     const char *field_output;

@@ -88,6 +88,7 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
         .check_masks = !lrc_config_is_set(config, "max_lost_rows_fraction"),
         .train_on_inputs = config->train_on_inputs,
         .roles_to_train = &config->roles_to_train,
+        .last_turn_only = config->mask_history,
         .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
         .progress = run->rows_progress,

@@ -3,8 +3,9 @@
  *   {"messages": [{"role": "user", "content": "..."}, ...], "tools": [...]}
  *   {"conversations": [{"from": "human", "value": "..."}, ...], "system": "..."}      (ShareGPT)
  *
- * A message may say "train": false or "weight": 0. Its content may be a list of {"type": "text", "text":
- * "..."}, which are joined by newlines. Other members (tool_calls, name, ...) go to the template as they are.
+ * A message may say "train" or "training": true or false, or "weight": 0; message_field_training names
+ * another member. Its content may be a list of {"type": "text", "text": "..."}, one text without anything
+ * between them. Other members (tool_calls, name, ...) go to the template as they are.
  */
 #include "base/alloc.h"
 #include "data/encode.h"
@@ -26,7 +27,8 @@ static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
 
 const char *lrc_role_of(const char *name)
 {
-    static const struct { const char *name, *role;
+    static const struct {
+        const char *name, *role;
     } names[] = {
         { "human", "user" },
         { "gpt", "assistant" },
@@ -50,6 +52,17 @@ static const char *member_name(const json_t *message, const char *given, const c
     return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
 }
 
+/* Axolotl's finer ways to say what is trained: not heeding them would train what was not meant. */
+static enum lrc_status refuse_detail(const json_t *object, size_t i, struct lrc_error *err)
+{
+    static const char *const names[] = { "train", "weight" };
+    for (int k = 0; k < 2; k++)
+        if (json_object_get(object, names[k]))
+            return lrc_fail(err, LRC_STATUS_DATA,
+                            "message %zu: want '%s' of a whole message, got it of a part", i, names[k]);
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status check_parts(const json_t *parts, const char *content_name, size_t i,
                                    struct lrc_error *err)
 {
@@ -62,6 +75,7 @@ static enum lrc_status check_parts(const json_t *parts, const char *content_name
                 "message %zu: '%s'[%zu]: want {\"type\": \"text\", \"text\": a string}, got %s%.40s%s", i,
                 content_name, part, type ? "type '" : lrc_json_type_name(object), type ? type : "",
                 type ? "'" : "");
+        LRC_TRY(refuse_detail(object, i, err));
     }
     return LRC_STATUS_OK;
 }
@@ -72,7 +86,6 @@ static json_t *join_parts(const json_t *parts)
     struct lrc_buf text = { 0 };
     for (size_t i = 0; i < json_array_size(parts); i++) {
         const json_t *words = json_object_get(json_array_get(parts, i), "text");
-        lrc_buf_puts(&text, i ? "\n" : "");
         lrc_buf_append(&text, json_string_value(words), json_string_length(words));
     }
     json_t *joined = text.failed ? NULL : json_stringn(lrc_buf_text(&text), text.len);
@@ -86,6 +99,9 @@ static enum lrc_status check_message(const json_t *message, const char *role_nam
     if (!json_is_object(message))
         return lrc_fail(err, LRC_STATUS_DATA, "message %zu: want an object, got %s", i,
                         lrc_json_type_name(message));
+    if (json_object_get(message, "train_detail"))
+        return lrc_fail(err, LRC_STATUS_DATA,
+                        "message %zu: want 'train' of a whole message, got 'train_detail'", i);
     const json_t *role = json_object_get(message, role_name),
                  *content = json_object_get(message, content_name);
     if (!json_is_string(role))
@@ -124,15 +140,65 @@ static json_t *rename_members(const json_t *message, const char *role_name, cons
     return NULL;
 }
 
-static enum lrc_status add_message(json_t *messages, const json_t *message,
-                                   const struct lrc_dataset_spec *spec, size_t i, struct lrc_error *err)
+/* A call as templates know it. NULL when the object is none, or out of memory. */
+static json_t *to_call(json_t *object)
 {
+    json_t *arguments = json_object_get(object, "arguments");
+    if (!json_is_string(json_object_get(object, "name")) ||
+        !(json_is_object(arguments) || json_is_string(arguments)))
+        return NULL;
+    return json_pack("{s:s, s:O}", "type", "function", "function", object);
+}
+
+/* ShareGPT and LLaMA-Factory write a call as a turn whose text is {"name", "arguments"}, or a list of such.
+ * A template that knows calls writes them its own way. message stays as it is when its text is something
+ * else. */
+static enum lrc_status read_calls(json_t *message, struct lrc_error *err)
+{
+    const json_t    *content = json_object_get(message, "content");
+    struct lrc_error other;
+    json_t          *value, *calls = json_array();
+    if (!calls)
+        return lrc_fail_nomem(err, "a conversation");
+    if (!json_is_string(content) ||
+        lrc_json_parse(&value, json_string_value(content), json_string_length(content), "call", &other) !=
+            LRC_STATUS_OK)
+        value = NULL;
+    const size_t n = json_is_array(value) ? json_array_size(value) : value ? 1 : 0;
+    for (size_t i = 0; i < n; i++) {
+        json_t *call = to_call(json_is_array(value) ? json_array_get(value, i) : value);
+        if (call)
+            (void)json_array_append_new(calls, call);
+    }
+    int failed = 0;
+    if (n > 0 && json_array_size(calls) == n)
+        failed = json_object_set(message, "tool_calls", calls) != 0 ||
+                 json_object_set_new(message, "content", json_string("")) != 0;
+    json_decref(value);
+    json_decref(calls);
+    return failed ? lrc_fail_nomem(err, "a conversation") : LRC_STATUS_OK;
+}
+
+static int knows_calls(const struct lrc_template *template)
+{
+    if (!template)
+        return 0;
+    const char *tools = lrc_template_tools_text(template);
+    return strstr(lrc_template_text(template), "tool_calls") || (tools && strstr(tools, "tool_calls"));
+}
+
+static enum lrc_status add_message(json_t *messages, const json_t *message,
+                                   const struct lrc_data_context *context, size_t i, struct lrc_error *err)
+{
+    const struct lrc_dataset_spec *spec = context->spec;
     const char *role_name = member_name(message, spec->message_property_role, "role", "from");
     const char *content_name = member_name(message, spec->message_property_content, "content", "value");
     LRC_TRY(check_message(message, role_name, content_name, i, err));
-    if (json_array_append_new(messages, rename_members(message, role_name, content_name)) != 0)
+    json_t *renamed = rename_members(message, role_name, content_name);
+    if (!renamed || json_array_append_new(messages, renamed) != 0)
         return lrc_fail_nomem(err, "a conversation");
-    return LRC_STATUS_OK;
+    const int is_call = strcmp(json_string_value(json_object_get(message, role_name)), "function_call") == 0;
+    return is_call && knows_calls(context->template) ? read_calls(renamed, err) : LRC_STATUS_OK;
 }
 
 /* LLaMA-Factory keeps the system message in a column of its own. */
@@ -167,28 +233,37 @@ static enum lrc_status get_tools(json_t **tools, const json_t *row, struct lrc_e
     return lrc_fail(err, LRC_STATUS_DATA, "'tools': want an array, got %s", type);
 }
 
-static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
-                              const json_t *row, struct lrc_error *err)
+enum lrc_status lrc_conversation_of_row(json_t **messages, json_t **tools, const json_t *row,
+                                        const struct lrc_data_context *context, struct lrc_error *err)
 {
     const char   *key = messages_column(row, context->spec);
     const json_t *column = json_object_get(row, key);
+    *messages = *tools = NULL;
     if (!json_is_array(column))
         return lrc_fail(err, LRC_STATUS_DATA, "'%s': want an array of messages, got %s", key,
                         lrc_json_type_name(column));
-    if (json_array_size(column) == 0)
-        return LRC_STATUS_OK;
-
-    json_t         *tools, *messages = NULL;
-    enum lrc_status status = get_tools(&tools, row, err);
-    if (status != LRC_STATUS_OK)
-        goto done;
-    messages = json_array();
-    status = messages ? add_system(messages, row, err) : lrc_fail_nomem(err, "a conversation");
+    LRC_TRY(get_tools(tools, row, err));
+    *messages = json_array();
+    enum lrc_status status = *messages ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
+    if (status == LRC_STATUS_OK && json_array_size(column) > 0)
+        status = add_system(*messages, row, err);
     for (size_t i = 0; i < json_array_size(column) && status == LRC_STATUS_OK; i++)
-        status = add_message(messages, json_array_get(column, i), context->spec, i, err);
+        status = add_message(*messages, json_array_get(column, i), context, i, err);
     if (status == LRC_STATUS_OK)
+        return status;
+    json_decref(*tools);
+    json_decref(*messages);
+    *messages = *tools = NULL;
+    return status;
+}
+
+static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
+                              const json_t *row, struct lrc_error *err)
+{
+    json_t         *messages, *tools;
+    enum lrc_status status = lrc_conversation_of_row(&messages, &tools, row, context, err);
+    if (status == LRC_STATUS_OK && json_array_size(messages) > 0)
         status = lrc_encode_messages(out, context, messages, tools, err);
-done:
     json_decref(tools);
     json_decref(messages);
     return status;
