@@ -157,6 +157,9 @@ ok "bf16 on the CPU" exits 0 on_cpu output_dir=a max_steps=2 bf16=true
 ok "bf16 on the device" exits 0 on_cuda output_dir=b max_steps=2 bf16=true
 ok "its curve" close 2e-2 a/metrics.jsonl b/metrics.jsonl
 
+ok "a loss that is not finite" exits 1 on_cuda output_dir=nan learning_rate=1.0e+30 max_grad_norm=0
+ok "names step and rows" says "want a finite .* rows of this step .* nothing was updated"
+
 ok "score on the CPU" exits 0 "$cpu" score "$model" few.jsonl --adapter one --device cpu --json
 mv last.out scored.cpu
 ok "score on the device" exits 0 "$cuda" score "$model" few.jsonl --adapter one --device cuda --json --logits logits.safetensors
