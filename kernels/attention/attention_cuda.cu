@@ -124,12 +124,18 @@ static enum lrc_status mma_backward(struct lrc_stream *stream, const struct atte
     constexpr size_t query_bytes = mma_query_shared<CP, BK, STAGES>(),
                      key_bytes = mma_key_shared<CP, BQ, STAGES>();
     const dim3 queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    constexpr size_t fold_bytes = mma_fold_shared<CP>();
     const dim3 keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
-    LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK, STAGES>), query_bytes);
-    LRC_LAUNCH((attention_mma_query_kernel<CP, BK, STAGES>), queries, MMA_THREADS, query_bytes, stream, job);
-    LRC_TRY(LAUNCHED(err, job));
     LRC_SHARED_ALLOW((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), key_bytes);
     LRC_LAUNCH((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), keys, MMA_THREADS, key_bytes, stream, job);
+    LRC_TRY(LAUNCHED(err, job));
+    if (job.d_s) {
+        LRC_SHARED_ALLOW((attention_mma_fold_kernel<CP, BQ>), fold_bytes);
+        LRC_LAUNCH((attention_mma_fold_kernel<CP, BQ>), queries, MMA_THREADS, fold_bytes, stream, job);
+        return LAUNCHED(err, job);
+    }
+    LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK, STAGES>), query_bytes);
+    LRC_LAUNCH((attention_mma_query_kernel<CP, BK, STAGES>), queries, MMA_THREADS, query_bytes, stream, job);
     return LAUNCHED(err, job);
 }
 
@@ -189,6 +195,27 @@ LRC_CUDA_OP(attention_forward)
     return mma_forward<256, 32>(stream, job, err);
 }
 
+/* Where d_s may be kept, behind delta and the offsets: when the workspace has room for the longest document, which
+ * with offsets on the device may be any. */
+static void d_s_place(struct attention_job *job, const struct lrc_attention_shape &shape, void *workspace,
+                      size_t workspace_bytes)
+{
+    int64_t longest = 0;
+    for (int64_t d = 0; d < shape.n_docs; d++) {
+        const int64_t n = shape.doc_offsets[d + 1] - shape.doc_offsets[d];
+        longest = n > longest ? n : longest;
+    }
+    longest = shape.doc_offsets_device ? job->n_rows : longest;
+    const struct lrc_attention_layout layout = lrc_attention__layout(job->n_rows, job->n_heads, job->head_dim);
+    unsigned char *at = reinterpret_cast<unsigned char *>(job->delta + layout.delta_floats) +
+                        lrc_attention__offsets_bytes(job->n_rows);
+    const size_t left = (size_t)(static_cast<unsigned char *>(workspace) + workspace_bytes - at);
+    if (lrc_attention__d_s_bytes(job->n_blocks, job->n_heads, longest) > left)
+        return;
+    job->d_s = reinterpret_cast<uint4 *>(at);
+    job->n_groups = lrc_attention__groups(longest);
+}
+
 LRC_CUDA_OP(attention_backward)
 (struct lrc_stream *stream, const struct lrc_attention_backward_args *args, struct lrc_error *err)
 {
@@ -213,6 +240,7 @@ LRC_CUDA_OP(attention_backward)
     LRC_TRY(LAUNCHED(err, job));
     if (!narrow || job.head_dim > MMA_HEAD_DIM_MAX)
         return plain_backward(stream, job, err);
+    d_s_place(&job, args->shape, args->workspace, args->workspace_bytes);
     if (job.head_dim <= 64)
         return mma_backward<64, 64, 64, 64, 2>(stream, job, err);
     if (job.head_dim <= 128)

@@ -20,6 +20,8 @@ struct attention_rows {
     int32_t first, n, doc_first, doc_end;
 };
 
+constexpr int ATTENTION_GROUP = 16; /* rows that one product of the tensor cores takes */
+
 struct attention_job {
     struct attention_view q, k, v, out, d_out, d_q, d_k, d_v;
     float *lse;                          /* (T, H); NULL: not wanted */
@@ -28,7 +30,18 @@ struct attention_job {
     int64_t n_docs, n_blocks, n_rows, n_heads, n_kv_heads, n_past, window;
     int head_dim, is_aligned; /* rows can be moved 16 bytes at a time */
     float scale;
+    /* d_s, (n_blocks, H, n_groups, warp, lane): of a block of keys and a group of queries of its document, counted
+     * from the document's first, the factors of a product as a lane holds them. NULL: made again where needed. */
+    uint4 *d_s;
+    int64_t n_groups;
 };
+
+static __device__ __forceinline__ uint4 *attention_d_s(const struct attention_job &job, int64_t block, int64_t head,
+                                                       int64_t group)
+{
+    return job.d_s + ((block * job.n_heads + head) * job.n_groups + group) * (ATTENTION_BLOCK / ATTENTION_GROUP) *
+                         LRC_CUDA_LANES;
+}
 
 /* Block `index` of n_blocks. Document d has the numbers first(d) .. first(d + 1) - 1, where first(d) =
  * doc_offsets[d] / BLOCK + d: as many as it needs, or one more, of which nothing is left. So the number of

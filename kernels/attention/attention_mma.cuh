@@ -368,6 +368,19 @@ static __device__ __forceinline__ void mma_key_load(uint16_t *stage, int64_t hea
     }
 }
 
+/* The warp's d_s (16 keys, BQ queries) for attention_mma_fold_kernel, rounded as its own product takes it. */
+template <int BQ> static __device__ __forceinline__ void mma_keep(uint4 *to, const float d_s[BQ / 8][4])
+{
+    constexpr int EACH = MMA_WARPS * LRC_CUDA_LANES; /* of a group of queries */
+#pragma unroll
+    for (int k = 0; k < BQ; k += ATTENTION_GROUP) {
+        const float *low = d_s[k / 8], *high = d_s[k / 8 + 1];
+        to[k / ATTENTION_GROUP * EACH + threadIdx.x] =
+            make_uint4(lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
+                       lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3]));
+    }
+}
+
 /* d_k and d_v. Scores are made transposed, keys by queries. A block owns COLS columns of the results: of wide
  * heads each part makes the scores anew, since both sums would not fit in registers. grid: (n_blocks, K, CP /
  * COLS) */
@@ -413,6 +426,8 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
             mma_gradient<BQ, true, false>(s, d_p, lse_of, delta_of, job, i, b.first + row);
         else
             mma_gradient<BQ, true, true>(s, d_p, lse_of, delta_of, job, i, b.first + row);
+        if (job.d_s && col == 0)
+            mma_keep<BQ>(attention_d_s(job, blockIdx.x, head, (i - b.doc_first) / ATTENTION_GROUP), d_p);
         mma_weighted<BQ, COLS, CP>(d_v, s, d_out, col);
         mma_weighted<BQ, COLS, CP>(d_k, d_p, q, col);
         if (STAGES == 1 && is_more) {
@@ -427,6 +442,76 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
     const float one[2] = {1, 1}, factor[2] = {job.scale, job.scale};
     mma_store<COLS>(job.d_k, d_k, factor, kv_head, b.first + row, end, col, job);
     mma_store<COLS>(job.d_v, d_v, one, kv_head, b.first + row, end, col, job);
+}
+
+/* Whether the key kernel, which takes BQ queries at a time, has kept d_s of query rows i .. of the document's
+ * block number `nth` of keys. */
+template <int BQ>
+static __device__ __forceinline__ bool mma_is_kept(const struct attention_job &job, const struct attention_rows &doc,
+                                                   int64_t nth, int64_t i)
+{
+    const int64_t first = doc.doc_first + nth * ATTENTION_BLOCK, left = doc.doc_end - first;
+    const struct attention_span queries =
+        attention_queries(job, doc, first, left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK);
+    return doc.doc_first + (i - doc.doc_first) / BQ * BQ < queries.to;
+}
+
+template <int CP> static constexpr size_t mma_fold_shared()
+{
+    return sizeof(uint16_t) * (size_t)(2 * ATTENTION_BLOCK) * (size_t)mma_stride<CP>();
+}
+
+/* d_q from the d_s that the key kernel kept: one product where attention_mma_query_kernel makes three. Keys
+ * come a block at a time, the next one while this one is worked on; a lane's factors come straight from memory,
+ * and turn from keys by queries into queries by keys. grid: (n_blocks, H) */
+template <int CP, int BQ>
+static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(struct attention_job job)
+{
+    constexpr int TILE = ATTENTION_BLOCK * mma_stride<CP>(), STEPS = ATTENTION_BLOCK / ATTENTION_GROUP;
+    LRC_SHARED(uint16_t, k);
+    const int64_t slot = job.n_blocks - 1 - blockIdx.x;
+    const struct attention_rows b = attention_rows_find(job, slot);
+    if (b.n == 0)
+        return;
+    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads), end = (int64_t)b.first + b.n;
+    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int64_t own = (b.first - b.doc_first) / ATTENTION_BLOCK, i = b.first + row;
+    const int64_t from = (attention_keys(job, b, b.first, b.n).from - b.doc_first) / ATTENTION_BLOCK;
+    float d_q[CP / 8][4];
+    mma_zero<CP>(d_q);
+    mma_tile_load<ATTENTION_BLOCK, CP>(k, job.k, kv_head, b.doc_first + from * ATTENTION_BLOCK, end, job);
+    lrc_cp_async_commit();
+    for (int64_t nth = from; nth <= own; nth++) {
+        const int now = (int)(nth - from) % 2;
+        uint4 words[STEPS];
+        const bool is_kept = mma_is_kept<BQ>(job, b, nth, i);
+        const uint4 *kept = attention_d_s(job, slot - own + nth, head, (i - b.doc_first) / ATTENTION_GROUP) + lane;
+#pragma unroll
+        for (int step = 0; step < STEPS; step++)
+            words[step] = is_kept ? kept[step * LRC_CUDA_LANES] : make_uint4(0, 0, 0, 0);
+        lrc_cp_async_wait<0>();
+        __syncthreads();
+        if (nth < own)
+            mma_tile_load<ATTENTION_BLOCK, CP>(k + (1 - now) * TILE, job.k, kv_head,
+                                               b.doc_first + (nth + 1) * ATTENTION_BLOCK, end, job);
+        lrc_cp_async_commit();
+#pragma unroll
+        for (int step = 0; step < STEPS; step++) {
+            const uint32_t left[4] = {lrc_movmatrix_trans(words[step].x), lrc_movmatrix_trans(words[step].z),
+                                      lrc_movmatrix_trans(words[step].y), lrc_movmatrix_trans(words[step].w)};
+            const uint16_t *k_row = k + now * TILE + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() +
+                                    lane / 16 * 8;
+#pragma unroll
+            for (int n = 0; n < CP; n += 16) {
+                uint32_t right[4];
+                lrc_ldmatrix_x4_trans(right, k_row + n);
+                lrc_mma_bf16(d_q[n / 8], left, right);
+                lrc_mma_bf16(d_q[n / 8 + 1], left, right + 2);
+            }
+        }
+    }
+    const float factor[2] = {job.scale, job.scale};
+    mma_store<CP>(job.d_q, d_q, factor, head, b.first + row, end, 0, job);
 }
 
 #endif

@@ -145,8 +145,10 @@ extern "C" enum lrc_status lrc_cuda_stream_new(struct lrc_stream **stream, struc
 
 extern "C" void lrc_cuda_stream_free(struct lrc_stream *stream)
 {
-    if (stream)
-        (void)cudaStreamDestroy((cudaStream_t)stream);
+    if (!stream)
+        return;
+    (void)cudaStreamSynchronize((cudaStream_t)stream);
+    (void)cudaStreamDestroy((cudaStream_t)stream);
 }
 
 extern "C" enum lrc_status lrc_cuda_stream_wait(struct lrc_stream *stream, struct lrc_event *event,

@@ -568,7 +568,9 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 33, 65, 70, 17, 0.3f, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 1 },
         { 17, 33, 50, 4, 0, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_ADD, 1 },
         { 300, 1100, 600, 4, 0, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
-        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* sums in two depths */
+        { 3, 3000, 2500, 2, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },    /* windows of columns */
+        { 2600, 512, 24, 2, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* windows of rows */
+        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },    /* sums in two depths */
         { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
         { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 }, /* blocks of rows */
     };

@@ -177,8 +177,11 @@ static enum lrc_status d_out_prepare(struct lrc_tensor *d_out, int64_t *tail, st
     const int64_t rank = args->adapter ? args->adapter->a.shape[0] : 0, n_rows = d_out->shape[0];
     const int64_t stride = d_out->shape[1] + lrc_linear__tail(rank);
     const size_t bytes = aligned((size_t)(n_rows * stride) * lrc_dtype_bytes(rows.compute));
+    const struct lrc_linear_layout layout =
+        lrc_linear__layout(n_rows, args->weight->cols, args->weight->rows, rank, rows.compute);
+    const size_t least = layout.total - (layout.bias - layout.a); /* for the products' windows */
     *tail = 0;
-    if (rows_are_direct(rows) || scratch->room.gemm.size_bytes == 0)
+    if (rows_are_direct(rows) || scratch->room.size_bytes < bytes + least)
         return LRC_STATUS_OK;
     LRC_TRY(rows_copy(rows, 0, n_rows, scratch->room.memory, stride, err));
     d_out->data = scratch->room.memory;

@@ -6,7 +6,15 @@
 
 /* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
  * activations. */
-enum { HEAD_CHUNK_BYTES = 64 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
+enum {
+    HEAD_CHUNK_BYTES = 64 << 20,
+    HEAD_CHUNK_DEVICE_BYTES = 128 << 20, /* reading the head must take less time than the product */
+    HEAD_CHUNK_MIN = 16,
+    HEAD_CHUNK_MAX = 512
+};
+
+enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
+static const size_t ATTENTION_WIDE_MAX = (size_t)4 << 30;
 
 static int64_t at_least(int64_t a, int64_t b)
 {
@@ -18,20 +26,39 @@ static size_t larger(size_t a, size_t b)
     return a > b ? a : b;
 }
 
+/* Whether ops get the workspace that they work best with. */
+static int is_wide(const struct lrc_pass_options *o)
+{
+    return o->backend->memory && !o->narrow;
+}
+
 static size_t linear_workspace(const struct lrc_pass_options *o, int64_t n_rows,
                                const struct lrc_weight *weight, int64_t rank)
 {
-    return o->backend->memory && !o->narrow
-               ? lrc_linear_workspace_wide_bytes(n_rows, weight, rank, o->activation)
-               : lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, o->activation);
+    return is_wide(o) ? lrc_linear_workspace_wide_bytes(n_rows, weight, rank, o->activation)
+                      : lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, o->activation);
+}
+
+/* Memory is short when layers are recomputed; in inference there is no backward pass to gain. */
+static size_t attention_workspace(const struct lrc_pass *pass)
+{
+    const struct lrc_model_config *c = &pass->model->config;
+    const struct lrc_pass_options *o = &pass->options;
+    const size_t  least = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
+                                                        o->backend->memory ? 1 : omp_get_max_threads());
+    const int64_t longest = o->n_tokens < pass->model->n_positions ? o->n_tokens : pass->model->n_positions;
+    if (!is_wide(o) || o->use != LRC_TAPE_TRAINING)
+        return least;
+    const size_t wide = lrc_attention_workspace_wide_bytes(o->n_tokens, ATTENTION_DOCS, longest, c->n_heads,
+                                                           c->n_kv_heads, c->head_dim);
+    return wide <= ATTENTION_WIDE_MAX ? wide : least;
 }
 
 static size_t workspace_of(const struct lrc_pass *pass)
 {
     const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
-    size_t most = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
-                                                o->backend->memory ? 1 : omp_get_max_threads());
+    size_t                         most = attention_workspace(pass);
     for (int64_t i = 0; i < c->n_layers * LRC_MODULE_COUNT; i++) {
         const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
         most = larger(
@@ -48,8 +75,8 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
 
-    int64_t chunk =
-        HEAD_CHUNK_BYTES / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    const int64_t bytes = pass->options.backend->memory ? HEAD_CHUNK_DEVICE_BYTES : HEAD_CHUNK_BYTES;
+    int64_t       chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
     chunk = chunk < HEAD_CHUNK_MIN ? HEAD_CHUNK_MIN : chunk > HEAD_CHUNK_MAX ? HEAD_CHUNK_MAX : chunk;
     const int64_t n = at_least(pass->options.n_trained, 1);
     pass->head_chunk = chunk < at_least(n, HEAD_CHUNK_MIN) ? chunk : at_least(n, HEAD_CHUNK_MIN);

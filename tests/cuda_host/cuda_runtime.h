@@ -279,6 +279,8 @@ enum cudaError_t {
     cudaErrorInsufficientDriver = 35,
     cudaErrorNoDevice = 100,
     cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901,
     cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind {
@@ -317,6 +319,18 @@ cudaError_t        cudaEventDestroy(cudaEvent_t event);
 cudaError_t        cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t        cudaEventSynchronize(cudaEvent_t event);
 cudaError_t        cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
+
+/* Recording: what is queued meanwhile goes into the graph and does not run. A call that would wait or allocate fails
+ * and spoils the recording, and work for another stream ends the program. */
+typedef struct lrc_cuda_host_graph *cudaGraph_t;
+typedef struct lrc_cuda_host_graph *cudaGraphExec_t;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 
 /* Work of the device in the stream's order. */
 void lrc_cuda_host_queue(cudaStream_t stream, std::function<cudaError_t()> work);

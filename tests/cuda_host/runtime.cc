@@ -40,6 +40,10 @@ struct lrc_cuda_host_event {
     std::chrono::steady_clock::time_point at;
 };
 
+struct lrc_cuda_host_graph {
+    std::vector<std::function<cudaError_t()>> works;
+};
+
 namespace
 {
 
@@ -67,6 +71,9 @@ std::vector<stream_queue> streams; /* the default one first */
 cudaError_t               last_error = cudaSuccess;
 cudaError_t               lost = cudaSuccess; /* sticky */
 bool                      is_open;
+lrc_cuda_host_graph      *recording; /* NULL: work is queued */
+cudaStream_t              recorded_stream;
+bool                      is_spoilt; /* what is recorded */
 
 size_t page_bytes()
 {
@@ -175,6 +182,10 @@ void run_opened(const std::function<void()> &run)
 /* What was queued in a stream. */
 cudaError_t drain(cudaStream_t stream)
 {
+    if (recording) {
+        is_spoilt = true;
+        return remember(cudaErrorStreamCaptureUnsupported);
+    }
     if (lost != cudaSuccess)
         return remember(lost);
     if (!is_open && !queue_of(stream).waiting.empty())
@@ -184,6 +195,10 @@ cudaError_t drain(cudaStream_t stream)
 
 cudaError_t drain_all()
 {
+    if (recording) {
+        is_spoilt = true;
+        return remember(cudaErrorStreamCaptureUnsupported);
+    }
     if (lost == cudaSuccess && !is_open)
         run_opened([] {
             for (size_t i = 0; i < streams.size(); i++)
@@ -271,8 +286,15 @@ typedef std::lock_guard<std::recursive_mutex> guard;
 void lrc_cuda_host_queue(cudaStream_t stream, std::function<cudaError_t()> work)
 {
     const guard one(lock);
-    if (lost == cudaSuccess)
+    if (lost != cudaSuccess)
+        return;
+    if (!recording) {
         queue_of(stream).waiting.push_back({ std::move(work), nullptr, 0 });
+        return;
+    }
+    if (stream != recorded_stream)
+        stop("runtime", "work for another stream than the one that is recorded");
+    recording->works.push_back(std::move(work));
 }
 
 /* Addresses below 2^45 are left alone: there lie two small integers side by side, and the sanitizer's shadow
@@ -326,6 +348,8 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
+    case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
     case cudaErrorUnknown: break;
     }
     return "unknown error";
@@ -382,8 +406,9 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     const guard one(lock);
-    if (lost != cudaSuccess || drain_all() != cudaSuccess)
-        return remember(lost);
+    const cudaError_t before = drain_all();
+    if (before != cudaSuccess)
+        return remember(before);
     if (bytes > total_memory() || used_memory() + bytes > total_memory())
         return remember(cudaErrorMemoryAllocation);
     const cudaError_t error = map_block(device_blocks, memory, bytes);
@@ -479,7 +504,9 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
     const guard one(lock);
-    if (lost == cudaSuccess)
+    if (recording)
+        is_spoilt = true; /* streams that join a recording are not in this stand-in */
+    else if (lost == cudaSuccess)
         queue_of(stream).waiting.push_back({ nullptr, event, event->recorded });
     return remember(lost);
 }
@@ -527,4 +554,61 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
     const guard one(lock);
     *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
     return from->passed > 0 && to->passed > 0 ? cudaSuccess : remember(cudaErrorInvalidValue);
+}
+
+/* ---- graphs ---- */
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
+{
+    const guard one(lock);
+    if (!stream || recording)
+        return remember(cudaErrorStreamCaptureUnsupported);
+    recording = new lrc_cuda_host_graph();
+    recorded_stream = stream;
+    is_spoilt = false;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
+{
+    const guard one(lock);
+    *graph = nullptr;
+    if (!recording || stream != recorded_stream)
+        return remember(cudaErrorInvalidValue);
+    lrc_cuda_host_graph *const made = recording;
+    recording = nullptr;
+    if (is_spoilt) {
+        delete made;
+        return remember(cudaErrorStreamCaptureInvalidated);
+    }
+    *graph = made;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long)
+{
+    *made = new lrc_cuda_host_graph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
+{
+    const guard one(lock);
+    (void)drain_all();
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
+{
+    const guard one(lock);
+    for (const std::function<cudaError_t()> &work : graph->works)
+        lrc_cuda_host_queue(stream, work);
+    return remember(lost);
 }
