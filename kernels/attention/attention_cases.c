@@ -161,6 +161,8 @@ struct oracle {
     double               *lse;
     double               *p_row, *d_p_row; /* (n_keys): one query's probabilities and their gradients */
     double               *p_column;        /* (n_keys, K): sum over queries of p */
+    double               *d_s_row;         /* (T, H): sum over keys of |d_s|, scale included */
+    double               *d_s_column;      /* (n_keys, K): sum over queries of the same */
 };
 
 static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
@@ -174,6 +176,8 @@ static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
     o.p_row = lrc_cases_doubles(n_keys);
     o.d_p_row = lrc_cases_doubles(n_keys);
     o.p_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
+    o.d_s_row = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
+    o.d_s_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
     return o;
 }
 
@@ -185,6 +189,8 @@ static void oracle_free(struct oracle *o)
     lrc_free(o->p_row);
     lrc_free(o->d_p_row);
     lrc_free(o->p_column);
+    lrc_free(o->d_s_row);
+    lrc_free(o->d_s_column);
 }
 
 static double dot(const double *a, const double *b, int64_t n)
@@ -245,6 +251,8 @@ static void query_backward(const struct oracle *o, const struct query *q)
             d_v[c] += p * d_out[c];
         }
         o->p_column[j * o->p->n_kv_heads + q->kv_head] += p;
+        o->d_s_row[q->at * o->p->n_heads + q->head] += fabs(d_s);
+        o->d_s_column[j * o->p->n_kv_heads + q->kv_head] += fabs(d_s);
     }
 }
 
@@ -276,7 +284,9 @@ static double largest(const double *values, int64_t n)
 }
 
 /* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
- * out's rounding. */
+ * out's rounding. With BF16 the factors p and d_s of a product may be rounded too, each by `narrow` of itself:
+ * out moves by at most narrow, as the p of a query sum to 1, gradients by narrow times the sums of |p| and
+ * |d_s|. */
 struct bounds {
     double lse, out, d_q, d_k, d_v;
 };
@@ -292,14 +302,15 @@ static struct bounds bounds_of(const struct oracle *o)
                  columns = largest(o->p_column, n_k);
     struct bounds b;
     b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
-    b.out = p_relative + (n + 8) * eps + narrow * largest(o->array[OUT], n_q);
+    b.out = p_relative + (n + 8) * eps + narrow * (1 + largest(o->array[OUT], n_q));
     const double delta = (c + 2) * eps * c + c * b.out;
     const double d_s = 2 * c * (p_relative + b.lse) + (c + 2) * eps * c + delta; /* times p */
-    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) + narrow * (largest(o->array[D_Q], n_q) + 1e-3);
+    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) +
+            narrow * (largest(o->d_s_row, n_q / p->head_dim) + largest(o->array[D_Q], n_q) + 1e-3);
     b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) +
-            narrow * (largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
+            narrow * (largest(o->d_s_column, n_k) + largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
     b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) +
-            narrow * (largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
+            narrow * (columns + largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
     return b;
 }
 
@@ -486,6 +497,14 @@ static const struct problem problems[] = {
     { "bf16, heads of 13", 2, 2, 13, 0, 0, 0, BF16, 2, { 0, 66, 70 } },
     { "bf16, window of 3", 2, 1, 64, 3, 0, 0, BF16, 1, { 0, 130 } },
     { "bf16, heads of 264", 1, 1, 264, 0, 0, 0, BF16, 1, { 0, 40 } },
+    { "bf16, groups of 4, an odd row after two tiles", 4, 1, 64, 0, 0, 0, BF16, 2, { 0, 129, 200 } },
+    { "bf16, groups of 7, window over a tile's edge", 14, 2, 64, 70, 0, 0, BF16, 1, { 0, 150 } },
+    { "bf16, groups of 8, heads of 96", 8, 1, 96, 0, 0, 0, BF16, 2, { 0, 67, 68 } },
+    { "bf16, heads of 80, no window", 2, 1, 80, 0, 0, 0, BF16, 1, { 0, 131 } },
+    { "bf16, heads of 128, window of 64", 2, 2, 128, 64, 0, 0, BF16, 2, { 0, 1, 194 } },
+    { "bf16, heads of 256, window of 65", 2, 1, 256, 65, 0, 0, BF16, 1, { 0, 133 } },
+    { "bf16, steep softmax", 2, 1, 64, 30, 0, 8.0f, BF16, 2, { 0, 100, 170 } },
+    { "bf16, 17 queries after 190, window", 4, 1, 128, 100, 190, 0, BF16, 1, { 0, 17 } },
     { "one query after 200, bf16", 4, 2, 64, 0, 200, 0, BF16, 1, { 0, 1 } },
     { "one query after 200", 4, 2, 64, 0, 200, 0, F32, 1, { 0, 1 } },
     { "one query after 63", 4, 4, 8, 0, 63, 0, F32, 1, { 0, 1 } },

@@ -121,8 +121,8 @@ PAIRS_CODE static inline __m512i pairs_of(__m512 low, __m512 high)
 
 /* ---- forward ---- */
 
-/* One key tile of the running softmax, as softmax_vectors(), of scores that are still to be scaled; they become
- * words of pairs of keys, in place. */
+/* One key tile of the running softmax, as softmax_vectors(), of scores that are still to be scaled; they
+ * become words of pairs of keys, in place. */
 PAIRS_INLINE void pairs_softmax(float *scores, float *const state[3], float scale, int64_t n_keys,
                                 const int n_vectors)
 {

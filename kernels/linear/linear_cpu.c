@@ -65,6 +65,10 @@ static int64_t rows_at_a_time(const struct source *const sources[2], struct word
 static void copy_block(uint32_t *to, struct word word, const struct source *source, int64_t row, int64_t c,
                        int64_t n)
 {
+    if (source->tensor->dtype == LRC_DTYPE_F32 && word.elems == 2 && !source->dropout && n % 2 == 0) {
+        lrc_vec_to_bf16((uint16_t *)(void *)to, lrc_vec_at(source->tensor, row, c), n);
+        return;
+    }
     LRC_VEC_BUFFER(wide);
     const void *from = lrc_vec_at(source->tensor, row, c);
     if (source->tensor->dtype == LRC_DTYPE_F32)

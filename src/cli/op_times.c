@@ -1,6 +1,7 @@
 #include "cli/op_times.h"
 
 #include "base/machine.h"
+#include "cli/op_work.h"
 #include <stdlib.h>
 
 enum op_number {
@@ -25,6 +26,9 @@ static struct lrc_op_time        op_times[OP_COUNT] = {
             status = measured->synchronize(stream, err);                                                     \
         op_times[OP_##op].seconds += lrc_machine_seconds() - started;                                        \
         op_times[OP_##op].n_calls++;                                                                         \
+        const struct lrc_op_work work = lrc_op_work_##op(args);                                              \
+        op_times[OP_##op].flops += work.flops;                                                               \
+        op_times[OP_##op].bytes += work.bytes;                                                               \
         return status;                                                                                       \
     }
 #include "ops.def"
@@ -42,10 +46,8 @@ const struct lrc_backend *lrc_op_times_start(const struct lrc_backend *backend)
 
 void lrc_op_times_clear(void)
 {
-    for (int i = 0; i < OP_COUNT; i++) {
-        op_times[i].seconds = 0.0;
-        op_times[i].n_calls = 0;
-    }
+    for (int i = 0; i < OP_COUNT; i++)
+        op_times[i] = (struct lrc_op_time){ .name = op_times[i].name };
 }
 
 static int longer_first(const void *a, const void *b)

@@ -13,6 +13,7 @@ struct lrc_op_time {
     const char *name;
     double      seconds;
     int64_t     n_calls;
+    double      flops, bytes; /* as in op_work.h */
 };
 /* Since the last clear, longest first; returns the number of ops. */
 int lrc_op_times_list(struct lrc_op_time *times, int max);

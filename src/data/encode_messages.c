@@ -73,7 +73,7 @@ static int is_trained(const json_t *message, const struct lrc_data_context *cont
 /* {% generation %} marks every answer; what the user says about turns goes before it. */
 static int picks_turns(const struct lrc_talk *talk)
 {
-    if (talk->context->last_turn_only)
+    if (talk->context->last_turn_only || talk->parts)
         return 1;
     for (size_t i = 0; i < json_array_size(talk->messages); i++) {
         const json_t *message = json_array_get(talk->messages, i);
@@ -93,9 +93,37 @@ static size_t last_trained(const struct lrc_talk *talk)
     return n;
 }
 
+/* The parts of a turn's words, each trained as it says; what stands before and behind them is trained. */
+static enum lrc_status add_parts(struct lrc_talk *talk, const json_t *parts, struct lrc_turn_span span,
+                                 size_t turn, struct lrc_error *err)
+{
+    struct lrc_buf words = { 0 };
+    LRC_TRY(lrc_talk__words(&words, json_array_get(talk->messages, turn), err));
+    const char *found =
+        memmem(talk->full.data + span.begin, span.end - span.begin, lrc_buf_text(&words), words.len);
+    size_t at = found ? (size_t)(found - talk->full.data) : 0, n_left = words.len;
+    lrc_buf_release(&words);
+    if (found)
+        add_piece(talk, at, LRC_TRAINED_YES);
+    for (size_t i = 0; i < json_array_size(parts) && found; i++) {
+        const json_t *part = json_array_get(parts, i);
+        const size_t  n = (size_t)json_integer_value(json_array_get(part, 0));
+        found = n <= n_left ? found : NULL; /* a call is no longer the text it was */
+        at += n;
+        n_left -= n;
+        if (found)
+            add_piece(talk, at, json_is_false(json_array_get(part, 1)) ? LRC_TRAINED_NO : LRC_TRAINED_YES);
+    }
+    return found ? LRC_STATUS_OK
+                 : lrc_fail(err, LRC_STATUS_DATA,
+                            "turn %zu: want its parts in the text as they are in the row, got other words",
+                            turn);
+}
+
 static enum lrc_status add_span(struct lrc_talk *talk, struct lrc_turn_span span, size_t turn,
                                 struct lrc_error *err)
 {
+    const json_t *parts = json_array_get(talk->parts, turn);
     if (span.begin < pieces_end(talk) || span.end < span.begin)
         return lrc_fail(
             err, LRC_STATUS_DATA,
@@ -103,6 +131,8 @@ static enum lrc_status add_span(struct lrc_talk *talk, struct lrc_turn_span span
             "it, got it among them",
             turn);
     add_piece(talk, span.begin, LRC_TRAINED_NO);
+    if (json_array_size(parts) > 0)
+        LRC_TRY(add_parts(talk, parts, span, turn, err));
     add_piece(talk, span.end, LRC_TRAINED_YES);
     return LRC_STATUS_OK;
 }
@@ -231,9 +261,12 @@ static enum lrc_status render_full(struct lrc_talk *talk, json_t **parts, struct
 }
 
 enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
-                                    const json_t *messages, const json_t *tools, struct lrc_error *err)
+                                    const struct lrc_conversation *conversation, struct lrc_error *err)
 {
-    struct lrc_talk talk = { .context = context, .messages = messages, .tools = tools };
+    struct lrc_talk talk = { .context = context,
+                             .messages = conversation->messages,
+                             .tools = conversation->tools,
+                             .parts = conversation->parts };
     struct lrc_buf  generation = { 0 };
     json_t         *parts = NULL;
     enum lrc_status status = render_full(&talk, &parts, &generation, err);

@@ -9,6 +9,7 @@ struct lrc_talk {
     const struct lrc_data_context *context;
     const json_t  *messages; /* as the template takes them: texts as strings, or as lists of parts */
     const json_t  *tools;
+    const json_t  *parts; /* struct lrc_conversation */
     int            by_parts;
     struct lrc_buf full;   /* the whole conversation's text */
     struct lrc_buf pieces; /* struct lrc_piece, one after another */

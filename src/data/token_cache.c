@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "data/file_list.h"
+#include "tokenizer/tokenizer.h"
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -42,21 +43,21 @@ static enum lrc_status put_file(struct lrc_hash *hash, const char *name, const c
 
 static enum lrc_status put_tokenizer(struct lrc_hash *hash, const char *dir, struct lrc_error *err)
 {
-    static const char *const names[] = {
-        "tokenizer.json", "tokenizer.model",   "tokenizer_config.json", "vocab.json",
-        "merges.txt",     "added_tokens.json", "spiece.model",          "special_tokens_map.json"};
+    char **names;
+    int64_t n_names;
     if (!lrc_path_is_dir(dir))
         return put_file(hash, "model", dir, err);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    LRC_TRY(lrc_dir_list(dir, &names, &n_names, err));
+    enum lrc_status status = LRC_STATUS_OK;
+    for (int64_t i = 0; i < n_names && status == LRC_STATUS_OK; i++) {
+        if (!lrc_tokenizer_is_file(names[i]))
+            continue;
         char *path = lrc_path_join(dir, names[i]);
-        if (!path)
-            return lrc_fail_nomem(err, dir);
-        const enum lrc_status status =
-            lrc_path_exists(path) ? put_file(hash, names[i], path, err) : LRC_STATUS_OK;
+        status = path ? put_file(hash, names[i], path, err) : lrc_fail_nomem(err, dir);
         lrc_free(path);
-        LRC_TRY(status);
     }
-    return LRC_STATUS_OK;
+    lrc_dir_list_free(names, n_names);
+    return status;
 }
 
 /* What the files hold and what they are called, not where they lie. */

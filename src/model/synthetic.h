@@ -11,8 +11,8 @@ struct lrc_model_shape {
     double      rope_theta;
 };
 
-/* p1 (the reference shape of docs/benchmarks.md), 1b, 3b, 8b (the Llama 3 models of these sizes), tiny. NULL
- * when unknown. */
+/* p1 (the reference shape of docs/benchmarks.md), 1b, 3b, 8b (the Llama 3 models of these sizes), small,
+ * tiny. NULL when unknown. */
 const struct lrc_model_shape *lrc_model_shape_find(const char *name);
 
 /* Weights uniform with the standard deviation 0.02 of initialisation, norms one, from the counter RNG. dtype

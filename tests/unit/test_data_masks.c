@@ -202,15 +202,28 @@ Test(data_masks, parts_are_one_text)
            "-<s>-a-:+x+y+</s>");
 }
 
-Test(data_masks, parts_are_trained_with_their_turn)
+#define PART(text, more)   "{\"type\": \"text\", \"text\": \"" text "\"" more "}"
+#define PARTS(role, parts) "{\"role\": \"" role "\", \"content\": [" parts "]}"
+
+Test(data_masks, parts_say_whether_they_are_trained)
 {
-    expect(
-        plain,
-        MESSAGES("{\"role\": \"assistant\", \"content\": [{\"type\": \"text\", \"text\": \"x\", \"train\": "
-                 "false}]}"),
-        "message 0: want 'train' of a whole message, got it of a part");
+    static const char marked[] = "{% for m in messages %}{{ m.role[0] }}{% generation %}{{ m.content }}</s>"
+                                 "{% endgeneration %}{% endfor %}{% if add_generation_prompt %}a{% endif %}";
+    static const char row[] = MESSAGES(TURN("user", "q") ", " PARTS(
+        "assistant",
+        PART("x", ", \"train\": false") ", " PART("y", "") ", " PART("z", ", \"weight\": 0") ", " PART(
+            "", ", \"train\": false") ", " PART("w", ", \"train\": true")));
+    expect(plain, row, "-<s>-u-:-q-</s>-<s>-a-:-x+y-z+w+</s>");
+    expect(marked, row, "-u-q-</s>-a-x+y-z+w+</s>");
+    expect(plain, MESSAGES(TURN("assistant", "v") ", " PARTS("assistant", PART("x", ", \"train\": false"))),
+           "-<s>-a-:+v+</s>-<s>-a-:-x+</s>");
+    expect("{% for m in messages %}{{ m.content | upper }}</s>{% endfor %}",
+           MESSAGES(PARTS("assistant", PART("A", "") ", " PART("B", ", \"train\": false"))), "+A-B+</s>");
+    expect("{% for m in messages %}{{ m.content | trim }}</s>{% endfor %}",
+           MESSAGES(PARTS("assistant", PART(" a", "") ", " PART("b", ", \"train\": false"))),
+           "turn 0: want its parts in the text as they are in the row, got other words");
     expect(plain, MESSAGES(SAID("assistant", "x", "train_detail", "[]")),
-           "message 0: want 'train' of a whole message, got 'train_detail'");
+           "message 0: want 'train' of a whole message or of a part, got 'train_detail'");
 }
 
 #define SHAREGPT(from, value) "{\"from\": \"" from "\", \"value\": \"" value "\"}"

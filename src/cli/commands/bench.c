@@ -1,6 +1,9 @@
+#include "cli/bench_compare.h"
 #include "cli/op_times.h"
 #include "cli/runner.h"
+#include "cli/yardstick.h"
 
+#include "base/file.h"
 #include "base/json.h"
 #include "base/machine.h"
 #include "base/rng.h"
@@ -22,12 +25,13 @@ struct settings {
 };
 
 struct result {
-    double  ms[STEPS_MAX];
-    double  loss_first, loss_last, norm_a, norm_b, gemm_before, gemm_after;
-    double  wall_ms; /* of all timed steps */
-    int64_t allocated_bytes, process_bytes, held_bytes;
-    int64_t op_steps; /* that op_times saw */
-    double  flops_per_token;
+    double               ms[STEPS_MAX];
+    double               loss_first, loss_last, norm_a, norm_b;
+    struct lrc_yardstick before, after;
+    double               wall_ms; /* of all timed steps */
+    int64_t              allocated_bytes, process_bytes, held_bytes;
+    int64_t              op_steps; /* that op_times saw */
+    double               flops_per_token;
 };
 
 struct bench {
@@ -43,6 +47,7 @@ struct bench {
     struct lrc_stepper          stepper;
     struct lrc_batch            batch;
     enum lrc_dtype              activation;
+    struct lrc_buf              earlier; /* the file of --compare */
 };
 
 static enum lrc_status read_settings(struct settings *s, const struct lrc_cli *cli, struct lrc_error *err)
@@ -64,7 +69,8 @@ static enum lrc_status read_settings(struct settings *s, const struct lrc_cli *c
     if (strcmp(s->mode, "bf16") != 0 && strcmp(s->mode, "nf4") != 0 && strcmp(s->mode, "f32") != 0)
         return lrc_fail(err, LRC_STATUS_USAGE, "--mode: want bf16, nf4 or f32, got '%s'", s->mode);
     if (!s->shape)
-        return lrc_fail(err, LRC_STATUS_USAGE, "--shape: want p1, 1b, 3b, 8b or tiny, got '%s'", shape);
+        return lrc_fail(err, LRC_STATUS_USAGE, "--shape: want p1, 1b, 3b, 8b, small or tiny, got '%s'",
+                        shape);
     LRC_TRY(lrc_cli_int(cli, "batch", &s->batch, 1, 1024, err));
     LRC_TRY(lrc_cli_int(cli, "seq", &s->seq, 2, 1 << 20, err));
     LRC_TRY(lrc_cli_int(cli, "rank", &s->rank, 1, 4096, err));
@@ -320,7 +326,7 @@ static int ascending(const void *a, const void *b)
 }
 
 struct rates {
-    double median, min, max, gemm, mfu;
+    double median, min, max, gemm, copy, mfu;
 };
 
 static struct rates rates_of(struct bench *b)
@@ -330,10 +336,25 @@ static struct rates rates_of(struct bench *b)
     double       *ms = b->result.ms;
     qsort(ms, (size_t)n, sizeof *ms, ascending);
     struct rates rates = { tokens / (n % 2 ? ms[n / 2] : 0.5 * (ms[n / 2 - 1] + ms[n / 2])),
-                           tokens / ms[n - 1], tokens / ms[0],
-                           fmax(b->result.gemm_before, b->result.gemm_after), 0.0 };
+                           tokens / ms[n - 1],
+                           tokens / ms[0],
+                           fmax(b->result.before.gflops, b->result.after.gflops),
+                           fmax(b->result.before.copy_gb_per_s, b->result.after.copy_gb_per_s),
+                           0.0 };
     rates.mfu = rates.median * b->result.flops_per_token * 1e-9 / rates.gemm;
     return rates;
+}
+
+struct op_rate {
+    double giga_per_s, fraction; /* FLOP against the products' rate, bytes against the copy's */
+};
+
+static struct op_rate op_rate_of(const struct lrc_op_time *time, const struct rates *rates)
+{
+    const double work = time->flops > 0.0 ? time->flops : time->bytes,
+                 peak = time->flops > 0.0 ? rates->gemm : rates->copy;
+    const double rate = time->seconds > 0.0 ? work / time->seconds * 1e-9 : 0.0;
+    return (struct op_rate){ rate, peak > 0.0 ? rate / peak : (double)NAN };
 }
 
 static void print_text(struct bench *b)
@@ -348,19 +369,25 @@ static void print_text(struct bench *b)
     lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
                   s->checkpointing ? "on" : "off", b->backend->name);
-    lrc_cli_print(
-        "%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n",
-        rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
+    lrc_cli_print("%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that products of the step's "
+                  "shapes reach\n",
+                  rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
+    lrc_cli_print("products: %.0f GFLOP/s before, %.0f after; square %.0f and %.0f; copy %.1f GB/s\n",
+                  b->result.before.gflops, b->result.after.gflops, b->result.before.square,
+                  b->result.after.square, rates.copy);
     lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the %s\n",
                   (double)b->result.allocated_bytes * 1e-9, (double)b->result.process_bytes * 1e-9,
                   b->backend->memory ? "device" : "process");
     lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first,
                   b->result.loss_last, b->result.norm_a, b->result.norm_b);
-    lrc_cli_print("%-28s %10s %8s %8s\n", "op", "ms/step", "calls", "share");
-    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
-        lrc_cli_print("%-28s %10.2f %8lld %7.1f%%\n", times[i].name,
+    lrc_cli_print("%-28s %10s %8s %8s %12s %8s\n", "op", "ms/step", "calls", "share", "rate", "of peak");
+    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++) {
+        const struct op_rate op = op_rate_of(&times[i], &rates);
+        lrc_cli_print("%-28s %10.2f %8lld %7.1f%% %7.1f %s %7.1f%%\n", times[i].name,
                       times[i].seconds * 1e3 / (double)b->result.op_steps,
-                      (long long)(times[i].n_calls / b->result.op_steps), 100.0 * times[i].seconds / all);
+                      (long long)(times[i].n_calls / b->result.op_steps), 100.0 * times[i].seconds / all,
+                      op.giga_per_s, times[i].flops > 0.0 ? "GF/s" : "GB/s", 100.0 * op.fraction);
+    }
 }
 
 static void put(struct lrc_buf *out, const char *key, double value)
@@ -370,17 +397,39 @@ static void put(struct lrc_buf *out, const char *key, double value)
     lrc_json_append_number(out, value);
 }
 
-static void print_json(struct bench *b)
+static void put_ops(struct lrc_buf *out, const struct bench *b, const struct rates *rates)
+{
+    struct lrc_op_time times[OPS_MAX];
+    const int          n_ops = lrc_op_times_list(times, OPS_MAX);
+    const double       steps = (double)b->result.op_steps;
+    double             all = 0.0;
+    for (int i = 0; i < n_ops; i++)
+        all += times[i].seconds;
+    lrc_buf_puts(out, ", \"op_ms\": {");
+    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
+        put(out, times[i].name, times[i].seconds * 1e3 / steps);
+    lrc_buf_puts(out, "}, \"ops\": [");
+    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++) {
+        const int is_flops = times[i].flops > 0.0;
+        lrc_buf_printf(out, "%s{\"name\": \"%s\"", i > 0 ? ", " : "", times[i].name);
+        put(out, "ms", times[i].seconds * 1e3 / steps);
+        put(out, "calls", (double)times[i].n_calls / steps);
+        put(out, "share", times[i].seconds / all);
+        put(out, is_flops ? "flops" : "bytes", (is_flops ? times[i].flops : times[i].bytes) / steps);
+        put(out, "rate_fraction", op_rate_of(&times[i], rates).fraction);
+        lrc_buf_putc(out, '}');
+    }
+    lrc_buf_puts(out, "]}\n");
+}
+
+static void write_json(struct lrc_buf *out, struct bench *b)
 {
     const struct settings        *s = &b->settings;
     const struct lrc_model_shape *shape = s->shape;
     const struct rates            rates = rates_of(b);
-    struct lrc_op_time            times[OPS_MAX];
-    const int                     n_ops = lrc_op_times_list(times, OPS_MAX);
-    struct lrc_buf                out = { 0 };
-    lrc_buf_puts(&out, "{\"label\": ");
-    lrc_json_append_string(&out, s->label, strlen(s->label));
-    lrc_buf_printf(&out,
+    lrc_buf_puts(out, "{\"label\": ");
+    lrc_json_append_string(out, s->label, strlen(s->label));
+    lrc_buf_printf(out,
                    ", \"program\": \"lorica\", \"device\": \"%s\", \"mode\": \"%s\", \"shape\": \"%s\", "
                    "\"dims\": [%lld, %lld, "
                    "%lld, %lld, %lld, %lld, %lld, %s]",
@@ -388,64 +437,99 @@ static void print_json(struct bench *b)
                    (long long)shape->n_layers, (long long)shape->intermediate, (long long)shape->n_heads,
                    (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
                    shape->tied ? "true" : "false");
-    put(&out, "batch", (double)s->batch);
-    put(&out, "seq", (double)s->seq);
-    put(&out, "rank", (double)s->rank);
-    lrc_buf_printf(&out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets,
+    put(out, "batch", (double)s->batch);
+    put(out, "seq", (double)s->seq);
+    put(out, "rank", (double)s->rank);
+    lrc_buf_printf(out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets,
                    s->checkpointing ? "on" : "off");
-    put(&out, "steps", (double)s->steps);
-    put(&out, "warmup", (double)s->warmup);
-    lrc_buf_puts(&out, ", \"tokens_per_s\": {");
-    put(&out, "median", rates.median);
-    put(&out, "min", rates.min);
-    put(&out, "max", rates.max);
-    lrc_buf_putc(&out, '}');
-    put(&out, "wall_tokens_per_s", (double)(s->steps * b->batch.n_real) * 1e3 / b->result.wall_ms);
-    lrc_buf_puts(&out, ", \"memory\": {");
-    put(&out, "held_before_steps_bytes", (double)b->result.held_bytes);
-    put(&out, "peak_allocated_bytes", (double)b->result.allocated_bytes);
-    put(&out, "process_bytes", (double)b->result.process_bytes);
-    lrc_buf_puts(&out, "}, \"loss\": {");
-    put(&out, "first", b->result.loss_first);
-    put(&out, "last", b->result.loss_last);
-    lrc_buf_puts(&out, "}, \"grad_norm\": {");
-    put(&out, "a", b->result.norm_a);
-    put(&out, "b", b->result.norm_b);
-    lrc_buf_puts(&out, "}, \"flops_per_token\": {");
-    put(&out, "model", b->result.flops_per_token);
-    lrc_buf_puts(&out, "}, \"gemm_tflops\": {");
-    put(&out, "before", b->result.gemm_before * 1e-3);
-    put(&out, "after", b->result.gemm_after * 1e-3);
-    lrc_buf_putc(&out, '}');
-    put(&out, "mfu_gemm", rates.mfu);
-    lrc_buf_puts(&out, ", \"op_ms\": {");
-    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
-        put(&out, times[i].name, times[i].seconds * 1e3 / (double)b->result.op_steps);
-    lrc_buf_puts(&out, "}}\n");
-    lrc_cli_write(lrc_buf_text(&out), out.len);
-    lrc_buf_release(&out);
+    put(out, "steps", (double)s->steps);
+    put(out, "warmup", (double)s->warmup);
+    lrc_buf_puts(out, ", \"tokens_per_s\": {");
+    put(out, "median", rates.median);
+    put(out, "min", rates.min);
+    put(out, "max", rates.max);
+    lrc_buf_putc(out, '}');
+    put(out, "wall_tokens_per_s", (double)(s->steps * b->batch.n_real) * 1e3 / b->result.wall_ms);
+    lrc_buf_puts(out, ", \"memory\": {");
+    put(out, "held_before_steps_bytes", (double)b->result.held_bytes);
+    put(out, "peak_allocated_bytes", (double)b->result.allocated_bytes);
+    put(out, "process_bytes", (double)b->result.process_bytes);
+    lrc_buf_puts(out, "}, \"loss\": {");
+    put(out, "first", b->result.loss_first);
+    put(out, "last", b->result.loss_last);
+    lrc_buf_puts(out, "}, \"grad_norm\": {");
+    put(out, "a", b->result.norm_a);
+    put(out, "b", b->result.norm_b);
+    lrc_buf_puts(out, "}, \"flops_per_token\": {");
+    put(out, "model", b->result.flops_per_token);
+    lrc_buf_puts(out, "}, \"gemm_tflops\": {");
+    put(out, "before", b->result.before.gflops * 1e-3);
+    put(out, "after", b->result.after.gflops * 1e-3);
+    lrc_buf_puts(out, "}, \"square_tflops\": {");
+    put(out, "before", b->result.before.square * 1e-3);
+    put(out, "after", b->result.after.square * 1e-3);
+    lrc_buf_putc(out, '}');
+    put(out, "copy_gb_per_s", rates.copy);
+    put(out, "mfu_gemm", rates.mfu);
+    put_ops(out, b, &rates);
+}
+
+/* The earlier file is read before anything is measured: a wrong name costs no time. */
+static enum lrc_status print_results(struct bench *b, const struct lrc_cli *cli,
+                                     const struct lrc_buf *earlier, struct lrc_error *err)
+{
+    const char     *name = lrc_cli_option(cli, "compare");
+    struct lrc_buf  json = { 0 }, compared = { 0 };
+    enum lrc_status status = LRC_STATUS_OK;
+    write_json(&json, b);
+    if (lrc_cli_has(cli, "json"))
+        lrc_cli_write(lrc_buf_text(&json), json.len);
+    else
+        print_text(b);
+    if (name)
+        status = lrc_bench_compare(&compared, lrc_buf_text(&json), earlier->data, earlier->len, name, err);
+    if (status == LRC_STATUS_OK && name)
+        lrc_cli_print("\n%s", lrc_buf_text(&compared));
+    lrc_buf_release(&compared);
+    lrc_buf_release(&json);
+    return status;
+}
+
+/* On a device the square product alone, and no copy. */
+static enum lrc_status measure_yardstick(struct lrc_yardstick *yardstick, const struct bench *b,
+                                         enum lrc_dtype dtype, struct lrc_error *err)
+{
+    const struct settings *s = &b->settings;
+    const int64_t          n_tokens = s->batch * s->seq;
+    if (!b->backend->memory)
+        return lrc_yardstick_measure(yardstick, s->shape, n_tokens, n_tokens - s->batch, dtype, err);
+    *yardstick = (struct lrc_yardstick){ 0 };
+    LRC_TRY(lrc_device_gemm_peak(&yardstick->square, b->backend, dtype, err));
+    yardstick->gflops = yardstick->square;
+    return LRC_STATUS_OK;
 }
 
 static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct lrc_error *err)
 {
     LRC_TRY(read_settings(&b->settings, cli, err));
     LRC_TRY(lrc_runner_set_threads(cli, err));
+    if (lrc_cli_option(cli, "compare") && lrc_cli_has(cli, "json"))
+        return lrc_fail(err, LRC_STATUS_USAGE,
+                        "--compare: want a text, got --json, which prints one document and nothing else");
+    if (lrc_cli_option(cli, "compare"))
+        LRC_TRY(lrc_file_read(&b->earlier, lrc_cli_option(cli, "compare"), err));
     LRC_TRY(lrc_runner_choose(&b->backend, cli, err));
     const enum lrc_dtype dtype = strcmp(b->settings.mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(lrc_device_gemm_peak(&b->result.gemm_before, b->backend, dtype, err));
+    LRC_TRY(measure_yardstick(&b->result.before, b, dtype, err));
     LRC_TRY(make_all(b, err));
     LRC_TRY(measure_steps(b, err));
-    LRC_TRY(lrc_device_gemm_peak(&b->result.gemm_after, b->backend, dtype, err));
+    LRC_TRY(measure_yardstick(&b->result.after, b, dtype, err));
     if (!isfinite(b->result.loss_last) || !(b->result.norm_b > 0.0))
         return lrc_fail(
             err, LRC_STATUS_NUMERIC,
             "bench: want a finite loss and a gradient of B, got loss %g and norm %g: nothing was trained",
             b->result.loss_last, b->result.norm_b);
-    if (lrc_cli_has(cli, "json"))
-        print_json(b);
-    else
-        print_text(b);
-    return LRC_STATUS_OK;
+    return print_results(b, cli, &b->earlier, err);
 }
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
@@ -455,6 +539,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     if (!b)
         return lrc_fail_nomem(err, "bench");
     const enum lrc_status status = bench(b, cli, err);
+    lrc_buf_release(&b->earlier);
     free_batch(&b->batch);
     lrc_pass_release(&b->pass);
     lrc_arena_release(&b->arena);
@@ -468,7 +553,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 
 static const struct lrc_option bench_options[] = {
     { "mode", "bf16|nf4|f32", "type of the base; nf4 computes in bf16; default bf16" },
-    { "shape", "p1|1b|3b|8b|tiny", "shape of the model, random weights; default p1" },
+    { "shape", "p1|1b|3b|8b|small|tiny", "shape of the model, random weights; default p1" },
     { "batch", "N", "rows; 4" },
     { "seq", "N", "tokens per row; 512" },
     { "rank", "N", "of the adapters; 16" },
@@ -476,6 +561,7 @@ static const struct lrc_option bench_options[] = {
     { "ckpt", "off|on", "gradient checkpointing; off" },
     { "steps", "N", "timed steps; 5" },
     { "warmup", "N", "steps before; 2" },
+    { "compare", "FILE", "lines of an earlier --json: the last one of the same run is set beside this one" },
     { "label", "TEXT", "copied into the JSON line" },
     { NULL, NULL, NULL },
 };

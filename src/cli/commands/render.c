@@ -24,15 +24,15 @@ static const struct lrc_option options[] = {
 
 /* What is rendered, with where it stands for sentences. */
 struct subject {
-    json_t        *row, *messages, *tools; /* owned */
-    struct lrc_buf place;                  /* "FILE" or "FILE:LINE" */
+    json_t                 *row; /* owned */
+    struct lrc_conversation conversation;
+    struct lrc_buf          place; /* "FILE" or "FILE:LINE" */
 };
 
 static void release(struct subject *subject)
 {
     json_decref(subject->row);
-    json_decref(subject->messages);
-    json_decref(subject->tools);
+    lrc_conversation_release(&subject->conversation);
     lrc_buf_release(&subject->place);
 }
 
@@ -46,8 +46,8 @@ static enum lrc_status read_json(struct subject *subject, const char *path, stru
         return lrc_fail(err, LRC_STATUS_DATA,
                         "%s: want an array of messages, or an object with 'messages', got %s", path,
                         lrc_json_type_name(json_is_object(subject->row) ? messages : subject->row));
-    subject->messages = json_incref(messages);
-    subject->tools = json_incref(json_object_get(subject->row, "tools"));
+    subject->conversation.messages = json_incref(messages);
+    subject->conversation.tools = json_incref(json_object_get(subject->row, "tools"));
     lrc_buf_puts(&subject->place, path);
     return LRC_STATUS_OK;
 }
@@ -78,7 +78,7 @@ static enum lrc_status read_row(struct subject *subject, const char *path, int64
     lrc_buf_printf(&subject->place, "%s:%lld", file.path, (long long)line);
     lrc_row_file_close(&file);
     LRC_TRY(status);
-    status = lrc_conversation_of_row(&subject->messages, &subject->tools, subject->row, &context, &reason);
+    status = lrc_conversation_of_row(&subject->conversation, subject->row, &context, &reason);
     if (status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM)
         return status;
     return lrc_fail(err, status, "%s: %s", lrc_buf_text(&subject->place), reason.message);
@@ -116,8 +116,8 @@ static enum lrc_status render(const struct lrc_cli *cli, const struct subject   
 {
     struct lrc_buf                  text = { 0 };
     const struct lrc_template_input input = {
-        .messages = subject->messages,
-        .tools = subject->tools,
+        .messages = subject->conversation.messages,
+        .tools = subject->conversation.tools,
         .variables = json_is_object(subject->row) ? subject->row : NULL,
         .bos_token = lrc_tokenizer_role_text(tokenizer, LRC_TOKEN_BOS),
         .eos_token = lrc_tokenizer_role_text(tokenizer, LRC_TOKEN_EOS),
@@ -160,7 +160,7 @@ static enum lrc_status show_trained(const struct lrc_cli *cli, const struct subj
     };
     struct lrc_encoded    encoded = { 0 };
     struct lrc_token_view view = { .tokenizer = tokenizer };
-    enum lrc_status status = lrc_encode_messages(&encoded, &context, subject->messages, subject->tools, err);
+    enum lrc_status       status = lrc_encode_messages(&encoded, &context, &subject->conversation, err);
     const struct lrc_marked_tokens tokens = { encoded.ids.data, encoded.ids.len, is_flagged,
                                               encoded.trained.data };
     lrc_token_view_init(&view);

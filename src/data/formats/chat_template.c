@@ -52,17 +52,6 @@ static const char *member_name(const json_t *message, const char *given, const c
     return json_object_get(message, own) || !json_object_get(message, also) ? own : also;
 }
 
-/* Axolotl's finer ways to say what is trained: not heeding them would train what was not meant. */
-static enum lrc_status refuse_detail(const json_t *object, size_t i, struct lrc_error *err)
-{
-    static const char *const names[] = { "train", "weight" };
-    for (int k = 0; k < 2; k++)
-        if (json_object_get(object, names[k]))
-            return lrc_fail(err, LRC_STATUS_DATA,
-                            "message %zu: want '%s' of a whole message, got it of a part", i, names[k]);
-    return LRC_STATUS_OK;
-}
-
 static enum lrc_status check_parts(const json_t *parts, const char *content_name, size_t i,
                                    struct lrc_error *err)
 {
@@ -75,7 +64,6 @@ static enum lrc_status check_parts(const json_t *parts, const char *content_name
                 "message %zu: '%s'[%zu]: want {\"type\": \"text\", \"text\": a string}, got %s%.40s%s", i,
                 content_name, part, type ? "type '" : lrc_json_type_name(object), type ? type : "",
                 type ? "'" : "");
-        LRC_TRY(refuse_detail(object, i, err));
     }
     return LRC_STATUS_OK;
 }
@@ -101,7 +89,7 @@ static enum lrc_status check_message(const json_t *message, const char *role_nam
                         lrc_json_type_name(message));
     if (json_object_get(message, "train_detail"))
         return lrc_fail(err, LRC_STATUS_DATA,
-                        "message %zu: want 'train' of a whole message, got 'train_detail'", i);
+                        "message %zu: want 'train' of a whole message or of a part, got 'train_detail'", i);
     const json_t *role = json_object_get(message, role_name),
                  *content = json_object_get(message, content_name);
     if (!json_is_string(role))
@@ -187,7 +175,45 @@ static int knows_calls(const struct lrc_template *template)
     return strstr(lrc_template_text(template), "tool_calls") || (tools && strstr(tools, "tool_calls"));
 }
 
-static enum lrc_status add_message(json_t *messages, const json_t *message,
+/* What a part says of itself: true, false, a weight, of which 0 is false; null when nothing. */
+static json_t *part_says(const json_t *part)
+{
+    const json_t *train = json_object_get(part, "train"), *weight = json_object_get(part, "weight");
+    if (json_is_boolean(train))
+        return json_boolean(json_is_true(train));
+    return json_is_number(weight) && json_number_value(weight) == 0 ? json_false() : json_null();
+}
+
+/* A message's entry of lrc_conversation.parts. */
+static enum lrc_status add_parts(struct lrc_conversation *conversation, const json_t *content,
+                                 struct lrc_error *err)
+{
+    const size_t n_before = json_array_size(conversation->messages) - 1;
+    json_t      *entry = json_is_array(content) ? json_array() : json_null();
+    int          says = 0;
+    for (size_t i = 0; i < json_array_size(content); i++) {
+        const json_t *part = json_array_get(content, i);
+        json_t       *trained = part_says(part);
+        says |= !json_is_null(trained);
+        if (json_array_append_new(
+                entry, json_pack("[I, o]", (json_int_t)json_string_length(json_object_get(part, "text")),
+                                 trained)) != 0)
+            break;
+    }
+    if (!says && !conversation->parts) {
+        json_decref(entry);
+        return LRC_STATUS_OK;
+    }
+    if (!conversation->parts)
+        conversation->parts = json_array();
+    while (json_array_size(conversation->parts) < n_before)
+        if (json_array_append_new(conversation->parts, json_null()) != 0)
+            break;
+    return json_array_append_new(conversation->parts, entry) == 0 ? LRC_STATUS_OK
+                                                                  : lrc_fail_nomem(err, "a conversation");
+}
+
+static enum lrc_status add_message(struct lrc_conversation *conversation, const json_t *message,
                                    const struct lrc_data_context *context, size_t i, struct lrc_error *err)
 {
     const struct lrc_dataset_spec *spec = context->spec;
@@ -195,8 +221,9 @@ static enum lrc_status add_message(json_t *messages, const json_t *message,
     const char *content_name = member_name(message, spec->message_property_content, "content", "value");
     LRC_TRY(check_message(message, role_name, content_name, i, err));
     json_t *renamed = rename_members(message, role_name, content_name);
-    if (!renamed || json_array_append_new(messages, renamed) != 0)
+    if (!renamed || json_array_append_new(conversation->messages, renamed) != 0)
         return lrc_fail_nomem(err, "a conversation");
+    LRC_TRY(add_parts(conversation, json_object_get(message, content_name), err));
     const int is_call = strcmp(json_string_value(json_object_get(message, role_name)), "function_call") == 0;
     return is_call && knows_calls(context->template) ? read_calls(renamed, err) : LRC_STATUS_OK;
 }
@@ -233,39 +260,44 @@ static enum lrc_status get_tools(json_t **tools, const json_t *row, struct lrc_e
     return lrc_fail(err, LRC_STATUS_DATA, "'tools': want an array, got %s", type);
 }
 
-enum lrc_status lrc_conversation_of_row(json_t **messages, json_t **tools, const json_t *row,
+void lrc_conversation_release(struct lrc_conversation *conversation)
+{
+    json_decref(conversation->messages);
+    json_decref(conversation->tools);
+    json_decref(conversation->parts);
+    *conversation = (struct lrc_conversation){ 0 };
+}
+
+enum lrc_status lrc_conversation_of_row(struct lrc_conversation *conversation, const json_t *row,
                                         const struct lrc_data_context *context, struct lrc_error *err)
 {
     const char   *key = messages_column(row, context->spec);
     const json_t *column = json_object_get(row, key);
-    *messages = *tools = NULL;
+    *conversation = (struct lrc_conversation){ 0 };
     if (!json_is_array(column))
         return lrc_fail(err, LRC_STATUS_DATA, "'%s': want an array of messages, got %s", key,
                         lrc_json_type_name(column));
-    LRC_TRY(get_tools(tools, row, err));
-    *messages = json_array();
-    enum lrc_status status = *messages ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
+    LRC_TRY(get_tools(&conversation->tools, row, err));
+    conversation->messages = json_array();
+    enum lrc_status status = conversation->messages ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
     if (status == LRC_STATUS_OK && json_array_size(column) > 0)
-        status = add_system(*messages, row, err);
+        status = add_system(conversation->messages, row, err);
     for (size_t i = 0; i < json_array_size(column) && status == LRC_STATUS_OK; i++)
-        status = add_message(*messages, json_array_get(column, i), context, i, err);
-    if (status == LRC_STATUS_OK)
-        return status;
-    json_decref(*tools);
-    json_decref(*messages);
-    *messages = *tools = NULL;
+        status = add_message(conversation, json_array_get(column, i), context, i, err);
+    if (status != LRC_STATUS_OK)
+        lrc_conversation_release(conversation);
     return status;
 }
 
 static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
                               const json_t *row, struct lrc_error *err)
 {
-    json_t         *messages, *tools;
-    enum lrc_status status = lrc_conversation_of_row(&messages, &tools, row, context, err);
-    if (status == LRC_STATUS_OK && json_array_size(messages) > 0)
-        status = lrc_encode_messages(out, context, messages, tools, err);
-    json_decref(tools);
-    json_decref(messages);
+    struct lrc_conversation conversation;
+    LRC_TRY(lrc_conversation_of_row(&conversation, row, context, err));
+    const enum lrc_status status = json_array_size(conversation.messages) > 0
+                                       ? lrc_encode_messages(out, context, &conversation, err)
+                                       : LRC_STATUS_OK;
+    lrc_conversation_release(&conversation);
     return status;
 }
 
