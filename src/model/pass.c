@@ -58,7 +58,7 @@ static size_t workspace_of(const struct lrc_pass *pass)
 {
     const struct lrc_pass_options *o = &pass->options;
     size_t                         most = attention_workspace(pass);
-    for (int64_t i = 0; i < c->n_layers * LRC_MODULE_COUNT; i++) {
+    for (int64_t i = 0; i < pass->model->config.n_layers * LRC_MODULE_COUNT; i++) {
         const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
         most = larger(
             most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight, o->rank_max));
