@@ -2,8 +2,11 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-enum { ALIGN_BYTES = 64 };
+/* Memory of LARGE_BYTES and more is touched first by all threads, in huge pages where the system has them:
+ * one thread and small pages take a second for what a model of a billion weights trains in. */
+enum { ALIGN_BYTES = 64, HUGE_BYTES = 2 << 20, LARGE_BYTES = 32 << 20 };
 
 static void *allocate_default(size_t size_bytes)
 {
@@ -24,6 +27,23 @@ static int size_of(int64_t n_elems, size_t elem_bytes, size_t *size_bytes)
     return 1;
 }
 
+static void zero(unsigned char *memory, size_t size_bytes)
+{
+    if (size_bytes < LARGE_BYTES) {
+        memset(memory, 0, size_bytes);
+        return;
+    }
+    const uintptr_t begin = ((uintptr_t)memory + HUGE_BYTES - 1) / HUGE_BYTES * HUGE_BYTES;
+    const uintptr_t end = ((uintptr_t)memory + size_bytes) / HUGE_BYTES * HUGE_BYTES;
+    (void)madvise((void *)begin, end - begin, MADV_HUGEPAGE); /* only advice */
+    const int64_t n_pieces = (int64_t)((size_bytes + HUGE_BYTES - 1) / HUGE_BYTES);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n_pieces; i++) {
+        const size_t first = (size_t)i * HUGE_BYTES, left = size_bytes - first;
+        memset(memory + first, 0, left < HUGE_BYTES ? left : HUGE_BYTES);
+    }
+}
+
 void *lrc_calloc(int64_t n_elems, size_t elem_bytes)
 {
     size_t size_bytes;
@@ -31,7 +51,7 @@ void *lrc_calloc(int64_t n_elems, size_t elem_bytes)
         return NULL;
     void *memory = lrc_allocator.allocate(size_bytes);
     if (memory)
-        memset(memory, 0, size_bytes);
+        zero(memory, size_bytes);
     return memory;
 }
 

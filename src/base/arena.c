@@ -34,11 +34,10 @@ enum lrc_status lrc_arena_commit(struct lrc_arena *arena, struct lrc_error *err)
 {
     if (arena->size_bytes == 0)
         return LRC_STATUS_OK;
-    arena->base = lrc_allocator.allocate(arena->size_bytes);
+    arena->base = arena->size_bytes > INT64_MAX ? NULL : lrc_calloc((int64_t)arena->size_bytes, 1);
     if (!arena->base)
         return lrc_fail(err, LRC_STATUS_NOMEM, "arena: could not allocate %zu bytes for %d regions",
                        arena->size_bytes, arena->n_regions);
-    memset(arena->base, 0, arena->size_bytes);
     for (int i = 0; i < arena->n_regions; i++)
         set_slot(arena->regions[i].slot, arena->base + arena->regions[i].offset_bytes);
     return LRC_STATUS_OK;
@@ -48,6 +47,6 @@ void lrc_arena_release(struct lrc_arena *arena)
 {
     for (int i = 0; i < arena->n_regions; i++)
         set_slot(arena->regions[i].slot, NULL);
-    lrc_allocator.release(arena->base);
+    lrc_free(arena->base);
     *arena = (struct lrc_arena){ 0 };
 }
