@@ -98,7 +98,7 @@ INLINE void normalise(float *x, float absmax, int64_t n, int is_full)
 }
 
 /* One block: its absmax, and its codes packed two to a byte, the first in the high nibble. */
-LRC_QUANT_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source,
+LRC_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source,
                                             const struct lrc_quant_options *options, int64_t first, int64_t n)
 {
     _Alignas(ALIGN_BYTES) float   x[BLOCK_MAX];

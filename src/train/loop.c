@@ -14,6 +14,7 @@ static enum lrc_status checkpoint(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
     LRC_TRY(lrc_run__sync_metrics(run, err));
+    LRC_TRY(lrc_run__hash_base(run, err));
     run->state.time_s = lrc_run__time(run);
     LRC_TRY(lrc_checkpoint_save(config->output_dir, &run->state, lrc_buf_text(&run->config_json),
                                 &run->trainables, run->stepper.optimizer.type, save_weights, run, err));

@@ -233,6 +233,7 @@ static enum lrc_status write_template(struct lrc_run *run, struct lrc_error *err
 enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *err)
 {
     LRC_TRY(lrc_run__sync_metrics(run, err));
+    LRC_TRY(lrc_run__hash_base(run, err));
     LRC_TRY(lrc_run__save_weights(run, run->config->output_dir, err));
     LRC_TRY(lrc_model_dir_copy_tokenizer(run->config->base_model, run->config->output_dir, err));
     LRC_TRY(write_template(run, err));

@@ -339,6 +339,9 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
     if (run->options->plan)
         return LRC_STATUS_OK;
 
+    if (!run->options->dry_run)
+        lrc_model_hash_start(&run->model, run->model_options.load_in_4bit || run->is_full ? LRC_HASH_DROPS_PAGES
+                                                                                       : LRC_HASH_KEEPS_PAGES);
     LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
     if (run->options->dry_run)
         return LRC_STATUS_OK;
