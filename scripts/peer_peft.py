@@ -13,6 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 SHAPES = {  # hidden, layers, intermediate, heads, kv heads, head size, vocabulary, tied
     "p1": (2048, 4, 8192, 32, 8, 64, 32000, True),
     "1b": (2048, 16, 8192, 32, 8, 64, 128256, True),
+    "small": (576, 8, 1536, 9, 3, 64, 49152, True),
     "tiny": (64, 2, 176, 4, 2, 16, 512, True),
 }
 

@@ -24,13 +24,14 @@ struct arrays {
     struct lrc_tensor          owner[N_ARRAYS], view[N_ARRAYS];
     struct lrc_tensor          lse; /* (T, H) */
     struct lrc_attention_shape shape;
+    int32_t                   *offsets; /* those of the shape, on the heap */
     void                      *workspace;
     size_t                     workspace_bytes;
 };
 
 static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_dtype dtype)
 {
-    const int is_output = i == OUT || i >= D_Q;
+    const int     is_output = i == OUT || i >= D_Q;
     const int64_t width = shape[1] * shape[2] + GAP;
     t->owner[i] = lrc_cases_tensor_2d(dtype, shape[0], width, LRC_CASES_POISON);
     t->view[i] = lrc_tensor_3d(t->owner[i].data, dtype, shape[0], shape[1], shape[2]);
@@ -51,13 +52,35 @@ static struct arrays arrays_new(const struct problem *p)
         array_new(&t, i, shape, p->dtype);
     }
     t.lse = lrc_cases_tensor_2d(LRC_DTYPE_F32, n_rows, p->n_heads, LRC_CASES_POISON);
-    t.shape = (struct lrc_attention_shape){ p->doc_offsets, p->n_docs, p->n_past, p->window,
-                                            p->scale > 0 ? p->scale : 1.0f / sqrtf((float)p->head_dim) };
+    t.shape = (struct lrc_attention_shape){
+        .doc_offsets = p->doc_offsets,
+        .n_docs = p->n_docs,
+        .n_past = p->n_past,
+        .window = p->window,
+        .scale = p->scale > 0 ? p->scale : 1.0f / sqrtf((float)p->head_dim),
+    };
+    t.offsets = lrc_calloc(p->n_docs + 1, sizeof *t.offsets);
+    cr_assert(t.offsets, "no memory for a case");
+    memcpy(t.offsets, p->doc_offsets, (size_t)(p->n_docs + 1) * sizeof *t.offsets);
     t.workspace_bytes =
         lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
+    return t;
+}
+
+/* With the workspace that a device works best with. */
+static struct arrays arrays_new_wide(const struct problem *p)
+{
+    const int64_t n_rows = p->doc_offsets[p->n_docs];
+    struct arrays t = arrays_new(p);
+    lrc_free(t.workspace);
+    t.workspace_bytes =
+        lrc_attention_workspace_wide_bytes(n_rows, p->n_docs, n_rows, p->n_heads, p->n_kv_heads, p->head_dim);
+    t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
+    cr_assert(t.workspace, "no memory for a case");
+    memset(t.workspace, 0xff, t.workspace_bytes + 64);
     return t;
 }
 
@@ -76,6 +99,7 @@ static void arrays_free(struct arrays *t)
     }
     lrc_cases_free(&t->lse);
     lrc_free(t->workspace);
+    lrc_free(t->offsets);
 }
 
 /* A contiguous copy of a view. */
@@ -137,6 +161,8 @@ struct oracle {
     double               *lse;
     double               *p_row, *d_p_row; /* (n_keys): one query's probabilities and their gradients */
     double               *p_column;        /* (n_keys, K): sum over queries of p */
+    double               *d_s_row;         /* (T, H): sum over keys of |d_s|, scale included */
+    double               *d_s_column;      /* (n_keys, K): sum over queries of the same */
 };
 
 static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
@@ -150,6 +176,8 @@ static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
     o.p_row = lrc_cases_doubles(n_keys);
     o.d_p_row = lrc_cases_doubles(n_keys);
     o.p_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
+    o.d_s_row = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
+    o.d_s_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
     return o;
 }
 
@@ -161,6 +189,8 @@ static void oracle_free(struct oracle *o)
     lrc_free(o->p_row);
     lrc_free(o->d_p_row);
     lrc_free(o->p_column);
+    lrc_free(o->d_s_row);
+    lrc_free(o->d_s_column);
 }
 
 static double dot(const double *a, const double *b, int64_t n)
@@ -221,6 +251,8 @@ static void query_backward(const struct oracle *o, const struct query *q)
             d_v[c] += p * d_out[c];
         }
         o->p_column[j * o->p->n_kv_heads + q->kv_head] += p;
+        o->d_s_row[q->at * o->p->n_heads + q->head] += fabs(d_s);
+        o->d_s_column[j * o->p->n_kv_heads + q->kv_head] += fabs(d_s);
     }
 }
 
@@ -232,8 +264,8 @@ static void oracle_run(const struct oracle *o, enum pass pass)
     for (int64_t d = 0; d < p->n_docs; d++)
         for (int64_t at = p->doc_offsets[d]; at < p->doc_offsets[d + 1]; at++)
             for (int64_t h = 0; h < p->n_heads; h++) {
-                const int64_t to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
-                const int64_t from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
+                const int64_t      to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
+                const int64_t      from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
                 const struct query q = { at, h, h / (p->n_heads / p->n_kv_heads), from, to };
                 query_forward(o, &q);
                 if (pass == BOTH)
@@ -252,7 +284,9 @@ static double largest(const double *values, int64_t n)
 }
 
 /* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
- * out's rounding. */
+ * out's rounding. With BF16 the factors p and d_s of a product may be rounded too, each by `narrow` of itself:
+ * out moves by at most narrow, as the p of a query sum to 1, gradients by narrow times the sums of |p| and
+ * |d_s|. */
 struct bounds {
     double lse, out, d_q, d_k, d_v;
 };
@@ -260,22 +294,23 @@ struct bounds {
 static struct bounds bounds_of(const struct oracle *o)
 {
     const struct problem *p = o->p;
-    const double eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
-    const double c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
+    const double  eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
+    const double  c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
     const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
     const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;
-    const double s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
+    const double  s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
                  columns = largest(o->p_column, n_k);
     struct bounds b;
     b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
-    b.out = p_relative + (n + 8) * eps + narrow * largest(o->array[OUT], n_q);
+    b.out = p_relative + (n + 8) * eps + narrow * (1 + largest(o->array[OUT], n_q));
     const double delta = (c + 2) * eps * c + c * b.out;
     const double d_s = 2 * c * (p_relative + b.lse) + (c + 2) * eps * c + delta; /* times p */
-    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) + narrow * (largest(o->array[D_Q], n_q) + 1e-3);
+    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) +
+            narrow * (largest(o->d_s_row, n_q / p->head_dim) + largest(o->array[D_Q], n_q) + 1e-3);
     b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) +
-            narrow * (largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
+            narrow * (largest(o->d_s_column, n_k) + largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
     b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) +
-            narrow * (largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
+            narrow * (columns + largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
     return b;
 }
 
@@ -302,12 +337,14 @@ static void expect_array(const struct lrc_backend *backend, const struct arrays 
     lrc_cases_free(&got);
 }
 
-/* Every sum has an order of its own: the number of threads does not change a bit. */
+/* Every sum has an order of its own: neither the number of threads nor where the offsets lie changes a bit. */
 static void expect_same_bits(const struct lrc_backend *backend, const struct arrays *first,
                              const struct problem *p, int n_threads)
 {
     static const int outputs[] = { OUT, D_Q, D_K, D_V };
     struct arrays    again = arrays_new(p);
+    if (n_threads == 1)
+        again.shape.doc_offsets_device = again.offsets;
     lrc_cases_threads(n_threads);
     run(backend, &again);
     lrc_cases_threads(0);
@@ -319,6 +356,29 @@ static void expect_same_bits(const struct lrc_backend *backend, const struct arr
     }
     lrc_cases_expect_same(backend, p->name, &again.lse, &first->lse);
     arrays_free(&again);
+}
+
+static void expect_gradients(const struct lrc_backend *backend, const struct arrays *t,
+                             const struct oracle *o, const struct bounds *b)
+{
+    expect_array(backend, t, o, D_Q, b->d_q);
+    expect_array(backend, t, o, D_K, b->d_k);
+    expect_array(backend, t, o, D_V, b->d_v);
+}
+
+/* Offsets where the backend has its own, and room for more than the least. */
+static void expect_wide(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o,
+                        const struct bounds *b)
+{
+    struct arrays t = arrays_new_wide(p);
+    run(backend, &t);
+    expect_gradients(backend, &t, o, b);
+    arrays_free(&t);
+    t = arrays_new_wide(p);
+    t.shape.doc_offsets_device = t.offsets;
+    run(backend, &t);
+    expect_gradients(backend, &t, o, b);
+    arrays_free(&t);
 }
 
 static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
@@ -335,9 +395,8 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
     lrc_cases_expect_close(backend, what, &t.lse, o.lse, b.lse);
     expect_array(backend, &t, &o, OUT, b.out);
     if (p->n_past == 0) {
-        expect_array(backend, &t, &o, D_Q, b.d_q);
-        expect_array(backend, &t, &o, D_K, b.d_k);
-        expect_array(backend, &t, &o, D_V, b.d_v);
+        expect_gradients(backend, &t, &o, &b);
+        expect_wide(backend, p, &o, &b);
     }
     expect_same_bits(backend, &t, p, 2);
     expect_same_bits(backend, &t, p, 1);
@@ -379,8 +438,8 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 static void expect_refusals(const struct lrc_backend *backend)
 {
     static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
-    static const int32_t                     decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
-    struct arrays                            t = arrays_new(&p);
+    static const int32_t        decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
+    struct arrays               t = arrays_new(&p);
     const struct lrc_attention_forward_args  good = forward_args(&t);
     const struct lrc_attention_backward_args good_back = backward_args(&t);
     struct lrc_attention_forward_args        f[8];
@@ -414,7 +473,7 @@ static void expect_refusals(const struct lrc_backend *backend)
     arrays_free(&t);
 }
 
-#define F32 LRC_DTYPE_F32
+#define F32  LRC_DTYPE_F32
 #define BF16 LRC_DTYPE_BF16
 
 /* name, H, K, C, window, n_past, scale, dtype, documents */
@@ -438,6 +497,14 @@ static const struct problem problems[] = {
     { "bf16, heads of 13", 2, 2, 13, 0, 0, 0, BF16, 2, { 0, 66, 70 } },
     { "bf16, window of 3", 2, 1, 64, 3, 0, 0, BF16, 1, { 0, 130 } },
     { "bf16, heads of 264", 1, 1, 264, 0, 0, 0, BF16, 1, { 0, 40 } },
+    { "bf16, groups of 4, an odd row after two tiles", 4, 1, 64, 0, 0, 0, BF16, 2, { 0, 129, 200 } },
+    { "bf16, groups of 7, window over a tile's edge", 14, 2, 64, 70, 0, 0, BF16, 1, { 0, 150 } },
+    { "bf16, groups of 8, heads of 96", 8, 1, 96, 0, 0, 0, BF16, 2, { 0, 67, 68 } },
+    { "bf16, heads of 80, no window", 2, 1, 80, 0, 0, 0, BF16, 1, { 0, 131 } },
+    { "bf16, heads of 128, window of 64", 2, 2, 128, 64, 0, 0, BF16, 2, { 0, 1, 194 } },
+    { "bf16, heads of 256, window of 65", 2, 1, 256, 65, 0, 0, BF16, 1, { 0, 133 } },
+    { "bf16, steep softmax", 2, 1, 64, 30, 0, 8.0f, BF16, 2, { 0, 100, 170 } },
+    { "bf16, 17 queries after 190, window", 4, 1, 128, 100, 190, 0, BF16, 1, { 0, 17 } },
     { "one query after 200, bf16", 4, 2, 64, 0, 200, 0, BF16, 1, { 0, 1 } },
     { "one query after 200", 4, 2, 64, 0, 200, 0, F32, 1, { 0, 1 } },
     { "one query after 63", 4, 4, 8, 0, 63, 0, F32, 1, { 0, 1 } },

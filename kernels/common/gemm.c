@@ -26,12 +26,12 @@ struct entry {
 
 static struct {
     pthread_mutex_t
-        mutex; /* held while a product runs: memory objects and scratch belong to the running one */
-    dnnl_engine_t   engine;
-    dnnl_stream_t   stream;
-    int             n_entries, next;
-    struct entry    entries[CACHE_MAX];
-    float          *scratch; /* widened panels of a and b, then one of c */
+                  mutex; /* held while a product runs: memory objects and scratch belong to the running one */
+    dnnl_engine_t engine;
+    dnnl_stream_t stream;
+    int           n_entries, next;
+    struct entry  entries[CACHE_MAX];
+    float        *scratch; /* widened panels of a and b, then one of c */
 } cache = { .mutex = PTHREAD_MUTEX_INITIALIZER };
 
 static enum lrc_status fail(const struct lrc_gemm *gemm, dnnl_status_t status, struct lrc_error *err)
@@ -44,10 +44,11 @@ static enum lrc_status fail(const struct lrc_gemm *gemm, dnnl_status_t status, s
                     lrc_dtype_info[gemm->dtype].name, dnnl_status2str(status));
 }
 
-#define TRY_DNNL(expression)                     \
-    do {                                         \
-        const dnnl_status_t try_ = (expression); \
-        if (try_ != dnnl_success) return try_;   \
+#define TRY_DNNL(expression)                                                                                 \
+    do {                                                                                                     \
+        const dnnl_status_t try_ = (expression);                                                             \
+        if (try_ != dnnl_success)                                                                            \
+            return try_;                                                                                     \
     } while (0)
 
 static dnnl_status_t matrix_describe(dnnl_memory_desc_t *desc, int64_t rows, int64_t cols, int64_t stride,
@@ -177,9 +178,9 @@ static dnnl_status_t run_primitive(const struct lrc_gemm *gemm)
     TRY_DNNL(dnnl_memory_set_data_handle(entry->a, without_const(gemm->a.data)));
     TRY_DNNL(dnnl_memory_set_data_handle(entry->b, without_const(gemm->b.data)));
     TRY_DNNL(dnnl_memory_set_data_handle(entry->c, gemm->c));
-    const dnnl_exec_arg_t args[] = {
-        { DNNL_ARG_SRC, entry->a }, { DNNL_ARG_WEIGHTS, entry->b }, { DNNL_ARG_DST, entry->c }
-    };
+    const dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, entry->a },
+                                     { DNNL_ARG_WEIGHTS, entry->b },
+                                     { DNNL_ARG_DST, entry->c } };
     TRY_DNNL(dnnl_primitive_execute(entry->primitive, cache.stream, 3, args));
     return dnnl_stream_wait(cache.stream);
 }
@@ -224,9 +225,9 @@ static void store_panel(const struct lrc_gemm *gemm, const float *panel, const i
 /* One panel of c of a BF16 product, in float32. */
 static dnnl_status_t widened_panel(const struct lrc_gemm *gemm, const int64_t at[2], const int64_t size[2])
 {
-    float     *a = cache.scratch, *b = a + WIDE_ROWS * WIDE_DEPTH, *own = b + WIDE_ROWS * WIDE_DEPTH;
-    const int  is_f32 = gemm->c_dtype == LRC_DTYPE_F32;
-    float     *c = is_f32 ? (float *)gemm->c + at[0] * gemm->c_stride + at[1] : own;
+    float        *a = cache.scratch, *b = a + WIDE_ROWS * WIDE_DEPTH, *own = b + WIDE_ROWS * WIDE_DEPTH;
+    const int     is_f32 = gemm->c_dtype == LRC_DTYPE_F32;
+    float        *c = is_f32 ? (float *)gemm->c + at[0] * gemm->c_stride + at[1] : own;
     const int64_t c_stride = is_f32 ? gemm->c_stride : size[1];
     for (int64_t k = 0; k < gemm->k; k += WIDE_DEPTH) {
         const int64_t depth = min64(WIDE_DEPTH, gemm->k - k);
@@ -369,4 +370,102 @@ done:
     lrc_free(a);
     lrc_free(c);
     return status;
+}
+
+/* One primitive of lrc_gemm_best() and what it needs. */
+struct trial {
+    dnnl_primitive_desc_t desc;
+    dnnl_primitive_t      primitive;
+    dnnl_memory_t         memory[3]; /* a, b, c */
+    void                 *data[3];
+};
+
+static void trial_release(struct trial *trial)
+{
+    for (int i = 0; i < 3; i++) {
+        if (trial->memory[i])
+            dnnl_memory_destroy(trial->memory[i]);
+        lrc_free(trial->data[i]);
+    }
+    if (trial->primitive)
+        dnnl_primitive_destroy(trial->primitive);
+    if (trial->desc)
+        dnnl_primitive_desc_destroy(trial->desc);
+}
+
+/* Values between 2^-7 and 2^-6 of both signs, read as BF16 or as F32. */
+static dnnl_status_t trial_fill(struct trial *trial, int i, const dnnl_memory_desc_t *desc)
+{
+    const int64_t n = (int64_t)((dnnl_memory_desc_get_size(desc) + 3) / 4 * 2);
+    uint16_t     *data = lrc_calloc(n, sizeof *data);
+    if (!data)
+        return dnnl_out_of_memory;
+    trial->data[i] = data;
+    for (int64_t e = 0; e < n; e++)
+        data[e] = (uint16_t)(0x3c00u | ((uint32_t)e * 2654435761u >> 16 & 0x807fu));
+    return dnnl_memory_create(&trial->memory[i], desc, cache.engine, data);
+}
+
+static dnnl_status_t trial_create(struct trial *trial, const struct lrc_gemm_shape *s, int dtype, int packed)
+{
+    dnnl_memory_desc_t     a, b, c;
+    dnnl_matmul_desc_t     matmul;
+    const dnnl_dims_t      dims = { s->k, s->n };
+    const dnnl_data_type_t type = dtype == LRC_DTYPE_BF16 ? dnnl_bf16 : dnnl_f32;
+    TRY_DNNL(matrix_describe(&a, s->m, s->k, s->k, 0, dtype));
+    TRY_DNNL(matrix_describe(&c, s->m, s->n, s->n, 0, dtype));
+    if (packed)
+        TRY_DNNL(dnnl_memory_desc_init_by_tag(&b, 2, dims, type, dnnl_format_tag_any));
+    else
+        TRY_DNNL(matrix_describe(&b, s->k, s->n, s->transposed ? s->k : s->n, s->transposed, dtype));
+    TRY_DNNL(dnnl_matmul_desc_init(&matmul, &a, &b, NULL, &c));
+    TRY_DNNL(dnnl_primitive_desc_create(&trial->desc, &matmul, NULL, cache.engine, NULL));
+    TRY_DNNL(dnnl_primitive_create(&trial->primitive, trial->desc));
+    const dnnl_memory_desc_t *chosen = dnnl_primitive_desc_query_md(trial->desc, dnnl_query_weights_md, 0);
+    TRY_DNNL(trial_fill(trial, 0, &a));
+    TRY_DNNL(trial_fill(trial, 1, chosen));
+    return trial_fill(trial, 2, &c);
+}
+
+static dnnl_status_t trial_run(double *fastest, const struct trial *trial, double seconds)
+{
+    const dnnl_exec_arg_t args[] = { { DNNL_ARG_SRC, trial->memory[0] },
+                                     { DNNL_ARG_WEIGHTS, trial->memory[1] },
+                                     { DNNL_ARG_DST, trial->memory[2] } };
+    double                spent = 0.0;
+    for (int i = 0; i < 3 || spent < seconds; i++) {
+        const double start = omp_get_wtime();
+        TRY_DNNL(dnnl_primitive_execute(trial->primitive, cache.stream, 3, args));
+        TRY_DNNL(dnnl_stream_wait(cache.stream));
+        const double took = omp_get_wtime() - start;
+        spent += took;
+        if (i > 0 && took < *fastest) /* the first run touches everything for the first time */
+            *fastest = took;
+    }
+    return dnnl_success;
+}
+
+enum lrc_status lrc_gemm_best(double *gflops, const struct lrc_gemm_shape *shape, double seconds,
+                              struct lrc_error *err)
+{
+    const int     is_bf16 = shape->dtype == LRC_DTYPE_BF16 && lrc_backend_cpu_has_bf16();
+    const int     dtype = is_bf16 ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
+    double        fastest = 1e30;
+    dnnl_status_t status;
+    pthread_mutex_lock(&cache.mutex);
+    status = cache_start();
+    for (int packed = 0; status == dnnl_success && packed < 2; packed++) {
+        struct trial trial = { 0 };
+        status = trial_create(&trial, shape, dtype, packed);
+        if (status == dnnl_success)
+            status = trial_run(&fastest, &trial, seconds);
+        trial_release(&trial);
+    }
+    pthread_mutex_unlock(&cache.mutex);
+    *gflops = 2.0 * (double)shape->m * (double)shape->n * (double)shape->k / fastest * 1e-9;
+    return status == dnnl_success
+               ? LRC_STATUS_OK
+               : fail(
+                     &(struct lrc_gemm){ .m = shape->m, .n = shape->n, .k = shape->k, .dtype = shape->dtype },
+                     status, err);
 }

@@ -43,4 +43,17 @@ void lrc_gemm_release(void);
  * errors: NOMEM, DEVICE. */
 enum lrc_status lrc_gemm_peak(double *gflops_f32, double *gflops_bf16, struct lrc_error *err) LRC_MUST_CHECK;
 
+struct lrc_gemm_shape {
+    int64_t        m, n, k;    /* each at least 1 */
+    int            transposed; /* b is stored (n,k) */
+    enum lrc_dtype dtype;      /* of a, b and c: F32 or BF16; BF16 is measured as F32 by a CPU without it */
+};
+
+/* oneDNN's best speed at this shape, of weights as they lie and of weights packed as it likes them best:
+ * single products repeated for `seconds` each, the fastest one counts. Buffers are freed before it returns.
+ *
+ * errors: NOMEM, DEVICE. */
+enum lrc_status lrc_gemm_best(double *gflops, const struct lrc_gemm_shape *shape, double seconds,
+                              struct lrc_error *err) LRC_MUST_CHECK;
+
 #endif

@@ -1,6 +1,7 @@
 #include "cli/op_times.h"
 
 #include "base/machine.h"
+#include "cli/op_work.h"
 #include <stdlib.h>
 
 enum op_number {
@@ -19,10 +20,15 @@ static struct lrc_op_time        op_times[OP_COUNT] = {
     static enum lrc_status timed_##op(struct lrc_stream *stream, const struct lrc_##op##_args *args,         \
                                       struct lrc_error *err)                                                 \
     {                                                                                                        \
-        const double          started = lrc_machine_seconds();                                               \
-        const enum lrc_status status = measured->op(stream, args, err);                                      \
+        const double    started = lrc_machine_seconds();                                                     \
+        enum lrc_status status = measured->op(stream, args, err);                                            \
+        if (status == LRC_STATUS_OK)                                                                         \
+            status = measured->synchronize(stream, err);                                                     \
         op_times[OP_##op].seconds += lrc_machine_seconds() - started;                                        \
         op_times[OP_##op].n_calls++;                                                                         \
+        const struct lrc_op_work work = lrc_op_work_##op(args);                                              \
+        op_times[OP_##op].flops += work.flops;                                                               \
+        op_times[OP_##op].bytes += work.bytes;                                                               \
         return status;                                                                                       \
     }
 #include "ops.def"
@@ -40,10 +46,8 @@ const struct lrc_backend *lrc_op_times_start(const struct lrc_backend *backend)
 
 void lrc_op_times_clear(void)
 {
-    for (int i = 0; i < OP_COUNT; i++) {
-        op_times[i].seconds = 0.0;
-        op_times[i].n_calls = 0;
-    }
+    for (int i = 0; i < OP_COUNT; i++)
+        op_times[i] = (struct lrc_op_time){ .name = op_times[i].name };
 }
 
 static int longer_first(const void *a, const void *b)

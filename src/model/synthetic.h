@@ -11,16 +11,22 @@ struct lrc_model_shape {
     double      rope_theta;
 };
 
-/* p1 (the reference shape of docs/benchmarks.md), 1b, 3b, 8b (the Llama 3 models of these sizes), tiny. NULL
- * when unknown. */
+/* p1 (the reference shape of docs/benchmarks.md), 1b, 3b, 8b (the Llama 3 models of these sizes), small,
+ * tiny. NULL when unknown. */
 const struct lrc_model_shape *lrc_model_shape_find(const char *name);
 
 /* Weights uniform with the standard deviation 0.02 of initialisation, norms one, from the counter RNG. dtype
  * F32 or BF16; quant NULL: dense, otherwise the blocks' linears are quantized, one at a time.
  *
  * errors: NOMEM. ownership: lrc_model_release(). */
+struct lrc_synthetic_options {
+    const struct lrc_backend       *device; /* as in lrc_model_options */
+    enum lrc_dtype                  dtype;
+    const struct lrc_quant_options *quant;
+    int64_t                         n_positions;
+};
 enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_model_shape *shape,
-                                    enum lrc_dtype dtype, const struct lrc_quant_options *quant,
-                                    int64_t n_positions, struct lrc_error *err) LRC_MUST_CHECK;
+                                    const struct lrc_synthetic_options *options,
+                                    struct lrc_error                   *err) LRC_MUST_CHECK;
 
 #endif
