@@ -43,6 +43,10 @@ struct lrc_backend {
     enum lrc_status (*event_wait)(struct lrc_event *, struct lrc_error *);
     enum lrc_status (*event_elapsed)(double *ms, const struct lrc_event *from, const struct lrc_event *to,
                                      struct lrc_error *);
+    /* More streams, where there is memory to copy to; wait holds a stream until the event is passed. */
+    enum lrc_status (*stream_new)(struct lrc_stream **, struct lrc_error *);
+    void (*stream_free)(struct lrc_stream *);
+    enum lrc_status (*stream_wait)(struct lrc_stream *, struct lrc_event *, struct lrc_error *);
 #define LRC_OP(op)                                                                                           \
     enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"

@@ -15,6 +15,9 @@ const struct lrc_backend lrc_backend_cuda = {
     .event_record = lrc_cuda_event_record,
     .event_wait = lrc_cuda_event_wait,
     .event_elapsed = lrc_cuda_event_elapsed,
+    .stream_new = lrc_cuda_stream_new,
+    .stream_free = lrc_cuda_stream_free,
+    .stream_wait = lrc_cuda_stream_wait,
 #define LRC_OP(op) .op = lrc_##op##_cuda,
 #include "ops.def"
 };

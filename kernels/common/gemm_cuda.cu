@@ -34,8 +34,7 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *
     const struct lrc_gemm_room its = *room;
     if (gemm->m == 0 || gemm->n == 0)
         return LRC_STATUS_OK;
-    lrc_cuda_host_enter((cudaStream_t)stream);
-    lrc_cuda_host_queue([product, its] {
+    lrc_cuda_host_queue((cudaStream_t)stream, [product, its] {
         if (its.size_bytes > 0)
             memset(its.memory, 0xff, its.size_bytes); /* it is the product's for as long as that takes */
         const bool narrow = product.c_dtype == LRC_DTYPE_BF16 && product.mode == LRC_GEMM_ADD;
@@ -53,8 +52,8 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *
 
 /* What the choice of an algorithm depends on. */
 struct gemm_key {
-    int64_t m, n, k, a_stride, b_stride, c_stride;
-    int     a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
+    int64_t  m, n, k, a_stride, b_stride, c_stride;
+    int      a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
     uint64_t room_bytes;
 };
 
@@ -119,8 +118,8 @@ static cublasStatus_t product_create(gemm_entry *entry, const gemm_key *key)
 
 static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference, const gemm_key *key)
 {
-    /* a sum that is split is added in a step of its own, in order, in the op's memory: the library's own would
-     * be shared by streams */
+    /* a sum that is split is added in a step of its own, in order, in the op's memory: the library's own
+     * would be shared by streams */
     const uint64_t workspace = key->room_bytes;
     const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     const uint32_t align_a = (uint32_t)key->b_align, align_b = (uint32_t)key->a_align,
@@ -227,10 +226,10 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *
         return LRC_STATUS_OK;
     const size_t bytes = lrc_dtype_bytes(gemm->c_dtype);
     if (gemm->k == 0) /* which the library refuses */
-        return lrc_cuda_result(cudaMemset2DAsync(gemm->c, (size_t)gemm->c_stride * bytes, 0,
-                                                 (size_t)gemm->n * bytes, (size_t)gemm->m, (cudaStream_t)stream),
-                               err, "matrix product (m %lld, n %lld, k 0)", (long long)gemm->m,
-                               (long long)gemm->n);
+        return lrc_cuda_result(
+            cudaMemset2DAsync(gemm->c, (size_t)gemm->c_stride * bytes, 0, (size_t)gemm->n * bytes,
+                              (size_t)gemm->m, (cudaStream_t)stream),
+            err, "matrix product (m %lld, n %lld, k 0)", (long long)gemm->m, (long long)gemm->n);
     int device = 0;
     LRC_TRY(lrc_cuda_result(cudaGetDevice(&device), err, "matrix product"));
     if (device >= DEVICES_MAX)

@@ -6,22 +6,6 @@ extern "C" {
 }
 #undef _Noreturn
 
-extern "C" enum lrc_status lrc_cuda_stream_new(struct lrc_stream **stream, struct lrc_error *err)
-{
-    cudaStream_t made = nullptr;
-    const cudaError_t result = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
-    *stream = reinterpret_cast<struct lrc_stream *>(made);
-    return lrc_cuda_result(result, err, "cuda: stream");
-}
-
-extern "C" void lrc_cuda_stream_free(struct lrc_stream *stream)
-{
-    if (!stream)
-        return;
-    (void)cudaStreamSynchronize((cudaStream_t)stream);
-    (void)cudaStreamDestroy((cudaStream_t)stream);
-}
-
 /* Other threads of the program may go on allocating: they are not what is recorded. */
 extern "C" enum lrc_status lrc_cuda_graph_begin(struct lrc_stream *stream, struct lrc_error *err)
 {

@@ -14,10 +14,7 @@
 struct lrc_stream;
 struct lrc_cuda_graph;
 
-/* The default stream (NULL) cannot be recorded. */
-enum lrc_status lrc_cuda_stream_new(struct lrc_stream **stream, struct lrc_error *err);
-void            lrc_cuda_stream_free(struct lrc_stream *stream); /* waits for what is in it; NULL is fine */
-
+/* Of a stream of its own (lrc_cuda_stream_new()): the default one cannot be recorded. */
 enum lrc_status lrc_cuda_graph_begin(struct lrc_stream *stream, struct lrc_error *err);
 /* Also to be called when a recorded call failed: the stream is of no use before. */
 enum lrc_status lrc_cuda_graph_end(struct lrc_cuda_graph **graph, struct lrc_stream *stream,

@@ -15,8 +15,7 @@
 
 #ifdef LRC_CUDA_HOST
 #define LRC_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                           \
-    (lrc_cuda_host_enter((cudaStream_t)(stream)),                                                            \
-     lrc_cuda_host_launch(#kernel, grid, block, shared_bytes, kernel, __VA_ARGS__))
+    lrc_cuda_host_launch(#kernel, grid, block, shared_bytes, (cudaStream_t)(stream), kernel, __VA_ARGS__)
 #define LRC_SHARED(type, name) type *name = reinterpret_cast<type *>(lrc_cuda_host_shared())
 #define LRC_SHARED_ARRAY(type, name, n)                                                                      \
     static const char name##_key = 0;                                                                        \

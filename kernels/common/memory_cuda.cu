@@ -134,6 +134,30 @@ extern "C" enum lrc_status lrc_cuda_event_elapsed(double *ms, const struct lrc_e
     return lrc_cuda_result(result, err, "cuda: time between two events");
 }
 
+/* Not one that the default stream waits for at every launch. */
+extern "C" enum lrc_status lrc_cuda_stream_new(struct lrc_stream **stream, struct lrc_error *err)
+{
+    cudaStream_t      made = nullptr;
+    const cudaError_t result = cudaStreamCreateWithFlags(&made, cudaStreamNonBlocking);
+    *stream = reinterpret_cast<struct lrc_stream *>(made);
+    return lrc_cuda_result(result, err, "cuda: stream");
+}
+
+extern "C" void lrc_cuda_stream_free(struct lrc_stream *stream)
+{
+    if (!stream)
+        return;
+    (void)cudaStreamSynchronize((cudaStream_t)stream);
+    (void)cudaStreamDestroy((cudaStream_t)stream);
+}
+
+extern "C" enum lrc_status lrc_cuda_stream_wait(struct lrc_stream *stream, struct lrc_event *event,
+                                                struct lrc_error *err)
+{
+    return lrc_cuda_result(cudaStreamWaitEvent((cudaStream_t)stream, event_of(event), 0), err,
+                           "cuda: wait for an event in a stream");
+}
+
 /* ---- the device ---- */
 
 /* Taken by the context's growth after the plan: modules that are loaded when first used, cuBLASLt's handle.

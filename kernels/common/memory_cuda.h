@@ -30,6 +30,11 @@ enum lrc_status lrc_cuda_event_wait(struct lrc_event *event, struct lrc_error *e
 enum lrc_status lrc_cuda_event_elapsed(double *ms, const struct lrc_event *from, const struct lrc_event *to,
                                        struct lrc_error *err);
 
+enum lrc_status lrc_cuda_stream_new(struct lrc_stream **stream, struct lrc_error *err);
+void            lrc_cuda_stream_free(struct lrc_stream *stream); /* waits for what is in it */
+enum lrc_status lrc_cuda_stream_wait(struct lrc_stream *stream, struct lrc_event *event,
+                                     struct lrc_error *err);
+
 /* The device that this process would use. */
 struct lrc_cuda_facts {
     char    name[64];

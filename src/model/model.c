@@ -1,4 +1,4 @@
-#include "model/model.h"
+#include "model/model_private.h"
 
 #include "base/alloc.h"
 #include <pthread.h>
@@ -55,7 +55,7 @@ void lrc_model_release(struct lrc_model *model)
     if (model->hasher)
         (void)wait_for_hash(model, NULL); /* it reads what is closed here */
     lrc_arena_release(&model->arena);
-    lrc_arena_release(&model->staging);
+    lrc_model_device__loaded(model);
     lrc_free(model->layers);
     lrc_model_config_release(&model->config);
     lrc_model_dir_close(&model->dir);

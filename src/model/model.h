@@ -27,7 +27,9 @@ struct lrc_model {
     /* NULL: weights lie in host memory, in the map where they can; else all of them in this backend's */
     const struct lrc_backend *device;
     struct lrc_arena          arena; /* quantized blocks, copies, rope tables */
-    struct lrc_arena        staging; /* while loading onto a device: what is made here before it goes there */
+    /* while loading onto a device: what is made on the host first, and what is quantized there */
+    struct lrc_arena        staging;
+    struct lrc_arena        loading;
     struct lrc_weight       embedding; /* (V, D) dense */
     struct lrc_tensor       final_norm;
     struct lrc_weight       output; /* (V, D); the same data as embedding when tied */
@@ -37,7 +39,10 @@ struct lrc_model {
     unsigned char *copies;
     float         *quant_tables; /* arena, on a device: a code (16), the 8-bit map (256) */
     unsigned char *stage;        /* staging */
-    size_t         stage_bytes;
+    unsigned char *load_dense;   /* loading: a tensor as it is in the file */
+    float         *load_absmax;  /* loading: of its blocks */
+    size_t         stage_bytes, load_bytes;
+    int64_t        load_blocks;
     float         *rope_cos; /* (n_positions, head_dim / 2) */
     float         *rope_sin;
     int64_t        n_positions;

@@ -30,15 +30,21 @@ static void state_name(char name[NAME_MAX_BYTES], const char *weight_name, const
     (void)snprintf(name, NAME_MAX_BYTES, "%s.quant_state.bitsandbytes__%s", weight_name, type->name);
 }
 
-int lrc_model_bnb__is_stored(const struct lrc_model *model, const char *weight_name)
+const struct lrc_quant_type *lrc_model_bnb__stored_type(const struct lrc_model *model,
+                                                        const char             *weight_name)
 {
     char name[NAME_MAX_BYTES];
     for (const struct lrc_quant_type *const *type = lrc_quant_type_all; *type; type++) {
         state_name(name, weight_name, *type);
         if (lrc_model_dir_find(&model->dir, name))
-            return 1;
+            return *type;
     }
-    return 0;
+    return NULL;
+}
+
+int lrc_model_bnb__is_stored(const struct lrc_model *model, const char *weight_name)
+{
+    return lrc_model_bnb__stored_type(model, weight_name) != NULL;
 }
 
 static const struct lrc_safetensors_entry *claim_part(struct lrc_model_loader *loader,

@@ -1,14 +1,42 @@
-/* Weights on a device: what must be made first, blocks, float32 copies and tables, is made piece by piece in
- * the staging region, so that the host never holds more than one of them. */
+/* Weights on a device: what must be made first, float32 copies and tables, is made piece by piece in the
+ * staging region; what is quantized goes up as it is and is encoded there, one tensor at a time. Neither side
+ * ever holds more than one of them twice. */
 #include "model/model_private.h"
 
 #include <string.h>
 
 enum { TABLE_ELEMS = 16 + 256, PIECE_BYTES = 4 << 20 };
 
-void lrc_model_device__want(struct lrc_model *model, size_t bytes)
+static size_t round_up(size_t n)
+{
+    return (n + LRC_ARENA_ALIGN_BYTES - 1) / LRC_ARENA_ALIGN_BYTES * LRC_ARENA_ALIGN_BYTES;
+}
+
+static void want_stage(struct lrc_model *model, size_t bytes)
 {
     model->stage_bytes = bytes > model->stage_bytes ? bytes : model->stage_bytes;
+}
+
+static int64_t blocks_of(int64_t rows, int64_t cols, const struct lrc_quant_options *options)
+{
+    return (rows * cols + options->block_elems - 1) / options->block_elems;
+}
+
+/* One absmax per block, rounded up: what is made of them comes behind it in the staging region. */
+static size_t absmax_bytes(int64_t n_blocks)
+{
+    return round_up((size_t)n_blocks * sizeof(float));
+}
+
+void lrc_model_device__want(struct lrc_model *model, int64_t rows, int64_t cols, enum lrc_dtype dtype,
+                            const struct lrc_quant_options *options)
+{
+    const int64_t n_blocks = blocks_of(rows, cols, options);
+    const size_t  dense = (size_t)(rows * cols) * lrc_dtype_bytes(dtype);
+    model->load_bytes = dense > model->load_bytes ? dense : model->load_bytes;
+    model->load_blocks = n_blocks > model->load_blocks ? n_blocks : model->load_blocks;
+    want_stage(model, absmax_bytes(n_blocks) + lrc_quant_bytes(rows, cols, options) -
+                          lrc_quant_codes_bytes(rows, cols));
 }
 
 static size_t rope_bytes(const struct lrc_model *model)
@@ -16,17 +44,35 @@ static size_t rope_bytes(const struct lrc_model *model)
     return (size_t)(model->n_positions * (model->config.head_dim / 2)) * sizeof(float);
 }
 
-enum lrc_status lrc_model_device__plan(struct lrc_model *model, int quantizes, struct lrc_error *err)
+enum lrc_status lrc_model_device__plan(struct lrc_model *model, struct lrc_error *err)
 {
     model->arena.memory = model->device->memory;
+    model->loading.memory = model->device->memory;
     model->staging.memory = model->device->staging;
-    lrc_model_device__want(model, 2 * rope_bytes(model));
-    lrc_model_device__want(model, PIECE_BYTES);
-    if (quantizes)
-        LRC_TRY(lrc_arena_plan(&model->arena, "quantization tables", &model->quant_tables, TABLE_ELEMS,
-                               sizeof(float), err));
-    return lrc_arena_plan(&model->staging, "upload of the base", &model->stage, (int64_t)model->stage_bytes,
-                          1, err);
+    want_stage(model, 2 * rope_bytes(model));
+    want_stage(model, PIECE_BYTES);
+    LRC_TRY(lrc_arena_plan(&model->staging, "upload of the base", &model->stage, (int64_t)model->stage_bytes,
+                           1, err));
+    if (model->load_blocks == 0)
+        return LRC_STATUS_OK;
+    LRC_TRY(lrc_arena_plan(&model->arena, "quantization tables", &model->quant_tables, TABLE_ELEMS,
+                           sizeof(float), err));
+    LRC_TRY(lrc_arena_plan(&model->loading, "upload of the base", &model->load_dense,
+                           (int64_t)model->load_bytes, 1, err));
+    return lrc_arena_plan(&model->loading, "absmax of the base", &model->load_absmax, model->load_blocks,
+                          sizeof(float), err);
+}
+
+enum lrc_status lrc_model_device__load(struct lrc_model *model, struct lrc_error *err)
+{
+    LRC_TRY(lrc_arena_commit(&model->staging, err));
+    return lrc_arena_commit(&model->loading, err);
+}
+
+void lrc_model_device__loaded(struct lrc_model *model)
+{
+    lrc_arena_release(&model->staging);
+    lrc_arena_release(&model->loading);
 }
 
 enum lrc_status lrc_model_device__send(struct lrc_model *model, void *to, const void *from, size_t bytes,
@@ -50,32 +96,52 @@ enum lrc_status lrc_model_device__send_f32(struct lrc_model *model, void *to, co
     return LRC_STATUS_OK;
 }
 
-/* The same place in the device's storage. */
-static const void *moved(const struct lrc_model *model, const void *staged, const unsigned char *storage)
+/* Blocks encoded into storage, and one absmax of each in staging. */
+static enum lrc_status encode(struct lrc_model *model, unsigned char *storage,
+                              const struct lrc_weight *source, const struct lrc_quant_options *options,
+                              struct lrc_error *err)
 {
-    return staged ? storage + ((const unsigned char *)staged - model->stage) : NULL;
+    const struct lrc_backend       *device = model->device;
+    const int64_t                   n_elems = source->rows * source->cols;
+    struct lrc_quantize_blocks_args args = {
+        .x = lrc_tensor_1d(model->load_dense, source->dtype, n_elems),
+        .block_elems = options->block_elems,
+        .packed = storage,
+        .absmax = model->load_absmax,
+    };
+    lrc_quant_levels(&args.levels, options->type);
+    LRC_TRY(device->upload(NULL, model->load_dense, source->data,
+                           (size_t)n_elems * lrc_dtype_bytes(source->dtype), err));
+    LRC_TRY(lrc_quantize_blocks(device, NULL, &args, err));
+    LRC_TRY(device->download(NULL, model->stage, model->load_absmax,
+                             (size_t)blocks_of(source->rows, source->cols, options) * sizeof(float), err));
+    return device->synchronize(NULL, err);
 }
 
 enum lrc_status lrc_model_device__quantize(struct lrc_model *model, struct lrc_weight *out,
                                            unsigned char *storage, const struct lrc_weight *source,
                                            const struct lrc_quant_options *options, struct lrc_error *err)
 {
-    struct lrc_weight made;
-    const size_t      bytes = lrc_quant_bytes(source->rows, source->cols, options);
-    LRC_ASSERT(bytes <= model->stage_bytes);
-    LRC_TRY(lrc_quantize(&made, model->stage, source, options, err));
-    LRC_TRY(lrc_model_device__send(model, model->quant_tables, made.code, 16 * sizeof(float), err));
-    if (made.nested_map)
-        LRC_TRY(lrc_model_device__send(model, model->quant_tables + 16, made.nested_map, 256 * sizeof(float),
-                                       err));
-    LRC_TRY(lrc_model_device__send(model, storage, model->stage, bytes, err));
-    *out = made;
-    out->data = moved(model, made.data, storage);
+    const size_t codes_bytes = lrc_quant_codes_bytes(source->rows, source->cols),
+                 rest_bytes = lrc_quant_bytes(source->rows, source->cols, options) - codes_bytes;
+    unsigned char *rest = model->stage + absmax_bytes(blocks_of(source->rows, source->cols, options)),
+                  *sent = storage + codes_bytes;
+    const float *absmax = (const float *)(const void *)model->stage;
+    LRC_TRY(encode(model, storage, source, options, err));
+    LRC_TRY(lrc_quantize_finish(out, storage, rest, absmax, source, options, err));
+    LRC_TRY(lrc_model_device__send(model, model->quant_tables, out->code, 16 * sizeof(float), err));
+    LRC_TRY(lrc_model_device__send(model, sent, rest, rest_bytes, err));
     out->code = model->quant_tables;
-    out->absmax = moved(model, made.absmax, storage);
-    out->absmax_code = moved(model, made.absmax_code, storage);
-    out->nested_absmax = moved(model, made.nested_absmax, storage);
-    out->nested_map = made.nested_map ? model->quant_tables + 16 : NULL;
+    if (!options->double_quant) {
+        out->absmax = (const float *)(const void *)sent;
+        return LRC_STATUS_OK;
+    }
+    LRC_TRY(
+        lrc_model_device__send(model, model->quant_tables + 16, out->nested_map, 256 * sizeof(float), err));
+    out->nested_map = model->quant_tables + 16;
+    out->absmax_code = sent + (out->absmax_code - rest);
+    out->nested_absmax =
+        (const float *)(const void *)(sent + ((const unsigned char *)out->nested_absmax - rest));
     return LRC_STATUS_OK;
 }
 

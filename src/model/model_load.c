@@ -108,10 +108,9 @@ static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_
     if (!check_dense(loader, tensor, entry))
         return;
     if (is_quantized_here(loader, tensor)) {
-        const size_t bytes =
-            round_up(lrc_quant_bytes(tensor->shape[0], tensor->shape[1], &loader->options->quant));
-        loader->blocks_bytes += bytes;
-        lrc_model_device__want(loader->model, bytes);
+        const struct lrc_quant_options *quant = &loader->options->quant;
+        loader->blocks_bytes += round_up(lrc_quant_bytes(tensor->shape[0], tensor->shape[1], quant));
+        lrc_model_device__want(loader->model, tensor->shape[0], tensor->shape[1], entry->dtype, quant);
     } else if (loader->options->trainable) {
         loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
     } else {
@@ -223,7 +222,7 @@ static enum lrc_status plan_all(struct lrc_model_loader *loader, struct lrc_erro
                                err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope cosines", &model->rope_cos, n_table, sizeof(float), err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err));
-    return model->device ? lrc_model_device__plan(model, loader->blocks_bytes > 0, err) : LRC_STATUS_OK;
+    return model->device ? lrc_model_device__plan(model, err) : LRC_STATUS_OK;
 }
 
 static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_error *err)
@@ -231,7 +230,7 @@ static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_err
     struct lrc_model       *model = loader->model;
     struct lrc_model_tensor tensor;
     LRC_TRY(lrc_arena_commit(&model->arena, err));
-    LRC_TRY(lrc_arena_commit(&model->staging, err));
+    LRC_TRY(lrc_model_device__load(model, err));
     loader->blocks_bytes = 0;
     loader->copies_bytes = 0;
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
@@ -246,7 +245,7 @@ static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_err
         return LRC_STATUS_OK;
     }
     LRC_TRY(lrc_model_device__rope(model, err));
-    lrc_arena_release(&model->staging);
+    lrc_model_device__loaded(model);
     return LRC_STATUS_OK;
 }
 
@@ -259,13 +258,24 @@ static int has_bnb_linears(struct lrc_model *model)
     return 0;
 }
 
-/* Rows and columns of all handles, without data: what adapters and arenas are planned from. */
-static void shape_all(struct lrc_model *model)
+/* Shapes and types of all handles, without data: what adapters, workspaces and arenas are planned from. */
+static void shape_all(const struct lrc_model_loader *loader)
 {
+    struct lrc_model       *model = loader->model;
     struct lrc_model_tensor tensor;
-    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
-        if (tensor.weight)
-            *tensor.weight = (struct lrc_weight){ .rows = tensor.shape[0], .cols = tensor.shape[1] };
+    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
+        if (!tensor.weight)
+            continue;
+        const struct lrc_quant_type        *stored = lrc_model_bnb__stored_type(model, tensor.name);
+        const struct lrc_safetensors_entry *entry = lrc_model_dir_find(&model->dir, tensor.name);
+        *tensor.weight = (struct lrc_weight){ .rows = tensor.shape[0], .cols = tensor.shape[1] };
+        tensor.weight->type = stored                               ? stored->type
+                              : is_quantized_here(loader, &tensor) ? loader->options->quant.type->type
+                                                                   : LRC_BLOCK_DENSE;
+        tensor.weight->dtype = loader->options->trainable ? LRC_DTYPE_F32 : entry->dtype;
+    }
+    if (model->config.tied)
+        model->output = model->embedding;
 }
 
 static enum lrc_status load_all(struct lrc_model_loader *loader, const char *path, struct lrc_error *err)
@@ -289,7 +299,7 @@ static enum lrc_status load_all(struct lrc_model_loader *loader, const char *pat
                         path);
     LRC_TRY(plan_all(loader, err));
     if (loader->options->plan_only) {
-        shape_all(model);
+        shape_all(loader);
         return LRC_STATUS_OK;
     }
     return place_all(loader, err);

@@ -26,12 +26,15 @@ enum lrc_status lrc_model_loader__place(struct lrc_model_loader *loader, const v
                                         const struct lrc_safetensors_entry *entry,
                                         struct lrc_error                   *err) LRC_MUST_CHECK;
 
-/* model_device.c: what a device's memory holds is made in the staging region and sent.
- * Bytes of staging that something needs: the most is what is planned. */
-void lrc_model_device__want(struct lrc_model *model, size_t bytes);
-/* Planned regions beside those of the host's layout, and the staging's commit and release. */
-enum lrc_status lrc_model_device__plan(struct lrc_model *model, int quantizes,
-                                       struct lrc_error *err) LRC_MUST_CHECK;
+/* model_device.c: what a device's memory holds is made in the staging region and sent, or quantized there.
+ * The first walk tells of every tensor that will be quantized. */
+void lrc_model_device__want(struct lrc_model *model, int64_t rows, int64_t cols, enum lrc_dtype dtype,
+                            const struct lrc_quant_options *options);
+/* Regions beside those of the host's layout, and those for the time of loading; then these, there and gone.
+ */
+enum lrc_status lrc_model_device__plan(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_model_device__load(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_model_device__loaded(struct lrc_model *model);
 /* From host memory to the device's, done on return. */
 enum lrc_status lrc_model_device__send(struct lrc_model *model, void *to, const void *from, size_t bytes,
                                        struct lrc_error *err) LRC_MUST_CHECK;
@@ -39,7 +42,7 @@ enum lrc_status lrc_model_device__send(struct lrc_model *model, void *to, const 
 enum lrc_status lrc_model_device__send_f32(struct lrc_model *model, void *to, const void *from,
                                            enum lrc_dtype dtype, int64_t n,
                                            struct lrc_error *err) LRC_MUST_CHECK;
-/* Quantize as lrc_quantize() does, into `storage` of the device. */
+/* Quantize as lrc_quantize() does, to the same bytes, on the device and into `storage` there. */
 enum lrc_status lrc_model_device__quantize(struct lrc_model *model, struct lrc_weight *out,
                                            unsigned char *storage, const struct lrc_weight *source,
                                            const struct lrc_quant_options *options,
@@ -48,6 +51,9 @@ enum lrc_status lrc_model_device__rope(struct lrc_model *model, struct lrc_error
 
 /* A linear as bitsandbytes stores it in 4 bits. weight_name: "....q_proj.weight". */
 int lrc_model_bnb__is_stored(const struct lrc_model *model, const char *weight_name);
+/* NULL: it is not stored so. */
+const struct lrc_quant_type *lrc_model_bnb__stored_type(const struct lrc_model *model,
+                                                        const char             *weight_name);
 /* First walk: the bytes added up when every part is there and fits the shape; else a problem. */
 void lrc_model_bnb__plan(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor);
 /* Second walk. */

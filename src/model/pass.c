@@ -21,44 +21,51 @@ static int64_t at_least(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
-static size_t linear_workspace(const struct lrc_pass *pass, int64_t n_rows, const struct lrc_weight *weight,
-                               int64_t rank)
+static size_t larger(size_t a, size_t b)
 {
-    const enum lrc_dtype activation = pass->options.activation;
-    if (pass->options.backend->memory)
-        return lrc_linear_workspace_wide_bytes(n_rows, weight, rank, activation);
-    return lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, activation);
+    return a > b ? a : b;
 }
 
-/* More than the least where a backend gains from it: while memory is not short, which recomputing says it is. */
+/* Whether ops get the workspace that they work best with. */
+static int is_wide(const struct lrc_pass_options *o)
+{
+    return o->backend->memory && !o->narrow;
+}
+
+static size_t linear_workspace(const struct lrc_pass_options *o, int64_t n_rows,
+                               const struct lrc_weight *weight, int64_t rank)
+{
+    return is_wide(o) ? lrc_linear_workspace_wide_bytes(n_rows, weight, rank, o->activation)
+                      : lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, o->activation);
+}
+
+/* Memory is short when layers are recomputed; in inference there is no backward pass to gain. */
 static size_t attention_workspace(const struct lrc_pass *pass)
 {
     const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
-    if (!o->backend->memory || o->use == LRC_TAPE_INFERENCE || o->use == LRC_TAPE_CHECKPOINTING)
-        return lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
-                                             o->backend->memory ? 1 : omp_get_max_threads());
+    const size_t  least = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
+                                                        o->backend->memory ? 1 : omp_get_max_threads());
     const int64_t longest = o->n_tokens < pass->model->n_positions ? o->n_tokens : pass->model->n_positions;
-    const size_t  wide = lrc_attention_workspace_wide_bytes(o->n_tokens, ATTENTION_DOCS, longest, c->n_heads,
-                                                            c->n_kv_heads, c->head_dim);
-    return wide <= ATTENTION_WIDE_MAX
-               ? wide
-               : lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim, 1);
+    if (!is_wide(o) || o->use != LRC_TAPE_TRAINING)
+        return least;
+    const size_t wide = lrc_attention_workspace_wide_bytes(o->n_tokens, ATTENTION_DOCS, longest, c->n_heads,
+                                                           c->n_kv_heads, c->head_dim);
+    return wide <= ATTENTION_WIDE_MAX ? wide : least;
 }
 
 static size_t workspace_of(const struct lrc_pass *pass)
 {
     const struct lrc_pass_options *o = &pass->options;
+    const struct lrc_model_config *c = &pass->model->config;
     size_t                         most = attention_workspace(pass);
-    for (int m = 0; m < LRC_MODULE_COUNT; m++) {
-        const size_t bytes =
-            linear_workspace(pass, o->n_tokens, &pass->model->layers[0].linear[m].weight, o->rank_max);
-        most = bytes > most ? bytes : most;
+    for (int64_t i = 0; i < c->n_layers * LRC_MODULE_COUNT; i++) {
+        const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
+        most = larger(
+            most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight, o->rank_max));
     }
-    const size_t head = linear_workspace(pass, pass->head_chunk, &pass->model->output, 0);
-    const size_t norm = lrc_grad_norm_workspace_bytes();
-    most = norm > most ? norm : most;
-    return head > most ? head : most;
+    most = larger(most, linear_workspace(o, pass->head_chunk, &pass->model->output, 0));
+    return larger(most, lrc_grad_norm_workspace_bytes());
 }
 
 static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
@@ -136,13 +143,19 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
                                     .stream = options->stream,
                                     .n_tokens = options->n_tokens,
                                     .n_trained = options->n_trained };
+    const int offloads =
+        options->offloads && options->use == LRC_TAPE_CHECKPOINTING && backend->memory != NULL;
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, options->n_tokens, options->rank_sum,
-                          options->activation, options->use, err));
+                          options->activation, options->use, offloads, err));
     LRC_TRY(plan_head(pass, err));
     if (backend->memory)
         LRC_TRY(plan_staging(pass, err));
+    pass->offload =
+        (struct lrc_offload){ .backend = backend, .stream = options->stream, .tape = &pass->tape };
+    if (offloads)
+        LRC_TRY(lrc_offload_plan(&pass->offload, &pass->staging, c->n_layers, err));
     if (options->use != LRC_TAPE_INFERENCE)
         LRC_TRY(plan_gradients(pass, err));
     if (options->n_cache > 0) {
@@ -162,6 +175,7 @@ enum lrc_status lrc_pass_commit(struct lrc_pass *pass, struct lrc_error *err)
     LRC_ASSERT(pass->options.backend->memory == (pass->model->device ? pass->model->device->memory : NULL));
     LRC_TRY(lrc_arena_commit(&pass->arena, err));
     LRC_TRY(lrc_arena_commit(&pass->staging, err));
+    LRC_TRY(lrc_offload_commit(&pass->offload, err));
     return lrc_feed_commit(&pass->feed, err);
 }
 
@@ -175,6 +189,7 @@ enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
 void lrc_pass_release(struct lrc_pass *pass)
 {
     lrc_feed_release(&pass->feed);
+    lrc_offload_release(&pass->offload);
     lrc_arena_release(&pass->staging);
     lrc_arena_release(&pass->arena);
     *pass = (struct lrc_pass){ 0 };

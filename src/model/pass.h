@@ -13,6 +13,7 @@
 #include "backend.h"
 #include "data/batch.h"
 #include "model/feed.h"
+#include "model/offload.h"
 #include "model/tape.h"
 
 /* Gradients of the base's own weights, in full fine-tuning: laid out as the model is. */
@@ -38,10 +39,13 @@ struct lrc_pass_options {
     int64_t                   n_window;  /* most trained positions of an accumulation window; 0: of a batch */
     int64_t                   n_logits;  /* rows of logits that are asked for at a time, at most; 0: none */
     int64_t                   n_cache;   /* rows of the KV cache; 0: none */
-    int64_t                   rank_max;  /* of the adapters it will be given; 0: none */
-    int64_t                   rank_sum;
-    float                     dropout; /* on the adapters' path while training */
-    uint64_t                  seed;
+    int offloads; /* on a device, with LRC_TAPE_CHECKPOINTING: layer inputs to the host */
+    /* on a device: no more workspace than is needed, instead of what its products work best with */
+    int      narrow;
+    int64_t  rank_max; /* of the adapters it will be given; 0: none */
+    int64_t  rank_sum;
+    float    dropout; /* on the adapters' path while training */
+    uint64_t seed;
 };
 
 struct lrc_pass {
@@ -52,6 +56,7 @@ struct lrc_pass {
     struct lrc_feed          feed;
     struct lrc_batch         now; /* the batch of the last forward pass, in the backend's memory */
     struct lrc_tape          tape;
+    struct lrc_offload       offload;
     struct lrc_step_scalars *scalars; /* learning rate, step, norm, clip: in the backend's memory */
 
     int64_t        head_chunk; /* rows of logits at a time */

@@ -163,6 +163,7 @@ enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapte
     LRC_ASSERT(pass->options.use != LRC_TAPE_INFERENCE);
 
     for (int64_t layer = pass->model->config.n_layers - 1; layer >= lowest; layer--) {
+        LRC_TRY(lrc_offload_fetch(&pass->offload, layer, lowest, walk.n_tokens, err));
         LRC_TRY(recompute(&walk, layer, err));
         LRC_TRY(mlp(&walk, layer, err));
         LRC_TRY(attention(&walk, layer, err));

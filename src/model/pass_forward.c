@@ -204,8 +204,14 @@ enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter
         .out = lrc_walk__slot(&walk, LRC_TAPE_X, 0),
     };
     LRC_TRY(lrc_embedding_forward(pass->options.backend, pass->options.stream, &embed, err));
-    for (int64_t layer = 0; layer < pass->model->config.n_layers; layer++)
+    const int trains = pass->options.use != LRC_TAPE_INFERENCE;
+    for (int64_t layer = 0; layer < pass->model->config.n_layers; layer++) {
+        if (trains)
+            LRC_TRY(lrc_offload_send(&pass->offload, layer, walk.n_tokens, err));
+        if (trains)
+            LRC_TRY(lrc_offload_make_room(&pass->offload, layer + 1, err));
         LRC_TRY(lrc_walk__layer(&walk, layer, LRC_WALK_WHOLE, err));
+    }
     if (pass->options.n_cache > 0)
         pass->n_past += batch->n_real;
     return LRC_STATUS_OK;

@@ -97,16 +97,15 @@ static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_
             copies += round_up(dense);
             continue;
         }
-        const size_t bytes = round_up(lrc_quant_bytes(tensor.shape[0], tensor.shape[1], options->quant));
-        blocks += bytes;
-        lrc_model_device__want(model, bytes);
+        blocks += round_up(lrc_quant_bytes(tensor.shape[0], tensor.shape[1], options->quant));
+        lrc_model_device__want(model, tensor.shape[0], tensor.shape[1], options->dtype, options->quant);
     }
     const int64_t n_table = model->n_positions * (model->config.head_dim / 2);
     LRC_TRY(lrc_arena_plan(&model->arena, "base weights, 4-bit", &model->blocks, (int64_t)blocks, 1, err));
     LRC_TRY(lrc_arena_plan(&model->arena, "base weights", &model->copies, (int64_t)copies, 1, err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope cosines", &model->rope_cos, n_table, sizeof(float), err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err));
-    return model->device ? lrc_model_device__plan(model, blocks > 0, err) : LRC_STATUS_OK;
+    return model->device ? lrc_model_device__plan(model, err) : LRC_STATUS_OK;
 }
 
 /* The tensor made in room, or, dense in host memory, where it stays. */
@@ -173,12 +172,12 @@ enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_mo
     if (status == LRC_STATUS_OK)
         status = lrc_arena_commit(&model->arena, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_arena_commit(&model->staging, err);
+        status = lrc_model_device__load(model, err);
     if (status == LRC_STATUS_OK) {
         room = lrc_calloc((int64_t)largest, 1);
         status = room ? fill(model, options, room, err) : lrc_fail_nomem(err, shape->name);
     }
-    lrc_arena_release(&model->staging);
+    lrc_model_device__loaded(model);
     lrc_free(room);
     return status;
 }

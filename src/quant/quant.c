@@ -23,6 +23,11 @@ static int64_t divide_up(int64_t n, int64_t by)
     return (n + by - 1) / by;
 }
 
+size_t lrc_quant_codes_bytes(int64_t rows, int64_t cols)
+{
+    return round_up((size_t)divide_up(rows * cols, 2));
+}
+
 /* Where the parts of a quantized weight lie in its storage. */
 struct layout {
     int64_t n_elems, n_blocks, n_nested;
@@ -34,7 +39,7 @@ static struct layout lay_out(int64_t rows, int64_t cols, const struct lrc_quant_
     struct layout layout = { .n_elems = rows * cols };
     layout.n_blocks = divide_up(layout.n_elems, options->block_elems);
     layout.n_nested = options->double_quant ? divide_up(layout.n_blocks, NESTED_ELEMS) : 0;
-    layout.absmax_at = round_up((size_t)divide_up(layout.n_elems, 2));
+    layout.absmax_at = lrc_quant_codes_bytes(rows, cols);
     layout.nested_at =
         layout.absmax_at + round_up((size_t)layout.n_blocks * (options->double_quant ? 1 : sizeof(float)));
     layout.size_bytes = layout.nested_at + round_up((size_t)layout.n_nested * sizeof(float));
@@ -103,7 +108,7 @@ LRC_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *
 {
     _Alignas(ALIGN_BYTES) float   x[BLOCK_MAX];
     _Alignas(ALIGN_BYTES) uint8_t codes[BLOCK_MAX];
-    const int is_full = n == options->block_elems;
+    const int                     is_full = n == options->block_elems;
     load(x, source, first, n);
     const float absmax = find_absmax(x, n);
     if (!isfinite(absmax))
@@ -118,7 +123,7 @@ LRC_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *
     return !is_full && absmax < absmax_min ? absmax_min : absmax;
 }
 
-static enum lrc_status fail_nonfinite(const struct lrc_weight *source,
+static enum lrc_status fail_nonfinite(const struct lrc_weight        *source,
                                       const struct lrc_quant_options *options, int64_t block,
                                       struct lrc_error *err)
 {
@@ -133,20 +138,16 @@ static enum lrc_status fail_nonfinite(const struct lrc_weight *source,
                     (long long)(first + i), (double)x[i]);
 }
 
-static enum lrc_status encode_blocks(uint8_t *packed, float *absmax, const struct lrc_weight *source,
-                                     const struct lrc_quant_options *options, struct lrc_error *err)
+static void encode_blocks(uint8_t *packed, float *absmax, const struct lrc_weight *source,
+                          const struct lrc_quant_options *options)
 {
     const int64_t n_elems = source->rows * source->cols, block = options->block_elems,
                   n_blocks = divide_up(n_elems, block);
-    int64_t       bad = n_blocks; /* the first block with a non-finite value */
-#pragma omp parallel for schedule(static) reduction(min : bad) if (n_blocks >= PARALLEL_BLOCKS_MIN)
+#pragma omp parallel for schedule(static) if (n_blocks >= PARALLEL_BLOCKS_MIN)
     for (int64_t b = 0; b < n_blocks; b++) {
         const int64_t first = b * block, n = n_elems - first < block ? n_elems - first : block;
         absmax[b] = encode_block(packed + first / 2, source, options, first, n);
-        if (!isfinite(absmax[b]) && b < bad)
-            bad = b;
     }
-    return bad < n_blocks ? fail_nonfinite(source, options, bad, err) : LRC_STATUS_OK;
 }
 
 /* bitsandbytes' CPU back-end does not search the map: it looks up one of 65536 evenly spaced bins,
@@ -189,11 +190,11 @@ static float quantize_nested(uint8_t *codes, const float *absmax, float offset, 
     return most;
 }
 
-static void quantize_absmax(struct lrc_weight *out, unsigned char *storage, const float *absmax,
+static void quantize_absmax(struct lrc_weight *out, unsigned char *rest, const float *absmax,
                             const struct layout *layout)
 {
-    uint8_t *codes = storage + layout->absmax_at;
-    float   *nested = (float *)(void *)(storage + layout->nested_at);
+    uint8_t *codes = rest;
+    float   *nested = (float *)(void *)(rest + (layout->nested_at - layout->absmax_at));
     double   sum = 0.0;
     for (int64_t b = 0; b < layout->n_blocks; b++)
         sum += (double)absmax[b];
@@ -229,32 +230,59 @@ static enum lrc_status check(const struct lrc_weight *source, const struct lrc_q
     return LRC_STATUS_OK;
 }
 
+enum lrc_status lrc_quantize_finish(struct lrc_weight *out, const void *codes, void *rest,
+                                    const float *absmax, const struct lrc_weight *source,
+                                    const struct lrc_quant_options *options, struct lrc_error *err)
+{
+    const struct layout layout = lay_out(source->rows, source->cols, options);
+    for (int64_t b = 0; b < layout.n_blocks; b++)
+        if (!isfinite(absmax[b]))
+            return fail_nonfinite(source, options, b, err);
+    *out = (struct lrc_weight){ .type = options->type->type,
+                                .rows = source->rows,
+                                .cols = source->cols,
+                                .dtype = source->dtype,
+                                .data = codes,
+                                .block_elems = options->block_elems,
+                                .code = options->type->code };
+    if (options->double_quant) {
+        quantize_absmax(out, rest, absmax, &layout);
+        return LRC_STATUS_OK;
+    }
+    if (rest != absmax)
+        memcpy(rest, absmax, (size_t)layout.n_blocks * sizeof *absmax);
+    out->absmax = rest;
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_quantize(struct lrc_weight *out, void *storage, const struct lrc_weight *source,
                              const struct lrc_quant_options *options, struct lrc_error *err)
 {
     LRC_TRY(check(source, options, err));
     const struct layout layout = lay_out(source->rows, source->cols, options);
-    unsigned char      *bytes = storage;
-    float              *own = NULL, *absmax = (float *)(void *)(bytes + layout.absmax_at);
+    unsigned char      *codes = storage, *rest = codes + layout.absmax_at;
+    float              *own = NULL, *absmax = (float *)(void *)rest;
     if (options->double_quant) {
         absmax = own = lrc_calloc(layout.n_blocks, sizeof *own);
         if (!own)
             return lrc_fail_nomem(err, "quantize");
     }
-    const enum lrc_status status = encode_blocks(bytes, absmax, source, options, err);
-    if (status == LRC_STATUS_OK) {
-        *out = (struct lrc_weight){ .type = options->type->type,
-                                    .rows = source->rows,
-                                    .cols = source->cols,
-                                    .dtype = source->dtype,
-                                    .data = bytes,
-                                    .block_elems = options->block_elems,
-                                    .code = options->type->code };
-        if (options->double_quant)
-            quantize_absmax(out, bytes, absmax, &layout);
-        else
-            out->absmax = absmax;
-    }
+    encode_blocks(codes, absmax, source, options);
+    const enum lrc_status status = lrc_quantize_finish(out, codes, rest, absmax, source, options, err);
     lrc_free(own);
     return status;
+}
+
+/* In ascending order, equal ones as they come; an element in the middle between two values belongs to the
+ * lower. */
+void lrc_quant_levels(struct lrc_quantize_levels *levels, const struct lrc_quant_type *type)
+{
+    for (int i = 0; i < 16; i++) {
+        int at = i;
+        for (; at > 0 && type->code[levels->code[at - 1]] > type->code[i]; at--)
+            levels->code[at] = levels->code[at - 1];
+        levels->code[at] = (uint8_t)i;
+    }
+    for (int i = 0; i < 15; i++)
+        levels->threshold[i] = (type->code[levels->code[i]] + type->code[levels->code[i + 1]]) * 0.5f;
 }

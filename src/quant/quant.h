@@ -15,11 +15,12 @@
 #ifndef LRC_QUANT_QUANT_H
 #define LRC_QUANT_QUANT_H
 
+#include "quantize/quantize.h"
 #include "quant/quant_type.h"
 
 struct lrc_quant_options {
     const struct lrc_quant_type *type;
-    int64_t                      block_elems;  /* power of two, 32 .. 4096; 64 as published */
+    int64_t                      block_elems; /* power of two, 32 .. 4096; 64 as published */
     int                          double_quant;
 };
 
@@ -35,6 +36,19 @@ size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_option
  * ownership: out borrows storage. */
 enum lrc_status lrc_quantize(struct lrc_weight *out, void *storage, const struct lrc_weight *source,
                              const struct lrc_quant_options *options, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The two halves of it, for a backend that encodes the blocks itself (the op quantize_blocks): its levels,
+ * where the codes end, and what is made of one absmax per block, in host memory, behind them: `rest`, of
+ * lrc_quant_bytes() - lrc_quant_codes_bytes(), 64-byte aligned. *out gets codes and rest as they are given;
+ * source->data is in host memory, and only read to name a value that is not finite.
+ *
+ * errors: as above. */
+void            lrc_quant_levels(struct lrc_quantize_levels *levels, const struct lrc_quant_type *type);
+size_t          lrc_quant_codes_bytes(int64_t rows, int64_t cols);
+enum lrc_status lrc_quantize_finish(struct lrc_weight *out, const void *codes, void *rest,
+                                    const float *absmax, const struct lrc_weight *source,
+                                    const struct lrc_quant_options *options,
+                                    struct lrc_error               *err) LRC_MUST_CHECK;
 
 /* bitsandbytes' signed dynamic 8-bit map (256), as torch on x86 computes it. */
 const float *lrc_quant_dynamic_map(void);

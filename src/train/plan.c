@@ -54,6 +54,12 @@ static void list_regions(struct lrc_run *run)
     };
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         add_arena(report, arenas[i]);
+    /* what is quantized on a device passes through memory that the arenas behind the base's take when it is
+     * done */
+    const int64_t loading = (int64_t)run->model.loading.size_bytes,
+                  later = report->device_bytes - (int64_t)run->model.arena.size_bytes;
+    if (run->model.device && loading > later)
+        add_region(report, "upload of the base", "device", loading - later);
     add_region(report, "batches, read ahead", "host",
                (int64_t)(lrc_batch_stream_bytes(run->stream) +
                          (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
@@ -102,6 +108,13 @@ static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
         options.use = LRC_TAPE_CHECKPOINTING;
         lrc_buf_printf(knobs, "gradient_checkpointing: true saves %s; ",
                        amount_of(saved_by(run, &options)).text);
+    }
+    if (run->backend->memory && !run->pass.options.offloads) {
+        struct lrc_pass_options away = options;
+        away.use = LRC_TAPE_CHECKPOINTING;
+        away.offloads = 1;
+        lrc_buf_printf(knobs, "and activation_offloading: true in all %s; ",
+                       amount_of(saved_by(run, &away)).text);
     }
     options = run->pass.options;
     options.n_tokens =
@@ -169,6 +182,21 @@ static enum lrc_status check_fits(struct lrc_run *run, struct lrc_error *err)
     return LRC_STATUS_OK;
 }
 
+/* More than 80 % of what is available where the run computes. */
+static int is_tight(const struct lrc_run *run)
+{
+    const int64_t available = available_to(run);
+    return available >= 0 && planned_of(run) > available / 10 * 8;
+}
+
+static enum lrc_status plan_again(struct lrc_run *run, const struct lrc_pass_options *options,
+                                  struct lrc_error *err)
+{
+    LRC_TRY(lrc_pass_plan(&run->pass, &run->model, options, err));
+    list_regions(run);
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config    *config = run->config;
@@ -184,6 +212,10 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
             .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
             .seed = (uint64_t)config->seed,
     };
+    options.offloads = config->activation_offloading;
+    if (config->activation_offloading && !run->backend->memory)
+        lrc_log_warn("%s: activation_offloading has no effect on the CPU",
+                     lrc_config_where(config, "activation_offloading"));
     largest_batch(run, &options);
     options.n_window = options.n_trained * config->gradient_accumulation_steps;
     run->optimizer_arena.memory = run->backend->memory;
@@ -194,15 +226,17 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
     list_regions(run);
     find_available(run);
 
-    const int64_t available = available_to(run);
-    if (strcmp(config->gradient_checkpointing, "auto") == 0 && available >= 0 &&
-        planned_of(run) > available / 10 * 8) {
+    /* first what only costs speed in the products, then what computes layers twice */
+    if (run->backend->memory && is_tight(run)) {
+        options.narrow = 1;
+        LRC_TRY(plan_again(run, &options, err));
+    }
+    if (strcmp(config->gradient_checkpointing, "auto") == 0 && is_tight(run)) {
         lrc_log_info("gradient checkpointing on: without it the run takes %s of %s available%s",
-                     amount_of(planned_of(run)).text, amount_of(available).text,
+                     amount_of(planned_of(run)).text, amount_of(available_to(run)).text,
                      run->backend->memory ? " on the device" : "");
         options.use = LRC_TAPE_CHECKPOINTING;
-        LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
-        list_regions(run);
+        LRC_TRY(plan_again(run, &options, err));
     }
     return check_fits(run, err);
 }

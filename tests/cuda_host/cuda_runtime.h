@@ -294,36 +294,37 @@ struct cudaDeviceProp {
     char name[256];
     int  major, minor, multiProcessorCount;
 };
-cudaError_t cudaGetLastError();
-const char *cudaGetErrorString(cudaError_t error);
-cudaError_t cudaDriverGetVersion(int *version);
-cudaError_t cudaRuntimeGetVersion(int *version);
-cudaError_t cudaGetDeviceCount(int *n);
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *device, int index);
-cudaError_t cudaSetDevice(int index);
-cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
-cudaError_t cudaMalloc(void **memory, size_t bytes);
-cudaError_t cudaFree(void *memory);
-cudaError_t cudaMallocHost(void **memory, size_t bytes);
-cudaError_t cudaFreeHost(void *memory);
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream);
-cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
-cudaError_t cudaStreamSynchronize(cudaStream_t stream);
-cudaError_t cudaEventCreate(cudaEvent_t *event);
-cudaError_t cudaEventDestroy(cudaEvent_t event);
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
-cudaError_t cudaEventSynchronize(cudaEvent_t event);
-cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
+cudaError_t        cudaGetLastError();
+const char        *cudaGetErrorString(cudaError_t error);
+cudaError_t        cudaDriverGetVersion(int *version);
+cudaError_t        cudaRuntimeGetVersion(int *version);
+cudaError_t        cudaGetDeviceCount(int *n);
+cudaError_t        cudaGetDeviceProperties(cudaDeviceProp *device, int index);
+cudaError_t        cudaSetDevice(int index);
+cudaError_t        cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
+cudaError_t        cudaMalloc(void **memory, size_t bytes);
+cudaError_t        cudaFree(void *memory);
+cudaError_t        cudaMallocHost(void **memory, size_t bytes);
+cudaError_t        cudaFreeHost(void *memory);
+cudaError_t        cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                                   cudaStream_t stream);
+cudaError_t        cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
+cudaError_t        cudaStreamSynchronize(cudaStream_t stream);
+constexpr unsigned cudaStreamNonBlocking = 1;
+cudaError_t        cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t        cudaStreamDestroy(cudaStream_t stream);
+cudaError_t        cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t        cudaEventCreate(cudaEvent_t *event);
+cudaError_t        cudaEventDestroy(cudaEvent_t event);
+cudaError_t        cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t        cudaEventSynchronize(cudaEvent_t event);
+cudaError_t        cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 
 /* Recording: what is queued meanwhile goes into the graph and does not run. A call that would wait or allocate fails
  * and spoils the recording, and work for another stream ends the program. */
 typedef struct lrc_cuda_host_graph *cudaGraph_t;
 typedef struct lrc_cuda_host_graph *cudaGraphExec_t;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
-enum { cudaStreamNonBlocking = 1 };
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
-cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long flags);
@@ -331,14 +332,12 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
 
-/* To be called with the stream that the next work goes to. */
-void lrc_cuda_host_enter(cudaStream_t stream);
 /* Work of the device in the stream's order. */
-void lrc_cuda_host_queue(std::function<cudaError_t()> work);
+void lrc_cuda_host_queue(cudaStream_t stream, std::function<cudaError_t()> work);
 /* Ends the program when one of the words of a kernel's arguments is an address of host memory. */
 void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t bytes);
 void lrc_cuda_host_launch_checked(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                                  std::function<void()> body);
+                                  cudaStream_t stream, std::function<void()> body);
 /* What lies between the members of a struct is whatever the stack held, and may look like an address. */
 template <typename T> void lrc_cuda_host_check_argument(const char *kernel, T &argument)
 {
@@ -356,12 +355,13 @@ template <typename T> void lrc_cuda_host_check_argument(const char *kernel, T &a
 
 /* Arguments are copied now and used when the kernel runs, as on a device. */
 template <typename... Parameters, typename... Arguments>
-void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes, cudaStream_t stream,
                           void (*function)(Parameters...), const Arguments &...arguments)
 {
     std::tuple<Parameters...> copies(arguments...);
     std::apply([=](Parameters &...copy) { (lrc_cuda_host_check_argument(kernel, copy), ...); }, copies);
-    lrc_cuda_host_launch_checked(kernel, grid, block, shared_bytes, [=] { std::apply(function, copies); });
+    lrc_cuda_host_launch_checked(kernel, grid, block, shared_bytes, stream,
+                                 [=] { std::apply(function, copies); });
 }
 
 #endif

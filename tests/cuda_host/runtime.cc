@@ -28,22 +28,16 @@
 #endif
 #ifdef LRC_RUNTIME_ASAN
 #include <sanitizer/asan_interface.h>
-#define HOST_MEMORY_FROM         0x10007fff8000u /* below it lies the sanitizer's own: a number may look like that */
 #define POISON(address, bytes)   __asan_poison_memory_region(address, bytes)
 #define UNPOISON(address, bytes) __asan_unpoison_memory_region(address, bytes)
 #else
-#define HOST_MEMORY_FROM         0x10000u
 #define POISON(address, bytes)   (void)(address), (void)(bytes)
 #define UNPOISON(address, bytes) (void)(address), (void)(bytes)
 #endif
 
 struct lrc_cuda_host_event {
-    bool                                  passed;
+    unsigned long                         recorded, passed; /* how often */
     std::chrono::steady_clock::time_point at;
-};
-
-struct lrc_cuda_host_stream {
-    int number;
 };
 
 struct lrc_cuda_host_graph {
@@ -59,15 +53,27 @@ struct block {
     size_t         bytes, mapped;
 };
 
-std::recursive_mutex                     lock; /* several threads of the host may call */
-std::vector<block>                       device_blocks, pinned_blocks;
-std::deque<std::function<cudaError_t()>> waiting;
-cudaError_t                              last_error = cudaSuccess;
-cudaError_t                              lost = cudaSuccess; /* sticky */
-bool                                     is_open;
-lrc_cuda_host_graph                     *recording; /* NULL: work is queued */
-cudaStream_t                             recorded_stream;
-bool                                     is_spoilt; /* what is recorded */
+/* Work, or a wait for an event. */
+struct queued {
+    std::function<cudaError_t()> work;
+    cudaEvent_t                  event;
+    unsigned long                passed; /* as often as this */
+};
+
+struct stream_queue {
+    cudaStream_t       stream;
+    std::deque<queued> waiting;
+};
+
+std::recursive_mutex      lock; /* several threads of the host may call */
+std::vector<block>        device_blocks, pinned_blocks;
+std::vector<stream_queue> streams; /* the default one first */
+cudaError_t               last_error = cudaSuccess;
+cudaError_t               lost = cudaSuccess; /* sticky */
+bool                      is_open;
+lrc_cuda_host_graph      *recording; /* NULL: work is queued */
+cudaStream_t              recorded_stream;
+bool                      is_spoilt; /* what is recorded */
 
 size_t page_bytes()
 {
@@ -115,8 +121,66 @@ void set_access(int access)
             stop("runtime", "mprotect failed");
 }
 
-/* Everything that was queued, in order. */
-cudaError_t drain()
+stream_queue &queue_of(cudaStream_t stream)
+{
+    for (stream_queue &q : streams)
+        if (q.stream == stream)
+            return q;
+    streams.push_back({ stream, {} });
+    return streams.back();
+}
+
+/* One thing from the front of a stream; false when there is none, or it waits for an event. */
+bool run_one(stream_queue &q)
+{
+    if (q.waiting.empty() ||
+        (q.waiting.front().event && q.waiting.front().event->passed < q.waiting.front().passed))
+        return false;
+    const queued next = std::move(q.waiting.front());
+    q.waiting.pop_front();
+    if (next.work)
+        lost = next.work();
+    return true;
+}
+
+/* Other streams one step on, in an order by turns; false when all of them stand. */
+bool run_others(cudaStream_t stream)
+{
+    static unsigned turn;
+    const size_t    n = streams.size();
+    for (size_t i = 0, first = turn++; i < n; i++)
+        if (streams[(first + i) % n].stream != stream && run_one(streams[(first + i) % n]))
+            return true;
+    return false;
+}
+
+/* Until the stream is empty. The others come no further than its waits need, or, by the seed, as far as they
+ * can first: what is not ordered by an event happens in both orders. */
+void run_stream(cudaStream_t stream)
+{
+    const char *seed = getenv("LRC_CUDA_HOST_SEED");
+    const bool  others_first = seed && atoi(seed) % 2 == 0;
+    while (others_first && lost == cudaSuccess && run_others(stream))
+        ;
+    while (lost == cudaSuccess && !queue_of(stream).waiting.empty())
+        if (!run_one(queue_of(stream)) && !run_others(stream))
+            stop("runtime", "a stream waits for an event that nobody records");
+}
+
+void run_opened(const std::function<void()> &run)
+{
+    is_open = true;
+    set_access(PROT_READ | PROT_WRITE);
+    run();
+    if (lost != cudaSuccess)
+        for (stream_queue &q : streams)
+            q.waiting.clear();
+    set_access(PROT_NONE);
+    is_open = false;
+}
+
+/* What was queued in a stream. */
+cudaError_t drain(cudaStream_t stream)
 {
     if (recording) {
         is_spoilt = true;
@@ -124,18 +188,22 @@ cudaError_t drain()
     }
     if (lost != cudaSuccess)
         return remember(lost);
-    if (waiting.empty() || is_open)
-        return cudaSuccess;
-    is_open = true;
-    set_access(PROT_READ | PROT_WRITE);
-    while (!waiting.empty() && lost == cudaSuccess) {
-        const std::function<cudaError_t()> work = std::move(waiting.front());
-        waiting.pop_front();
-        lost = work();
+    if (!is_open && !queue_of(stream).waiting.empty())
+        run_opened([=] { run_stream(stream); });
+    return remember(lost);
+}
+
+cudaError_t drain_all()
+{
+    if (recording) {
+        is_spoilt = true;
+        return remember(cudaErrorStreamCaptureUnsupported);
     }
-    waiting.clear();
-    set_access(PROT_NONE);
-    is_open = false;
+    if (lost == cudaSuccess && !is_open)
+        run_opened([] {
+            for (size_t i = 0; i < streams.size(); i++)
+                run_stream(streams[i].stream);
+        });
     return remember(lost);
 }
 
@@ -215,24 +283,22 @@ cudaError_t unmap_block(std::vector<block> &blocks, void *memory)
 
 typedef std::lock_guard<std::recursive_mutex> guard;
 
-void lrc_cuda_host_queue(std::function<cudaError_t()> work)
+void lrc_cuda_host_queue(cudaStream_t stream, std::function<cudaError_t()> work)
 {
     const guard one(lock);
     if (lost != cudaSuccess)
         return;
-    if (recording)
-        recording->works.push_back(std::move(work));
-    else
-        waiting.push_back(std::move(work));
-}
-
-void lrc_cuda_host_enter(cudaStream_t stream)
-{
-    const guard one(lock);
-    if (recording && stream != recorded_stream)
+    if (!recording) {
+        queue_of(stream).waiting.push_back({ std::move(work), nullptr, 0 });
+        return;
+    }
+    if (stream != recorded_stream)
         stop("runtime", "work for another stream than the one that is recorded");
+    recording->works.push_back(std::move(work));
 }
 
+/* Addresses below 2^45 are left alone: there lie two small integers side by side, and the sanitizer's shadow
+ * memory. */
 void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t bytes)
 {
     const guard one(lock);
@@ -240,7 +306,7 @@ void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t
         uintptr_t word;
         memcpy(&word, static_cast<const unsigned char *>(words) + i, sizeof word);
         void *page = reinterpret_cast<void *>(word / page_bytes() * page_bytes());
-        if (word < HOST_MEMORY_FROM || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
+        if (word >> 45 == 0 || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
             continue;
         if (msync(page, 1, MS_ASYNC) == 0)
             stop(kernel, "an argument is an address of host memory");
@@ -248,7 +314,7 @@ void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t
 }
 
 void lrc_cuda_host_launch_checked(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                                  std::function<void()> body)
+                                  cudaStream_t stream, std::function<void()> body)
 {
     const guard  one(lock);
     const size_t threads = (size_t)block.x * block.y * block.z;
@@ -258,7 +324,7 @@ void lrc_cuda_host_launch_checked(const char *kernel, dim3 grid, dim3 block, siz
         return;
     }
     maybe_lose();
-    lrc_cuda_host_queue([=] {
+    lrc_cuda_host_queue(stream, [=] {
         lrc_cuda_host_run(kernel, grid, block, shared_bytes, body);
         return cudaSuccess;
     });
@@ -340,7 +406,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     const guard one(lock);
-    const cudaError_t before = lost != cudaSuccess ? lost : drain();
+    const cudaError_t before = drain_all();
     if (before != cudaSuccess)
         return remember(before);
     if (bytes > total_memory() || used_memory() + bytes > total_memory())
@@ -357,7 +423,7 @@ cudaError_t cudaFree(void *memory)
     const guard one(lock);
     if (!memory)
         return cudaSuccess;
-    (void)drain();
+    (void)drain_all();
     return unmap_block(device_blocks, memory);
 }
 
@@ -372,48 +438,77 @@ cudaError_t cudaFreeHost(void *memory)
     const guard one(lock);
     if (!memory)
         return cudaSuccess;
-    (void)drain();
+    (void)drain_all();
     return unmap_block(pinned_blocks, memory);
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream)
 {
     const guard one(lock);
-    lrc_cuda_host_enter(stream);
     const bool  to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     const bool  from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (lost != cudaSuccess)
         return remember(lost);
     if ((to_device && !find(device_blocks, to, bytes)) || (from_device && !find(device_blocks, from, bytes)))
         return remember(cudaErrorInvalidValue);
-    lrc_cuda_host_queue([=] {
+    lrc_cuda_host_queue(stream, [=] {
         memcpy(to, from, bytes);
         return cudaSuccess;
     });
     const bool is_pinned =
         (to_device || find(pinned_blocks, to, bytes)) && (from_device || find(pinned_blocks, from, bytes));
-    return is_pinned ? cudaSuccess : drain();
+    return is_pinned ? cudaSuccess : drain(stream);
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
     const guard one(lock);
-    lrc_cuda_host_enter(stream);
     if (lost != cudaSuccess)
         return remember(lost);
     if (!find(device_blocks, memory, bytes))
         return remember(cudaErrorInvalidValue);
-    lrc_cuda_host_queue([=] {
+    lrc_cuda_host_queue(stream, [=] {
         memset(memory, value, bytes);
         return cudaSuccess;
     });
     return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t)
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     const guard one(lock);
-    return drain();
+    return drain(stream);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
+{
+    const guard      one(lock);
+    static uintptr_t n;
+    (void)queue_of(nullptr);
+    *stream = reinterpret_cast<cudaStream_t>(++n);
+    (void)queue_of(*stream);
+    return flags == cudaStreamNonBlocking ? cudaSuccess : remember(cudaErrorInvalidValue);
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    const guard one(lock);
+    (void)drain_all();
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i].stream == stream)
+            streams.erase(streams.begin() + (std::ptrdiff_t)i);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
+{
+    const guard one(lock);
+    if (recording)
+        is_spoilt = true; /* streams that join a recording are not in this stand-in */
+    else if (lost == cudaSuccess)
+        queue_of(stream).waiting.push_back({ nullptr, event, event->recorded });
+    return remember(lost);
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t *event)
@@ -425,49 +520,43 @@ cudaError_t cudaEventCreate(cudaEvent_t *event)
 cudaError_t cudaEventDestroy(cudaEvent_t event)
 {
     const guard one(lock);
-    (void)drain();
+    (void)drain_all();
     delete event;
     return cudaSuccess;
 }
 
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t)
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    const guard one(lock);
-    event->passed = false;
-    lrc_cuda_host_queue([=] {
-        event->passed = true;
+    const guard         one(lock);
+    const unsigned long nth = ++event->recorded;
+    lrc_cuda_host_queue(stream, [=] {
+        event->passed = nth;
         event->at = std::chrono::steady_clock::now();
         return cudaSuccess;
     });
     return remember(lost);
 }
 
-cudaError_t cudaEventSynchronize(cudaEvent_t)
+cudaError_t cudaEventSynchronize(cudaEvent_t event)
 {
     const guard one(lock);
-    return drain();
+    if (lost == cudaSuccess && !is_open && event->passed < event->recorded)
+        run_opened([=] {
+            while (lost == cudaSuccess && event->passed < event->recorded)
+                if (!run_others(reinterpret_cast<cudaStream_t>(UINTPTR_MAX)))
+                    stop("runtime", "the host waits for an event that nobody records");
+        });
+    return remember(lost);
 }
 
 cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 {
     const guard one(lock);
     *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
-    return from->passed && to->passed ? cudaSuccess : remember(cudaErrorInvalidValue);
+    return from->passed > 0 && to->passed > 0 ? cudaSuccess : remember(cudaErrorInvalidValue);
 }
 
-/* ---- streams, which all run in one order, and graphs ---- */
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
-{
-    *stream = new lrc_cuda_host_stream();
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    delete stream;
-    return cudaSuccess;
-}
+/* ---- graphs ---- */
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
@@ -511,7 +600,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
 {
     const guard one(lock);
-    (void)drain();
+    (void)drain_all();
     delete graph;
     return cudaSuccess;
 }
@@ -519,8 +608,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
 {
     const guard one(lock);
-    lrc_cuda_host_enter(stream);
     for (const std::function<cudaError_t()> &work : graph->works)
-        lrc_cuda_host_queue(work);
+        lrc_cuda_host_queue(stream, work);
     return remember(lost);
 }
