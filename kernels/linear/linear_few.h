@@ -1,5 +1,5 @@
-/* Products with a few rows, as in generation: each weight is read once and used at once, so that memory is the
- * limit. For linear_cpu.c only.
+/* Products with a few rows, as in generation: each weight is read once and used at once, so that memory is
+ * the limit. For linear_cpu.c only.
  *
  * One thread computes a whole element of the result, in an order that depends on the shape alone: same bits
  * for every number of threads. */

@@ -39,7 +39,8 @@ int64_t lrc_model_dir_index(const struct lrc_model_dir *dir,
  * u64 LE, data. It does not depend on sharding. */
 enum lrc_hash_pages {
     LRC_HASH_KEEPS_PAGES,
-    LRC_HASH_DROPS_PAGES /* the weights' pages leave this process's memory as they are done; others may read on */
+    /* the weights' pages leave this process's memory as they are done; others may read on */
+    LRC_HASH_DROPS_PAGES
 };
 enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
                                    enum lrc_hash_pages pages,

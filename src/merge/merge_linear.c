@@ -106,7 +106,8 @@ struct row_sums {
     int64_t n_changed;
 };
 
-LRC_VECTORS static void add_scaled(float *restrict delta, const float *restrict weight, float scale, int64_t n)
+LRC_VECTORS static void add_scaled(float *restrict delta, const float *restrict weight, float scale,
+                                   int64_t n)
 {
 #pragma omp simd
     for (int64_t c = 0; c < n; c++)

@@ -76,8 +76,8 @@ enum lrc_status lrc_model_commit(struct lrc_model *model, const struct lrc_model
                                  struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_release(struct lrc_model *model); /* safe on a zeroed model */
 
-/* Begin to compute model->hash beside other work: it takes a second per 2 GB, and is needed only when something
- * is saved or compared. */
+/* Begin to compute model->hash beside other work: it takes a second per 2 GB, and is needed only when
+ * something is saved or compared. */
 void            lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages);
 /* model->hash, computed on first use, or waited for. */
 enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;

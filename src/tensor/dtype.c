@@ -58,7 +58,8 @@ static inline uint16_t to_half(float value)
     /* below 2^-14: add so that the hardware rounds at the last half bit */
     const uint32_t tiny = bits_of_float(float_of_bits(magnitude < 0x38800000u ? magnitude : 0) + 0.5f);
     const uint32_t finite = magnitude < 0x38800000u ? tiny - 0x3f000000u : normal;
-    const uint32_t large = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u; /* 65520 and above round to infinity */
+    /* 65520 and above round to infinity */
+    const uint32_t large = magnitude > 0x7f800000u ? 0x7e00u : 0x7c00u;
     return (uint16_t)(((wide >> 16) & 0x8000u) | (magnitude >= 0x477ff000u ? large : finite));
 }
 
