@@ -6,7 +6,7 @@
 #include "common/vec_cpu.h"
 #include "tensor/tensor.h"
 
-#ifdef LRC_ISA_avx512
+#if defined(LRC_ISA_avx512) || defined(LRC_ISA_avx2)
 #include <immintrin.h>
 #endif
 
@@ -38,6 +38,18 @@ static inline void dequantize_pairs_f32(float *out, const uint8_t *packed, int64
         const __m128i high = _mm_and_si128(_mm_srli_epi16(bytes, 4), low);
         const __m512i index = _mm512_cvtepu8_epi32(_mm_unpacklo_epi8(high, _mm_and_si128(bytes, low)));
         _mm512_storeu_ps(out + 2 * i, _mm512_permutexvar_ps(index, values));
+    }
+#elif defined(LRC_ISA_avx2)
+    /* vpermps looks at 3 bits of the index; the fourth, moved to the sign, picks the half of the table */
+    const __m256  lower = _mm256_loadu_ps(table), upper = _mm256_loadu_ps(table + 8);
+    const __m256i shifts = _mm256_setr_epi32(4, 0, 12, 8, 20, 16, 28, 24);
+    for (; i + 4 <= n_bytes; i += 4) {
+        int32_t bytes;
+        memcpy(&bytes, packed + i, sizeof bytes);
+        const __m256i index = _mm256_srlv_epi32(_mm256_set1_epi32(bytes), shifts);
+        const __m256  sign = _mm256_castsi256_ps(_mm256_slli_epi32(index, 28));
+        _mm256_storeu_ps(out + 2 * i, _mm256_blendv_ps(_mm256_permutevar8x32_ps(lower, index),
+                                                       _mm256_permutevar8x32_ps(upper, index), sign));
     }
 #endif
     for (; i < n_bytes; i++) {

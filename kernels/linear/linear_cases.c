@@ -573,6 +573,14 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },    /* sums in two depths */
         { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
         { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 }, /* blocks of rows */
+        { 1, 192, 48, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* few rows */
+        { 3, 192, 300, 5, 0, F32, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
+        { 7, 1030, 50, 3, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 }, /* blocks that cross rows */
+        { 8, 640, 70, 0, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
+        { 2, 1100, 33, 17, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
+        { 8, 157, 40, 4, 0, F32, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
+        { 4, 157, 40, 4, 0.3f, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0 },
+        { 1, 700, 40, 4, 0, BF16, BF16, WEIGHT_F16_UNALIGNED, 0, LRC_ACCUMULATE_SET, 0 },
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);

@@ -2,6 +2,7 @@
 #include "base/rng.h"
 #include "common/gemm.h"
 #include "common/vec_cpu.h"
+#include "linear/linear_few.h"
 #include "linear/linear_product.h"
 #include "linear/linear_rank.h"
 
@@ -168,6 +169,39 @@ static void low_forward(const struct lrc_linear_forward_args *args, struct word 
     }
 }
 
+/* At most FEW_ROWS rows, nothing dropped. */
+static void few_forward(const struct lrc_linear_forward_args *args, const struct scratch *scratch)
+{
+    const struct lrc_linear_adapter *adapter = args->adapter;
+    struct few                       few = { .weight = args->weight,
+                                             .compute = args->x.dtype,
+                                             .x = args->x.data,
+                                             .n_rows = args->x.shape[0],
+                                             .has_bf16 = lrc_backend_cpu_has_bf16() };
+    struct few_end                   end = { .out = args->out };
+    if (adapter) {
+        const struct lrc_weight a = { .rows = adapter->a.shape[0],
+                                      .cols = args->weight->cols,
+                                      .dtype = LRC_DTYPE_F32,
+                                      .data = adapter->a.data };
+        struct few              project = few;
+        project.weight = &a;
+        few_project(args->u.data, scratch->d_u, &project, adapter->scale);
+        end.low = scratch->d_u;
+        end.b = adapter->b.data;
+        end.rank = a.rows;
+    }
+    if (args->bias.data) {
+        lrc_dtype_to_f32(scratch->bias, args->bias.data, args->bias.dtype, args->weight->rows);
+        end.bias = scratch->bias;
+    }
+    if (few_is_fused(&few)) {
+        few_mix(scratch->copies, &few);
+        few.mixed = scratch->copies;
+    }
+    few_run(&few, &end);
+}
+
 enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct lrc_linear_forward_args *args,
                                         struct lrc_error *err)
 {
@@ -182,6 +216,10 @@ enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct 
     const struct lrc_linear_cpu_layout layout =
         lrc_linear__cpu_layout(n_rows, weight->cols, weight->rows, rank);
     const struct scratch scratch = scratch_place(args->workspace, &layout);
+    if (n_rows <= FEW_ROWS && !(adapter && args->dropout.p > 0)) {
+        few_forward(args, &scratch);
+        return LRC_STATUS_OK;
+    }
     const struct source  x = { &args->x, NULL };
     struct product       product = { .word = word, .weight = weight, .transposed = 1 };
     struct lrc_weight    b;

@@ -4,7 +4,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { ALIGN_BYTES = 64, HUGE_BYTES = 2 << 20 };
+/* Memory of LARGE_BYTES and more is touched first by all threads: one thread takes half a second
+ * for what a model of a billion weights trains in. */
+enum { ALIGN_BYTES = 64, HUGE_BYTES = 2 << 20, LARGE_BYTES = 32 << 20 };
 
 /* Large blocks ask for huge pages: products walk down columns of matrices whose rows are pages apart, and a
  * missing translation costs more than the element. Whole pages only, so that no byte more is touched. */
@@ -32,6 +34,20 @@ static int size_of(int64_t n_elems, size_t elem_bytes, size_t *size_bytes)
     return 1;
 }
 
+static void zero(unsigned char *memory, size_t size_bytes)
+{
+    if (size_bytes < LARGE_BYTES) {
+        memset(memory, 0, size_bytes);
+        return;
+    }
+    const int64_t n_pieces = (int64_t)((size_bytes + HUGE_BYTES - 1) / HUGE_BYTES);
+#pragma omp parallel for schedule(static)
+    for (int64_t i = 0; i < n_pieces; i++) {
+        const size_t first = (size_t)i * HUGE_BYTES, left = size_bytes - first;
+        memset(memory + first, 0, left < HUGE_BYTES ? left : HUGE_BYTES);
+    }
+}
+
 void *lrc_calloc(int64_t n_elems, size_t elem_bytes)
 {
     size_t size_bytes;
@@ -39,7 +55,7 @@ void *lrc_calloc(int64_t n_elems, size_t elem_bytes)
         return NULL;
     void *memory = lrc_allocator.allocate(size_bytes);
     if (memory)
-        memset(memory, 0, size_bytes);
+        zero(memory, size_bytes);
     return memory;
 }
 

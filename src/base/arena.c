@@ -51,10 +51,9 @@ static enum lrc_status allocate(struct lrc_arena *arena, struct lrc_error *err)
     struct lrc_error         why = { .status = LRC_STATUS_NOMEM };
     void                    *base = NULL;
     if (!memory) {
-        base = lrc_allocator.allocate(arena->size_bytes);
+        base = arena->size_bytes > INT64_MAX ? NULL : lrc_calloc((int64_t)arena->size_bytes, 1);
         if (!base)
             return fail_allocation(arena, &why, err);
-        memset(base, 0, arena->size_bytes);
         arena->base = base;
         return LRC_STATUS_OK;
     }

@@ -43,6 +43,7 @@ enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli 
         .load_in_4bit = lrc_cli_has(cli, "load-in-4bit"),
         .quant = { lrc_quant_type_find("nf4"), 64, 1 },
         .n_positions = n_positions,
+        .plan_only = 1,
     };
     const char *adapter_dir = lrc_cli_option(cli, "adapter");
 
@@ -50,6 +51,9 @@ enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli 
     LRC_TRY(lrc_runner_choose(&runner->backend, cli, err));
     options.device = runner->backend;
     LRC_TRY(lrc_model_load(&runner->model, model_dir, &options, problems, err));
+    if (adapter_dir) /* which may name its base */
+        lrc_model_hash_start(&runner->model, LRC_HASH_KEEPS_PAGES);
+    LRC_TRY(lrc_model_commit(&runner->model, &options, err));
     LRC_TRY(choose_activation(runner, cli, err));
     if (adapter_dir) {
         LRC_TRY(lrc_adapter_load(&runner->loaded, &runner->model, adapter_dir, LRC_ADAPTER_INFERENCE,

@@ -292,8 +292,10 @@ const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_di
     return index < 0 ? NULL : dir->tensors[index].entry;
 }
 
-static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entry *entry)
+static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entry *entry,
+                        enum lrc_hash_pages pages)
 {
+    enum { PIECE_BYTES = 4 << 20 };
     const char *dtype = lrc_dtype_info[entry->dtype].name;
     lrc_hash_update(hash, entry->name, strlen(entry->name) + 1);
     lrc_hash_update(hash, dtype, strlen(dtype) + 1);
@@ -303,16 +305,22 @@ static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entr
             bytes[i] = (unsigned char)((uint64_t)entry->shape[d] >> (8 * i));
         lrc_hash_update(hash, bytes, sizeof bytes);
     }
-    lrc_hash_update(hash, entry->data, entry->size_bytes);
+    for (size_t at = 0; at < entry->size_bytes; at += PIECE_BYTES) {
+        const size_t left = entry->size_bytes - at, n = left < PIECE_BYTES ? left : PIECE_BYTES;
+        lrc_hash_update(hash, entry->data + at, n);
+        if (pages == LRC_HASH_DROPS_PAGES)
+            lrc_map_drop(entry->data + at, n);
+    }
 }
 
 enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
+                                   enum lrc_hash_pages pages,
                                    struct lrc_error *err)
 {
     struct lrc_hash hash;
     LRC_TRY(lrc_hash_init(&hash, err));
     for (int64_t i = 0; i < dir->n_tensors; i++)
-        hash_tensor(&hash, dir->tensors[i].entry);
+        hash_tensor(&hash, dir->tensors[i].entry, pages);
     lrc_hash_finish(&hash, hex);
     return LRC_STATUS_OK;
 }

@@ -37,7 +37,13 @@ int64_t lrc_model_dir_index(const struct lrc_model_dir *dir,
 
 /* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as
  * u64 LE, data. It does not depend on sharding. */
+enum lrc_hash_pages {
+    LRC_HASH_KEEPS_PAGES,
+    /* the weights' pages leave this process's memory as they are done; others may read on */
+    LRC_HASH_DROPS_PAGES
+};
 enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
+                                   enum lrc_hash_pages pages,
                                    struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Copy all files that are neither weights nor their index nor config.json (tokenizer files, templates,

@@ -60,6 +60,27 @@ static int64_t take_foremost(int32_t *heap, int64_t n, int64_t n_max, double eno
     return taken;
 }
 
+/* A number that is uniform in [0, 1), of the position. */
+static double uniform_at(const struct lrc_sampling *sampling, int64_t position)
+{
+    const struct lrc_rng_block block =
+        lrc_rng_philox(lrc_rng_key(sampling->seed, LRC_RNG_SAMPLE, 0, 0), 0, (uint64_t)position);
+    return ((double)block.word[0] * 0x1p32 + (double)block.word[1]) * 0x1p-64;
+}
+
+/* From the whole vocabulary, in the order of the ids: nothing has to be sorted. */
+static int32_t draw_from_all(const float *logits, int64_t n, int32_t best, double temperature, double reach)
+{
+    int32_t token = best;
+    for (int64_t i = 0; i < n && reach >= 0.0; i++) {
+        const double weight = weight_of(logits, (int32_t)i, best, temperature);
+        if (weight > 0.0)
+            token = (int32_t)i;
+        reach -= weight;
+    }
+    return token;
+}
+
 enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n,
                            const struct lrc_sampling *sampling, int64_t position, int32_t *scratch,
                            struct lrc_error *err)
@@ -73,16 +94,22 @@ enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n,
     if (temperature <= 0.0 || sampling->top_k == 1)
         return LRC_STATUS_OK;
 
-    double all = 0.0, sum = 0.0;
+    const int    has_top_k = sampling->top_k > 0 && sampling->top_k < n;
+    const double uniform = uniform_at(sampling, position);
+    double       all = 0.0, sum = 0.0;
     for (int64_t i = 0; i < n; i++) {
         scratch[i] = (int32_t)i;
-        all += weight_of(logits, (int32_t)i, best, temperature);
+        if (!has_top_k) /* its exponentials are most of the work */
+            all += weight_of(logits, (int32_t)i, best, temperature);
+    }
+    if (!has_top_k && sampling->top_p >= 1.0) {
+        *token = draw_from_all(logits, n, best, temperature, uniform * all);
+        return LRC_STATUS_OK;
     }
     for (int64_t i = n / 2; i-- > 0;)
         sift_down(scratch, n, i, logits);
 
     /* top_p counts within the top_k: their weight is known only when all of them are taken */
-    const int     has_top_k = sampling->top_k > 0 && sampling->top_k < n;
     int64_t       n_set = take_foremost(scratch, n, has_top_k ? sampling->top_k : n,
                                   has_top_k ? INFINITY : sampling->top_p * all, logits, temperature, &sum);
     const double  enough = has_top_k ? sampling->top_p * sum : sum;
@@ -91,9 +118,7 @@ enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n,
     for (n_set = 0; n_set < n_taken && sum < enough; n_set++)
         sum += weight_of(logits, scratch[n - 1 - n_set], best, temperature);
 
-    const struct lrc_rng_block block =
-        lrc_rng_philox(lrc_rng_key(sampling->seed, LRC_RNG_SAMPLE, 0, 0), 0, (uint64_t)position);
-    double reach = ((double)block.word[0] * 0x1p32 + (double)block.word[1]) * 0x1p-64 * sum;
+    double reach = uniform * sum;
     for (int64_t i = 0; i < n_set && reach >= 0.0; i++) {
         *token = scratch[n - 1 - i];
         reach -= weight_of(logits, *token, best, temperature);

@@ -38,8 +38,22 @@ static enum lrc_status choose_out(struct lrc_merge_run *run, struct lrc_error *e
                                    run->out, (long long)n_names);
 }
 
-/* An adapter says which base it was trained on. With any_base that is taken for granted and not computed. */
-static enum lrc_status check_base(struct lrc_merge_run *run, struct lrc_error *err)
+/* The base's hash, computed beside the merge of the first file, against what the adapter says. */
+static enum lrc_status check_hash(struct lrc_merge_run *run, struct lrc_error *err)
+{
+    if (run->recorded[0] == '\0' || run->options->any_base)
+        return LRC_STATUS_OK;
+    LRC_TRY(lrc_model_hash(&run->model, err));
+    if (strcmp(run->recorded, run->model.hash) == 0)
+        return LRC_STATUS_OK;
+    return lrc_fail(err, LRC_STATUS_FORMAT,
+                    "%s: want the base it was trained on (weights' SHA-256 %.12s...), got %s (%.12s...); "
+                    "--any-base merges all the same, for the same model in another precision",
+                    run->options->adapter, run->recorded, run->options->base, run->model.hash);
+}
+
+/* Which base the adapter says it was trained on. With any_base that is taken for granted and not computed. */
+static enum lrc_status read_recorded(struct lrc_merge_run *run, struct lrc_error *err)
 {
     struct lrc_safetensors file;
     char *path = lrc_path_join(run->options->adapter, "adapter_model.safetensors");
@@ -49,20 +63,12 @@ static enum lrc_status check_base(struct lrc_merge_run *run, struct lrc_error *e
     lrc_free(path);
     LRC_TRY(status);
     const char *recorded = lrc_safetensors_metadata(&file, "lorica.base_sha256");
-    if (recorded && run->options->any_base) {
+    if (recorded)
+        (void)snprintf(run->recorded, sizeof run->recorded, "%s", recorded);
+    if (recorded && run->options->any_base)
         lrc_log_warn(
             "%s: merged into %s without asking whether it was trained on it; only shapes are checked",
             run->options->adapter, run->options->base);
-        (void)snprintf(run->model.hash, sizeof run->model.hash, "%s", recorded);
-    } else if (recorded) {
-        status = lrc_model_hash(&run->model, err);
-        if (status == LRC_STATUS_OK && strcmp(recorded, run->model.hash) != 0)
-            status = lrc_fail(err, LRC_STATUS_FORMAT,
-                              "%s: want the base it was trained on (weights' SHA-256 %.12s...), got %s "
-                              "(%.12s...); --any-base "
-                              "merges all the same, for the same model in another precision",
-                              run->options->adapter, recorded, run->options->base, run->model.hash);
-    }
     lrc_safetensors_close(&file);
     return status;
 }
@@ -71,9 +77,14 @@ static enum lrc_status load(struct lrc_merge_run *run, struct lrc_problems *prob
 {
     const struct lrc_model_options options = {.n_positions = 1};
     LRC_TRY(lrc_model_load(&run->model, run->options->base, &options, problems, err));
-    LRC_TRY(check_base(run, err));
-    return lrc_adapter_load(&run->adapter, &run->model, run->options->adapter, LRC_ADAPTER_INFERENCE,
-                            problems, err);
+    LRC_TRY(read_recorded(run, err));
+    memcpy(run->model.hash, run->recorded, sizeof run->model.hash); /* believed until check_hash() */
+    LRC_TRY(lrc_adapter_load(&run->adapter, &run->model, run->options->adapter, LRC_ADAPTER_INFERENCE,
+                             problems, err));
+    run->model.hash[0] = '\0';
+    if (run->recorded[0] != '\0' && !run->options->any_base)
+        lrc_model_hash_start(&run->model, LRC_HASH_DROPS_PAGES);
+    return LRC_STATUS_OK;
 }
 
 /* The nearest folder of a path that is there. ownership: lrc_free(). */
@@ -137,8 +148,11 @@ static enum lrc_status write_all(struct lrc_merge_run *run, struct lrc_error *er
 {
     LRC_TRY(lrc_dir_remove(run->aside, err));
     LRC_TRY(lrc_dir_make(run->aside, err));
-    for (int i = 0; i < run->model.dir.n_shards; i++)
+    for (int i = 0; i < run->model.dir.n_shards; i++) {
         LRC_TRY(lrc_merge_shard(run, i, err));
+        if (i == 0)
+            LRC_TRY(check_hash(run, err));
+    }
     if (run->report->n_changed == 0)
         return lrc_fail(err, LRC_STATUS_NUMERIC,
                         "%s: want an adapter that changes a weight, got none that does: B is zero, or every "

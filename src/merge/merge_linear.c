@@ -11,6 +11,7 @@
  * probability at least 1 - 2 exp(-k^2 / 2): k = 8 fails a correct merge once in 10^13 rows. |m|_2 is bounded
  * by the triangle inequality, with the norms of the rows of A. */
 #include "base/rng.h"
+#include "base/vectors.h"
 #include "common/gemm.h"
 #include "merge/merge_private.h"
 
@@ -71,41 +72,6 @@ static struct rounding rounding_of(enum lrc_dtype dtype)
     }
 }
 
-/* As lrc_dtype_to_f32() and lrc_dtype_from_f32(), for the type that most models have in loops that compilers
- * turn into vector code: merging spends a third of its time here otherwise. */
-static void widen(float *restrict out, const void *restrict src, enum lrc_dtype dtype, int64_t n)
-{
-    const unsigned char *bytes = src;
-    if (dtype != LRC_DTYPE_BF16) {
-        lrc_dtype_to_f32(out, src, dtype, n);
-        return;
-    }
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        uint16_t bits;
-        memcpy(&bits, bytes + 2 * i, sizeof bits);
-        const uint32_t wide = (uint32_t)bits << 16;
-        memcpy(&out[i], &wide, sizeof wide);
-    }
-}
-
-static void narrow(void *restrict out, enum lrc_dtype dtype, const float *restrict src, int64_t n)
-{
-    unsigned char *bytes = out;
-    if (dtype != LRC_DTYPE_BF16) {
-        lrc_dtype_from_f32(out, dtype, src, n);
-        return;
-    }
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t wide;
-        memcpy(&wide, &src[i], sizeof wide);
-        const uint32_t rounded = (wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16, quiet = wide >> 16 | 0x40u;
-        const uint16_t bits = (uint16_t)((wide & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
-        memcpy(bytes + 2 * i, &bits, sizeof bits);
-    }
-}
-
 /* What one row told. */
 struct verdict {
     int64_t n_changed;
@@ -134,33 +100,50 @@ static double row_share(const struct probes *probes, const float *b, const doubl
     return share;
 }
 
-/* In place: weight becomes the rounded sum; out gets the same in the output's type. */
+/* Sums over a row of delta - weight against the signs x (two rows of n), of squares, and of what changed. */
+struct row_sums {
+    double  projected[LRC_MERGE_PROBES], squares;
+    int64_t n_changed;
+};
+
+LRC_VECTORS static void add_scaled(float *restrict delta, const float *restrict weight, float scale,
+                                   int64_t n)
+{
+#pragma omp simd
+    for (int64_t c = 0; c < n; c++)
+        delta[c] = weight[c] + scale * delta[c];
+}
+
+LRC_VECTORS static void sum_row(struct row_sums *sums, const float *restrict delta,
+                                const float *restrict weight, const double *restrict x, int64_t n)
+{
+    double  sum0 = 0.0, sum1 = 0.0, squares = 0.0;
+    int64_t n_changed = 0;
+#pragma omp simd reduction(+ : sum0, sum1, squares, n_changed)
+    for (int64_t c = 0; c < n; c++) {
+        const double difference = (double)delta[c] - (double)weight[c];
+        sum0 += difference * x[c];
+        sum1 += difference * x[n + c];
+        squares += (double)delta[c] * (double)delta[c];
+        n_changed += delta[c] != weight[c];
+    }
+    *sums = (struct row_sums){ { sum0, sum1 }, squares, n_changed };
+}
+_Static_assert(LRC_MERGE_PROBES == 2, "sum_row() has two sums");
+
+/* In place: delta becomes the rounded sum; out gets the same in the output's type. */
 static struct verdict merge_row(float *restrict weight, float *restrict delta, void *out, const float *b,
                                 float scale, const struct probes *probes, enum lrc_dtype dtype)
 {
     const int64_t n = probes->cols;
-    double projected[LRC_MERGE_PROBES] = {0}, squares = 0.0;
-    int64_t n_changed = 0;
-#pragma omp simd
-    for (int64_t c = 0; c < n; c++)
-        delta[c] = weight[c] + scale * delta[c];
-    narrow(out, dtype, delta, n);
-    widen(delta, out, dtype, n);
-    const double *x0 = probes->x, *x1 = probes->x + n;
-    double sum0 = 0.0, sum1 = 0.0;
-#pragma omp simd reduction(+ : sum0, sum1, squares, n_changed)
-    for (int64_t c = 0; c < n; c++) {
-        const double difference = (double)delta[c] - (double)weight[c];
-        sum0 += difference * x0[c];
-        sum1 += difference * x1[c];
-        squares += (double)delta[c] * (double)delta[c];
-        n_changed += delta[c] != weight[c];
-    }
-    projected[0] = sum0;
-    projected[1] = sum1;
-    return (struct verdict){n_changed, row_share(probes, b, projected, squares, rounding_of(dtype))};
+    struct row_sums sums;
+    add_scaled(delta, weight, scale, n);
+    lrc_dtype_from_f32(out, dtype, delta, n);
+    lrc_dtype_to_f32(delta, out, dtype, n);
+    sum_row(&sums, delta, weight, probes->x, n);
+    return (struct verdict){sums.n_changed,
+                            row_share(probes, b, sums.projected, sums.squares, rounding_of(dtype))};
 }
-_Static_assert(LRC_MERGE_PROBES == 2, "merge_row() has two sums");
 
 struct work {
     struct lrc_merge_run *run;
@@ -183,7 +166,7 @@ static enum lrc_status load_rows(const struct work *work, struct lrc_error *err)
     const unsigned char *source = (const unsigned char *)weight->data + (size_t)work->first * row_bytes;
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < work->n; r++)
-        widen(panel + r * cols, source + (size_t)r * row_bytes, weight->dtype, cols);
+        lrc_dtype_to_f32(panel + r * cols, source + (size_t)r * row_bytes, weight->dtype, cols);
     return LRC_STATUS_OK;
 }
 
@@ -256,8 +239,8 @@ static void round_rows(const struct work *work)
     const size_t row_bytes = (size_t)cols * lrc_dtype_bytes(work->entry->dtype);
 #pragma omp parallel for schedule(static)
     for (int64_t r = 0; r < work->n; r++)
-        narrow(panel->out[work->run->panel.turn] + (size_t)r * row_bytes, work->entry->dtype,
-               panel->weight + r * cols, cols);
+        lrc_dtype_from_f32(panel->out[work->run->panel.turn] + (size_t)r * row_bytes, work->entry->dtype,
+                           panel->weight + r * cols, cols);
 }
 
 enum lrc_status lrc_merge_linear(struct lrc_merge_run *run, const struct lrc_merge_entry *entry,

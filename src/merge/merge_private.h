@@ -27,6 +27,7 @@ struct lrc_merge_run {
     const struct lrc_backend *backend;
     struct lrc_merge_panel panel;
     char *out;   /* without trailing slashes */
+    char recorded[LRC_HASH_HEX_MAX]; /* the base that the adapter names; "": none */
     char *aside; /* "<out>.tmp": what is written until all is done */
 };
 

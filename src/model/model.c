@@ -1,11 +1,59 @@
 #include "model/model_private.h"
 
 #include "base/alloc.h"
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 
+struct lrc_model_hasher {
+    pthread_t            thread;
+    struct lrc_model_dir dir; /* a copy: the model itself may change meanwhile */
+    enum lrc_hash_pages  pages;
+    char                 hex[LRC_HASH_HEX_MAX];
+    enum lrc_status      status;
+    struct lrc_error     error;
+};
+
+static void *hash_dir(void *context)
+{
+    struct lrc_model_hasher *hasher = context;
+    hasher->status = lrc_model_dir_hash(hasher->hex, &hasher->dir, hasher->pages, &hasher->error);
+    return NULL;
+}
+
+void lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages)
+{
+    if (model->hash[0] != '\0' || model->hasher)
+        return;
+    model->hasher = lrc_calloc(1, sizeof *model->hasher);
+    if (!model->hasher)
+        return; /* then it is computed when it is asked for */
+    model->hasher->dir = model->dir;
+    model->hasher->pages = pages;
+    if (pthread_create(&model->hasher->thread, NULL, hash_dir, model->hasher) != 0) {
+        lrc_free(model->hasher);
+        model->hasher = NULL;
+    }
+}
+
+static enum lrc_status wait_for_hash(struct lrc_model *model, struct lrc_error *err)
+{
+    struct lrc_model_hasher *hasher = model->hasher;
+    (void)pthread_join(hasher->thread, NULL);
+    model->hasher = NULL;
+    if (hasher->status == LRC_STATUS_OK)
+        memcpy(model->hash, hasher->hex, sizeof model->hash);
+    const enum lrc_status status = hasher->status == LRC_STATUS_OK
+                                       ? LRC_STATUS_OK
+                                       : lrc_fail(err, hasher->status, "%s", hasher->error.message);
+    lrc_free(hasher);
+    return status;
+}
+
 void lrc_model_release(struct lrc_model *model)
 {
+    if (model->hasher)
+        (void)wait_for_hash(model, NULL); /* it reads what is closed here */
     lrc_arena_release(&model->arena);
     lrc_model_device__loaded(model);
     lrc_free(model->layers);
@@ -16,7 +64,10 @@ void lrc_model_release(struct lrc_model *model)
 
 enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err)
 {
-    return model->hash[0] != '\0' ? LRC_STATUS_OK : lrc_model_dir_hash(model->hash, &model->dir, err);
+    if (model->hasher)
+        return wait_for_hash(model, err);
+    return model->hash[0] != '\0' ? LRC_STATUS_OK
+                                  : lrc_model_dir_hash(model->hash, &model->dir, LRC_HASH_KEEPS_PAGES, err);
 }
 
 void lrc_model_module_name(char name[LRC_MODULE_NAME_MAX], const struct lrc_model *model, int64_t layer,

@@ -48,6 +48,7 @@ struct lrc_model {
     int64_t        n_positions;
     size_t         mapped_bytes;           /* of the files, used where they lie */
     char           hash[LRC_HASH_HEX_MAX]; /* of the folder's weights; "" until lrc_model_hash() */
+    struct lrc_model_hasher *hasher;       /* a thread that computes it; NULL: none */
 };
 
 struct lrc_model_options {
@@ -75,7 +76,10 @@ enum lrc_status lrc_model_commit(struct lrc_model *model, const struct lrc_model
                                  struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_release(struct lrc_model *model); /* safe on a zeroed model */
 
-/* model->hash, computed on first use. */
+/* Begin to compute model->hash beside other work: it takes a second per 2 GB, and is needed only when
+ * something is saved or compared. */
+void            lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages);
+/* model->hash, computed on first use, or waited for. */
 enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* "model.layers.3.self_attn.q_proj" into name. */

@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include <math.h>
+#include <pthread.h>
 #include <string.h>
 
 enum { BLOCK_MIN = 32, BLOCK_MAX = 4096, NESTED_ELEMS = 256, ALIGN_BYTES = 64, PARALLEL_BLOCKS_MIN = 256 };
@@ -102,7 +103,7 @@ INLINE void normalise(float *x, float absmax, int64_t n, int is_full)
 }
 
 /* One block: its absmax, and its codes packed two to a byte, the first in the high nibble. */
-LRC_QUANT_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source,
+LRC_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source,
                                             const struct lrc_quant_options *options, int64_t first, int64_t n)
 {
     _Alignas(ALIGN_BYTES) float   x[BLOCK_MAX];
@@ -153,22 +154,27 @@ static void encode_blocks(uint8_t *packed, float *absmax, const struct lrc_weigh
  *   bin = trunc((y + 1) / 2 * 65535 + 1/2)  (sum and product fused),  code = number of midpoints below 2
  *   bin / 65535 - 1
  * so that 0 becomes code 131, not 127. */
+enum { N_BINS = 65536 };
+static uint8_t        code_of_bin[N_BINS];
+static pthread_once_t bins_once = PTHREAD_ONCE_INIT;
+
+static void fill_bins(void)
+{
+    const float *map = lrc_quant_dynamic_map();
+    int          code = 0;
+    for (int bin = 0; bin < N_BINS; bin++) {
+        const float at = -1.0f + 2.0f * (float)bin / 65535.0f;
+        while (code < 255 && 0.5f * (map[code] + map[code + 1]) < at)
+            code++;
+        code_of_bin[bin] = (uint8_t)code;
+    }
+}
+
 static uint8_t encode_dynamic(float y)
 {
-    const float  *map = lrc_quant_dynamic_map();
-    const float   half = (y + 1.0f) * 0.5f;
-    const int32_t bin =
-        (int32_t)(float)((double)half * 65535.0 + 0.5); /* exact in double: one rounding, as an fma */
-    const float at = -1.0f + 2.0f * (float)bin / 65535.0f;
-    int         low = 0, high = 255; /* the count lies in [low, high] */
-    while (low < high) {
-        const int middle = (low + high) / 2;
-        if (0.5f * (map[middle] + map[middle + 1]) < at)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    return (uint8_t)low;
+    const float half = (y + 1.0f) * 0.5f;
+    /* exact in double: one rounding, as an fma */
+    return code_of_bin[(int32_t)(float)((double)half * 65535.0 + 0.5)];
 }
 
 static float quantize_nested(uint8_t *codes, const float *absmax, float offset, int64_t n)
@@ -192,12 +198,15 @@ static void quantize_absmax(struct lrc_weight *out, unsigned char *rest, const f
     double   sum = 0.0;
     for (int64_t b = 0; b < layout->n_blocks; b++)
         sum += (double)absmax[b];
-    out->nested_offset = (float)(sum / (double)layout->n_blocks);
+    const float offset = (float)(sum / (double)layout->n_blocks);
+    (void)pthread_once(&bins_once, fill_bins);
+#pragma omp parallel for schedule(static) if (layout->n_blocks >= PARALLEL_BLOCKS_MIN)
     for (int64_t k = 0; k < layout->n_nested; k++) {
         const int64_t first = k * NESTED_ELEMS, left = layout->n_blocks - first;
-        nested[k] = quantize_nested(codes + first, absmax + first, out->nested_offset,
+        nested[k] = quantize_nested(codes + first, absmax + first, offset,
                                     left < NESTED_ELEMS ? left : NESTED_ELEMS);
     }
+    out->nested_offset = offset;
     out->absmax_code = codes;
     out->nested_absmax = nested;
     out->nested_map = lrc_quant_dynamic_map();

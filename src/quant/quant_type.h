@@ -2,21 +2,8 @@
 #ifndef LRC_QUANT_QUANT_TYPE_H
 #define LRC_QUANT_QUANT_TYPE_H
 
+#include "base/vectors.h"
 #include "tensor/tensor.h"
-
-/* Compiles a function twice and lets the loader pick: 256-bit vectors where the machine has them. No fused
- * multiply-add, so both give the same bits. Not under sanitizers, which do not expect to run before they
- * are set up. */
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
-#define LRC_QUANT_SANITIZED 1
-#endif
-#endif
-#if defined(__x86_64__) && defined(__ELF__) && !defined(__SANITIZE_ADDRESS__) && !defined(LRC_QUANT_SANITIZED)
-#define LRC_QUANT_VECTORS __attribute__((target_clones("avx2", "default")))
-#else
-#define LRC_QUANT_VECTORS
-#endif
 
 struct lrc_quant_type {
     const char         *name; /* "nf4": bitsandbytes' spelling, also the config's */

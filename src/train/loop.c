@@ -14,6 +14,7 @@ static enum lrc_status save_weights(void *context, const char *dir, struct lrc_e
 static enum lrc_status checkpoint(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
+    LRC_TRY(lrc_run__hash_base(run, err));
     LRC_TRY(lrc_checkpoint_writer_wait(&run->writer, err));
     LRC_TRY(lrc_snapshot_take(&run->snapshot, &run->trainables, err));
     if (fflush(run->metrics) != 0)

@@ -228,6 +228,7 @@ enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *er
 {
     if (fflush(run->metrics) != 0 || fsync(fileno(run->metrics)) != 0)
         return lrc_fail_errno(err, "metrics.jsonl: cannot write");
+    LRC_TRY(lrc_run__hash_base(run, err));
     LRC_TRY(lrc_snapshot_take(&run->snapshot, &run->trainables, err));
     LRC_TRY(lrc_run__save_weights(run, run->config->output_dir, err));
     LRC_TRY(lrc_model_dir_copy_tokenizer(run->config->base_model, run->config->output_dir, err));

@@ -109,6 +109,8 @@ enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lr
     if (status == LRC_STATUS_OK)
         status = check_config(run, &config, dir, problems, err);
     if (status == LRC_STATUS_OK)
+        status = lrc_run__hash_base(run, err);
+    if (status == LRC_STATUS_OK)
         status = check_state(run, &saved, dir, err);
     if (status == LRC_STATUS_OK)
         status = lrc_checkpoint_load(&run->snapshot.rows, run->stepper.optimizer.type, dir, problems, err);
@@ -117,6 +119,7 @@ enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lr
     lrc_buf_release(&config);
     LRC_TRY(status);
 
+    memcpy(saved.base_hash, run->state.base_hash, sizeof saved.base_hash);
     memcpy(saved.device, run->state.device, sizeof saved.device);
     memcpy(saved.version, run->state.version, sizeof saved.version);
     saved.n_steps = run->n_steps;

@@ -64,6 +64,9 @@ enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problem
 enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
                                    struct lrc_error *err) LRC_MUST_CHECK;
 
+/* train.c: the base's hash into the state, waited for: it is computed beside the first steps. */
+enum lrc_status lrc_run__hash_base(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+
 /* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
  * errors: NOMEM when it does not fit, naming what would help and what it would save. */
 enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;

@@ -341,6 +341,8 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
 /* All that was planned, in memory: the base first, then what is trained. */
 static enum lrc_status commit(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
+    lrc_model_hash_start(&run->model, run->model_options.load_in_4bit || run->is_full ? LRC_HASH_DROPS_PAGES
+                                                                                   : LRC_HASH_KEEPS_PAGES);
     LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
     if (run->is_full) {
         LRC_TRY(lrc_full_commit(&run->full, err));

@@ -78,14 +78,19 @@ static enum lrc_status hash_tokens(struct lrc_run *run, struct lrc_error *err)
     return LRC_STATUS_OK;
 }
 
+enum lrc_status lrc_run__hash_base(struct lrc_run *run, struct lrc_error *err)
+{
+    LRC_TRY(lrc_model_hash(&run->model, err));
+    memcpy(run->state.base_hash, run->model.hash, sizeof run->state.base_hash);
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status init_state(struct lrc_run *run, struct lrc_error *err)
 {
     run->state.best_eval_loss = NAN;
     run->state.n_steps = run->n_steps;
     (void)snprintf(run->state.device, sizeof run->state.device, "%s", run->backend->name);
     (void)snprintf(run->state.version, sizeof run->state.version, "%s", LRC_VERSION);
-    LRC_TRY(lrc_model_hash(&run->model, err));
-    memcpy(run->state.base_hash, run->model.hash, sizeof run->state.base_hash);
     lrc_config_write_json(run->config, &run->config_json);
     LRC_TRY(lrc_buf_check(&run->config_json, err));
     return hash_tokens(run, err);

@@ -1,4 +1,5 @@
 #include "base/log.h"
+#include "base/machine.h"
 #include "cli/runner.h"
 #include "infer/generate.h"
 #include "template/template.h"
@@ -26,6 +27,7 @@ struct job {
     const char               *stop_text; /* --stop, or NULL */
     struct asked              asked;
     int                       streams;   /* print as it comes */
+    double                    first_s, last_s; /* when the first and the last new token came */
 };
 
 /* The prompt as one user turn, after an optional system turn. */
@@ -96,6 +98,9 @@ static void print_new(struct job *job)
 static enum lrc_status on_token(void *context, int32_t token, struct lrc_error *err)
 {
     struct job *job = context;
+    job->last_s = lrc_machine_seconds();
+    if (job->new_ids.len == 0)
+        job->first_s = job->last_s;
     lrc_ids_append(&job->new_ids, token);
     LRC_TRY(lrc_ids_check(&job->new_ids, err));
     LRC_TRY(lrc_decode_push(&job->decoder, &job->text, token, err));
@@ -193,6 +198,15 @@ static void print_json(struct job *job, enum lrc_stop stop)
     lrc_buf_release(&out);
 }
 
+static void log_speed(const struct job *job, double started_s)
+{
+    const int64_t n = job->new_ids.len;
+    if (n > 1)
+        lrc_log_info("%lld tokens read and the first one made in %.2f s, then %.1f tokens/s",
+                     (long long)job->prompt.len, job->first_s - started_s,
+                     (double)(n - 1) / (job->last_s - job->first_s));
+}
+
 static enum lrc_status generate(struct job *job, const char *model_dir, struct lrc_problems *problems,
                                 struct lrc_error *err)
 {
@@ -226,6 +240,7 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     options.activation = job->runner.activation;
 
     lrc_decode_init(&job->decoder, job->tokenizer, LRC_SKIP_SPECIAL);
+    const double started_s = lrc_machine_seconds();
     LRC_TRY(lrc_generate(&stop, &job->runner.model, job->runner.adapter, &job->prompt, &options, err));
     if (stop != LRC_STOP_CALLER)
         LRC_TRY(lrc_decode_finish(&job->decoder, &job->text, err));
@@ -235,6 +250,7 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
         lrc_cli_print("\n");
     else
         print_json(job, stop);
+    log_speed(job, started_s);
     return LRC_STATUS_OK;
 }
 

@@ -28,7 +28,7 @@ static const float values[16] = {
 /* Codes in ascending order of their values. */
 static const uint8_t ascending[16] = { 11, 10, 13, 12, 15, 14, 9, 0, 8, 1, 6, 7, 4, 5, 2, 3 };
 
-LRC_QUANT_VECTORS static void encode_fp4(uint8_t *codes, const float *x, int64_t n)
+LRC_VECTORS static void encode_fp4(uint8_t *codes, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {

@@ -12,7 +12,7 @@ static const float values[16] = {
 /* code = number of thresholds below x; threshold i is (values[i] + values[i + 1]) / 2 in float32, and a
  * tie stays on
  * the lower code. One sum of comparisons, without branches, so that it becomes vector code. */
-LRC_QUANT_VECTORS static void encode_nf4(uint8_t *codes, const float *x, int64_t n)
+LRC_VECTORS static void encode_nf4(uint8_t *codes, const float *x, int64_t n)
 {
 #pragma omp simd
     for (int64_t i = 0; i < n; i++) {
