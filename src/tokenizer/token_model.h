@@ -16,6 +16,7 @@ struct lrc_space {
 };
 struct lrc_model_scratch {
     struct lrc_space spaces[2];
+    void            *words; /* a table of the kind's own, or NULL */
 };
 void *lrc_space_reserve(struct lrc_space *space, int64_t n_elems,
                         size_t elem_bytes); /* content lost; NULL: out of memory */
