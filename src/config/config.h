@@ -8,13 +8,14 @@
 
 /* Field names of one dataset: { path, type, ... } */
 struct lrc_dataset_spec {
-    const char *path; /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
+    const char *path;    /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
     const char *ds_type; /* json, csv, tsv, text; NULL: found from the bytes and the name */
-    const char *type; /* NULL: found from the columns */
+    const char *type;    /* NULL: found from the columns */
     /* column names, NULL for the type's own default */
     const char *field_messages;
     const char *message_property_role;
     const char *message_property_content;
+    const char *message_field_training; /* NULL: train, training or weight */
     const char *field_instruction;
     const char *field_input;
     const char *field_output;
@@ -33,7 +34,7 @@ struct lrc_string_list {
     const char **items;
     int          n;
     /* written as one value: PEFT then takes a module name as a regular expression */
-    int          from_scalar;
+    int from_scalar;
 };
 
 /* {pattern: integer}, for lora_rank_pattern and lora_alpha_pattern */
@@ -46,14 +47,15 @@ struct lrc_int_map {
 /* Types a key can have, and the C type of its field. Booleans are int. Absent strings are NULL; absent
  * numbers hold the default; lrc_config_is_set() tells. */
 struct lrc_config {
-#define LRC_KEY_STRING(key, ...)  const char *key;
-#define LRC_KEY_PATH(key, ...)    const char *key;
-#define LRC_KEY_CHOICE(key, ...)  const char *key;
-#define LRC_KEY_INT(key, ...)     int64_t key;
-#define LRC_KEY_NUMBER(key, ...)  double key;
-#define LRC_KEY_BOOL(key, ...)    int key;
-#define LRC_KEY_LIST(key, ...)    struct lrc_string_list key;
-#define LRC_KEY_MAP(key, ...)     struct lrc_int_map key;
+#define LRC_KEY_STRING(key, ...)   const char *key;
+#define LRC_KEY_PATH(key, ...)     const char *key;
+#define LRC_KEY_CHOICE(key, ...)   const char *key;
+#define LRC_KEY_INT(key, ...)      int64_t key;
+#define LRC_KEY_BYTES(key, ...)    int64_t key;
+#define LRC_KEY_NUMBER(key, ...)   double key;
+#define LRC_KEY_BOOL(key, ...)     int key;
+#define LRC_KEY_LIST(key, ...)     struct lrc_string_list key;
+#define LRC_KEY_MAP(key, ...)      struct lrc_int_map key;
 #define LRC_KEY_DATASETS(key, ...) struct lrc_dataset_list key;
 #define LRC_KEY_LATER(key, ...)
 #include "config/schema.def"

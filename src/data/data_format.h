@@ -13,15 +13,16 @@ struct lrc_encoded {
     struct lrc_ids ids;
     struct lrc_buf trained; /* one byte per id: 0 or 1 */
 };
-void            lrc_encoded_clear(struct lrc_encoded *encoded);
-void            lrc_encoded_release(struct lrc_encoded *encoded);
+void lrc_encoded_clear(struct lrc_encoded *encoded);
+void lrc_encoded_release(struct lrc_encoded *encoded);
 
 struct lrc_data_context {
-    const struct lrc_tokenizer    *tokenizer; /* NULL is fine for `tokenized` */
-    const struct lrc_template     *template;  /* NULL unless a format needs it */
+    const struct lrc_tokenizer *tokenizer; /* NULL is fine for `tokenized` */
+    const struct lrc_template *template;   /* NULL unless a format needs it */
     const struct lrc_dataset_spec *spec;
     int                            train_on_inputs;
     const struct lrc_string_list  *roles_to_train; /* NULL or none: assistant */
+    int                            last_turn_only; /* of the turns that would be trained */
     int64_t                        vocab_size;
 };
 
@@ -38,7 +39,7 @@ struct lrc_data_format {
 };
 
 extern const struct lrc_data_format *const lrc_data_format_all[]; /* generated; NULL-terminated */
-const struct lrc_data_format *lrc_data_format_find(const char *name);
+const struct lrc_data_format              *lrc_data_format_find(const char *name);
 
 /* What formats are made of. Each appends to *out. */
 enum lrc_trained { LRC_TRAINED_NO, LRC_TRAINED_YES };
@@ -46,9 +47,23 @@ enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_c
                                 const char *text, size_t n, enum lrc_special special,
                                 enum lrc_trained trained, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_encode_id(struct lrc_encoded *out, int32_t id, enum lrc_trained trained);
-/* A conversation: rendered by the template, assistant turns trained up to and with the end-of-turn token. */
+/* Messages with "role" and "content", and tools or NULL. parts, NULL when the row says nothing of parts: for
+ * each message null, or for each of the parts its content is made of [bytes, true | false | null]: is it
+ * trained? */
+struct lrc_conversation {
+    json_t *messages, *tools, *parts; /* owned */
+};
+void lrc_conversation_release(struct lrc_conversation *conversation);
+
+/* The conversation of a row, whatever its columns are called. A call that is written as a text becomes
+ * "tool_calls" where context->template knows them.
+ * errors: DATA when it is no conversation; NOMEM. ownership: lrc_conversation_release(). */
+enum lrc_status lrc_conversation_of_row(struct lrc_conversation *conversation, const json_t *row,
+                                        const struct lrc_data_context *context,
+                                        struct lrc_error              *err) LRC_MUST_CHECK;
+/* Rendered by the template, assistant turns trained up to and with the end-of-turn token. */
 enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
-                                    const json_t *messages, const json_t *tools,
-                                    struct lrc_error *err) LRC_MUST_CHECK;
+                                    const struct lrc_conversation *conversation,
+                                    struct lrc_error              *err) LRC_MUST_CHECK;
 
 #endif

@@ -370,6 +370,7 @@ static enum lrc_status load_file(struct loader *loader, const struct lrc_dataset
                                         .spec = spec,
                                         .train_on_inputs = options->train_on_inputs,
                                         .roles_to_train = options->roles_to_train,
+                                        .last_turn_only = options->last_turn_only,
                                         .vocab_size = options->vocab_size}};
     enum lrc_row_kind kind;
     LRC_TRY(lrc_row_kind_find(&kind, spec->ds_type, err));

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { KEY_VERSION = 1 }; /* one more whenever the same rows come out as other tokens */
+enum { KEY_VERSION = 2 }; /* one more whenever the same rows come out as other tokens */
 
 /* A new field: does it change the tokens? Then it goes into the key (options) or into the file (dataset). */
 static_assert(sizeof(void *) != 8 || sizeof(struct lrc_dataset_options) == 80, "lrc_token_cache__key()");
@@ -98,6 +98,7 @@ static enum lrc_status put_all(struct lrc_hash *hash, const struct lrc_dataset_l
     put_number(hash, "excess", (double)options->excess);
     put_number(hash, "max_lost_rows_fraction", options->max_lost_rows_fraction);
     put_number(hash, "train_on_inputs", (double)options->train_on_inputs);
+    put_number(hash, "last_turn_only", (double)options->last_turn_only);
     put_number(hash, "check_masks", (double)options->check_masks);
     put_number(hash, "drop_duplicates", (double)options->drop_duplicates);
     for (int i = 0; options->roles_to_train && i < options->roles_to_train->n; i++)
@@ -106,6 +107,8 @@ static enum lrc_status put_all(struct lrc_hash *hash, const struct lrc_dataset_l
     put_number(hash, "vocab_size", (double)options->vocab_size);
     if (options->template)
         put(hash, "template", lrc_template_text(options->template));
+    if (options->template && lrc_template_tools_text(options->template))
+        put(hash, "tool_use", lrc_template_tools_text(options->template));
     if (options->tokenizer)
         LRC_TRY(put_tokenizer(hash, model_dir, err));
     for (int i = 0; i < specs->n; i++)

@@ -2,7 +2,8 @@
 #ifndef LRC_TRAIN_RUN__PRIVATE_H
 #define LRC_TRAIN_RUN__PRIVATE_H
 
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/snapshot.h"
+#include "checkpoint/writer.h"
 #include "data/batch.h"
 #include "train/full.h"
 #include "train/step.h"
@@ -12,19 +13,20 @@ struct lrc_run {
     const struct lrc_config        *config;
     const struct lrc_train_options *options;
     struct lrc_train_report        *report;
+    const struct lrc_backend       *backend;
 
     struct lrc_model         model;
     struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
-    struct lrc_template     *template;
+    struct lrc_template *template;
     struct lrc_dataset       dataset;
     struct lrc_dataset       held_out;
     struct lrc_batch_stream *stream;
     struct lrc_batch_stream *held_out_stream; /* NULL: nothing held out */
 
     /* a token cache that cannot be written is an error */
-    int  must_cache;
-    void (*rows_progress)(int64_t done, int64_t total);   /* may be NULL */
+    int must_cache;
+    void (*rows_progress)(int64_t done, int64_t total); /* may be NULL */
 
     int                         is_full;
     struct lrc_adapter          adapter;
@@ -34,17 +36,20 @@ struct lrc_run {
     struct lrc_optimizer_memory optimizer_memory;
     struct lrc_pass             pass;
     struct lrc_stepper          stepper;
+    /* written while the next steps run */
+    struct lrc_snapshot          snapshot;
+    struct lrc_checkpoint_writer writer;
 
     const struct lrc_schedule  *schedule;
     struct lrc_schedule_options schedule_options;
     /* save_steps 0: at the end of epochs */
-    int64_t                     n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps;
+    int64_t n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps;
 
     struct lrc_run_state state;
     struct lrc_buf       config_json;
     FILE                *metrics;
     /* clock at the session's start; seconds of earlier sessions */
-    double               time_started, time_before;
+    double time_started, time_before;
 };
 
 /* setup.c: everything up to the first step. */
@@ -80,8 +85,8 @@ enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *
                                   struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss,
                                   struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+/* What the snapshot holds. */
 enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir,
                                       struct lrc_error *err) LRC_MUST_CHECK;
 
