@@ -47,9 +47,9 @@ struct edge {
     int32_t       id; /* -1: the character is unknown */
 };
 
-/* The edges of a short part of text in which every piece that touches it lies: walking the trie for them takes most of
- * the time, and running text repeats itself. Sums are made anew each time, so that they are rounded as the reference's.
- * Direct-mapped: a newer word takes the place of an older. */
+/* The edges of a short part of text in which every piece that touches it lies: walking the trie for them
+ * takes most of the time, and running text repeats itself. Sums are made anew each time, so that they are
+ * rounded as the reference's. Direct-mapped: a newer word takes the place of an older. */
 enum { WORD_BYTES_MAX = 30, WORD_EDGES_MAX = 60, WORD_SLOTS = 4096 };
 struct word {
     unsigned char n, n_edges; /* n = 0: empty */
@@ -70,8 +70,8 @@ static void note(struct word *word, int i, size_t start, size_t end, int32_t id)
         word->edges[i] = (struct edge){ (unsigned char)start, (unsigned char)end, id };
 }
 
-/* Bytes [from, to) of text, in which every piece that begins there also ends. word: where the edges are noted, or
- * NULL. */
+/* Bytes [from, to) of text, in which every piece that begins there also ends. word: where the edges are
+ * noted, or NULL. */
 static void walk(const struct unigram *unigram, struct step *best, const char *text, size_t from, size_t to,
                  struct word *word)
 {
@@ -151,8 +151,8 @@ static int is_unknown(const struct unigram *unigram, const struct step *step)
     return step->id < 0 || step->id == unigram->base.unk_id;
 }
 
-/* Unknown pieces side by side are one. Hugging Face then looks whether the vocabulary has it after all ("<unk>" written
- * in the text). Returns where it ends. */
+/* Unknown pieces side by side are one. Hugging Face then looks whether the vocabulary has it after all
+ * ("<unk>" written in the text). Returns where it ends. */
 static int64_t write_unknown(const struct unigram *unigram, struct lrc_ids *ids, const struct step *best,
                              const char *text, int64_t start, int64_t n)
 {
