@@ -1,5 +1,5 @@
-/* The stages of byte-level vocabularies that come without a tokenizer.json: the text is cut by a regular expression,
- * and each cut is written in the byte alphabet. */
+/* The stages of byte-level vocabularies that come without a tokenizer.json: the text is cut by a regular
+ * expression, and each cut is written in the byte alphabet. */
 #ifndef LRC_TOKENIZER_BYTE_LEVEL_H
 #define LRC_TOKENIZER_BYTE_LEVEL_H
 

@@ -19,8 +19,8 @@ enum lrc_status lrc_char_pairs_index(struct lrc_char_pairs *pairs, const struct 
                                      int64_t n_ids, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_char_pairs_release(struct lrc_char_pairs *pairs);
 
-/* Bytes of text, n >= 1, up to the first place between two characters that are pieces and are together in none; n when
- * there is no such place. */
+/* Bytes of text, n >= 1, up to the first place between two characters that are pieces and are together in
+ * none; n when there is no such place. */
 size_t lrc_char_pairs_cut(const struct lrc_char_pairs *pairs, const char *text, size_t n);
 
 #endif

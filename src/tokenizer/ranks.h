@@ -1,6 +1,6 @@
-/* Byte-level vocabularies without merges: each piece has a rank, and neighbours merge when together they are a
- * piece, those of the lowest rank first, leftmost on ties; a cut that is a piece as a whole is that piece. This is
- * what tiktoken runs, and so the rank files of OpenAI, Meta, Qwen and Mistral.
+/* Byte-level vocabularies without merges: each piece has a rank, and neighbours merge when together they are
+ * a piece, those of the lowest rank first, leftmost on ties; a cut that is a piece as a whole is that piece.
+ * This is what tiktoken runs, and so the rank files of OpenAI, Meta, Qwen and Mistral.
  *
  * source: tiktoken, src/lib.rs (byte_pair_merge) */
 #ifndef LRC_TOKENIZER_RANKS_H
@@ -15,7 +15,8 @@ struct lrc_ranks {
     int64_t           first_id; /* of rank 0 */
 };
 
-/* The bytes of one more piece, in base64; where names the line or element in errors. errors: FORMAT, NOMEM. */
+/* The bytes of one more piece, in base64; where names the line or element in errors.
+ * errors: FORMAT, NOMEM. */
 enum lrc_status lrc_ranks_append(struct lrc_ranks *ranks, const char *base64, size_t n, const char *where,
                                  struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -11,8 +11,8 @@ enum { LRC_STAGE_DEPTH_MAX = 8, LRC_STAGES_MAX = 64 }; /* Sequences in Sequences
  * prefix ask. */
 enum lrc_at { LRC_AT_LATER, LRC_AT_START };
 
-/* How one of the lists of stages of a tokenizer.json is read: what it is called, the member that a Sequence of it
- * keeps its own list in, and what takes one stage that is no Sequence. */
+/* How one of the lists of stages of a tokenizer.json is read: what it is called, the member that a Sequence
+ * of it keeps its own list in, and what takes one stage that is no Sequence. */
 struct lrc_stage_list {
     const char *what, *key;
     enum lrc_status (*read)(void *into, const char *type, const json_t *json, const char *name,

@@ -1,14 +1,15 @@
 /* tekken.json, as mistral-common publishes it:
  *
- *   config         pattern (regular expression); default_vocab_size, of which default_num_special_tokens are special
- *                  tokens and come first; version "v3", "v7", ...
- *   vocab          [{"rank": 0, "token_bytes": "AA==", "token_str": ...}, ...] in order of rank; only as many count as
- *                  the sizes leave room for; the id is the rank plus the number of special tokens
- *   special_tokens [{"rank": 0, "token_str": "<unk>", "is_control": true}, ...]; the rank is the id. Absent up to v7:
- *                  a fixed list. The ids left over are <SPECIAL_n>.
+ *   config         pattern (regular expression); default_vocab_size, of which default_num_special_tokens
+ *                  are special tokens and come first; version "v3", "v7", ...
+ *   vocab          [{"rank": 0, "token_bytes": "AA==", "token_str": ...}, ...] in order of rank; only as
+ *                  many count as the sizes leave room for; the id is the rank plus the number of special
+ *                  tokens
+ *   special_tokens [{"rank": 0, "token_str": "<unk>", "is_control": true}, ...]; the rank is the id. Absent
+ *                  up to v7: a fixed list. The ids left over are <SPECIAL_n>.
  *
- * Written in a text they are special tokens here, as in every other vocabulary; mistral-common itself reads them as
- * text and places them by id.
+ * Written in a text they are special tokens here, as in every other vocabulary; mistral-common itself reads
+ * them as text and places them by id.
  *
  * source: mistral-common, tokens/tokenizers/tekken.py */
 #include "tokenizer/byte_level.h"

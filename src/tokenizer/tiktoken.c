@@ -1,8 +1,8 @@
 /* Rank files of tiktoken, one piece a line: its bytes in base64, a space, its rank; ranks rise.
  *
- * The file says neither how the text is cut nor which special tokens there are: that stands in the code of the model it
- * was made for. So only the published files are known, by their names and their number of ranks; special tokens of
- * tokenizer_config.json take the place of the list here.
+ * The file says neither how the text is cut nor which special tokens there are: that stands in the code of
+ * the model it was made for. So only the published files are known, by their names and their number of
+ * ranks; special tokens of tokenizer_config.json take the place of the list here.
  *
  * source: tiktoken, load.py and tiktoken_ext/openai_public.py; llama-models, llama3/tokenizer.py; Qwen-7B,
  * tokenization_qwen.py */
@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Tokens text, or text<number>suffix for n numbers from number on; their ids follow one another from offset behind
- * the ranks. */
+/* Tokens text, or text<number>suffix for n numbers from number on; their ids follow one another from offset
+ * behind the ranks. */
 struct specials {
     const char *text, *suffix;
     int64_t     offset, number, n;

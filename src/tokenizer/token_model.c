@@ -24,6 +24,7 @@ void lrc_model_scratch_release(struct lrc_model_scratch *scratch)
 {
     for (size_t i = 0; i < sizeof scratch->spaces / sizeof *scratch->spaces; i++)
         lrc_free(scratch->spaces[i].data);
+    lrc_free(scratch->words);
     *scratch = (struct lrc_model_scratch){ 0 };
 }
 

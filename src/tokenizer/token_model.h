@@ -16,6 +16,7 @@ struct lrc_space {
 };
 struct lrc_model_scratch {
     struct lrc_space spaces[2];
+    void            *words; /* a table of the kind's own, or NULL */
 };
 void *lrc_space_reserve(struct lrc_space *space, int64_t n_elems,
                         size_t elem_bytes); /* content lost; NULL: out of memory */
@@ -30,8 +31,8 @@ struct lrc_token_model_kind {
     enum lrc_status (*encode)(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
                               size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err);
     void (*free)(struct lrc_token_model *model);
-    /* Length of the first part of text that can be encoded by itself: the ids of the parts one after the other are the
-     * ids of the whole. NULL: only the whole. */
+    /* Length of the first part of text that can be encoded by itself: the ids of the parts one after the
+     * other are the ids of the whole. NULL: only the whole. */
     size_t (*segment)(const struct lrc_token_model *model, const char *text, size_t n);
 };
 

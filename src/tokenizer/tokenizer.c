@@ -7,8 +7,8 @@
 
 /* ---- memory of a call ---- */
 
-/* Running text repeats itself, so the ids of short words are remembered. Direct-mapped: a newer word takes the place of
- * an older. */
+/* Running text repeats itself, so the ids of short words are remembered. Direct-mapped: a newer word takes
+ * the place of an older. */
 enum { WORD_BYTES_MAX = 30, WORD_IDS_MAX = 8, WORD_SLOTS = 4096, KEPT_TEXT_BYTES_MAX = 1 << 16 };
 
 struct word {

@@ -1,7 +1,8 @@
 /* Text to token ids and back, as the model's own tokenizer does it.
  *
  * Reads tokenizer.json (Hugging Face tokenizers), tokenizer.model (SentencePiece, or Llama 3's rank file),
- * tekken.json (Mistral), rank files of tiktoken, vocab.json with merges.txt. A loaded tokenizer is read-only: any number of threads may encode with it at the same time. */
+ * tekken.json (Mistral), rank files of tiktoken, vocab.json with merges.txt. A loaded tokenizer is
+ * read-only: any number of threads may encode with it at the same time. */
 #ifndef LRC_TOKENIZER_TOKENIZER_H
 #define LRC_TOKENIZER_TOKENIZER_H
 
@@ -23,8 +24,8 @@ void            lrc_ids_append(struct lrc_ids *ids, int32_t id);
 void            lrc_ids_release(struct lrc_ids *ids);
 enum lrc_status lrc_ids_check(const struct lrc_ids *ids, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* The tokenizer of a model folder, out of the first of those files that is there; the names of the special tokens and
- * add_bos_token/add_eos_token from tokenizer_config.json where it is there.
+/* The tokenizer of a model folder, out of the first of those files that is there; the names of the special
+ * tokens and add_bos_token/add_eos_token from tokenizer_config.json where it is there.
  *
  * errors:    FORMAT when there is none or one is damaged; UNSUPPORTED (a stage we do not know, named); IO;
  *            NOMEM.

@@ -2,7 +2,7 @@
 
 #include "base/alloc.h"
 
-static int32_t new_node(struct lrc_trie *trie, unsigned char byte, int32_t sibling)
+static int32_t new_node(struct lrc_trie *trie, unsigned char byte)
 {
     if (trie->n_nodes == trie->cap) {
         const int64_t         cap = trie->cap ? trie->cap * 2 : 64;
@@ -12,7 +12,7 @@ static int32_t new_node(struct lrc_trie *trie, unsigned char byte, int32_t sibli
         trie->nodes = nodes;
         trie->cap = cap;
     }
-    trie->nodes[trie->n_nodes] = (struct lrc_trie_node){ -1, sibling, -1, byte };
+    trie->nodes[trie->n_nodes] = (struct lrc_trie_node){ -1, -1, -1, byte };
     return (int32_t)trie->n_nodes++;
 }
 
@@ -26,23 +26,32 @@ int32_t lrc_trie_step(const struct lrc_trie *trie, int32_t node, unsigned char b
     return at;
 }
 
+/* Behind its siblings: vocabularies begin with what is frequent, which is then found first. */
+static void append_child(struct lrc_trie *trie, int32_t parent, int32_t child)
+{
+    int32_t *link = &trie->nodes[parent].child;
+    while (*link >= 0)
+        link = &trie->nodes[*link].sibling;
+    *link = child;
+}
+
 enum lrc_status lrc_trie_add(struct lrc_trie *trie, const char *string, size_t n, int32_t value,
                              struct lrc_error *err)
 {
     int32_t node = 0;
     if (n == 0)
         return LRC_STATUS_OK;
-    if (trie->n_nodes == 0 && new_node(trie, 0, -1) < 0)
+    if (trie->n_nodes == 0 && new_node(trie, 0) < 0)
         return lrc_fail_nomem(err, "trie");
     for (size_t i = 0; i < n; i++) {
         const unsigned char byte = (unsigned char)string[i];
         int32_t             next = lrc_trie_step(trie, node, byte);
         if (next < 0) {
-            next = new_node(trie, byte, node > 0 ? trie->nodes[node].child : -1);
+            next = new_node(trie, byte);
             if (next < 0)
                 return lrc_fail_nomem(err, "trie");
             if (node > 0)
-                trie->nodes[node].child = next;
+                append_child(trie, node, next);
             else
                 trie->first[byte] = next;
         }

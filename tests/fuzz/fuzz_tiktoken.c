@@ -1,4 +1,5 @@
-/* A rank file of tiktoken from bytes, and a round trip through what could be read. The first line is the file's name. */
+/* A rank file of tiktoken from bytes, and a round trip through what could be read. The first line is the
+ * file's name. */
 #include "round_trip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

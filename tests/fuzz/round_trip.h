@@ -1,4 +1,5 @@
-/* What every tokenizer target does with a file that could be read: texts to ids and back, at once and id by id. */
+/* What every tokenizer target does with a file that could be read: texts to ids and back, at once and id by
+ * id. */
 #ifndef TESTS_FUZZ_ROUND_TRIP_H
 #define TESTS_FUZZ_ROUND_TRIP_H
 

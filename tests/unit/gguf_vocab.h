@@ -4,7 +4,8 @@
 
 #include "base/json.h"
 
-/* {"tokens": [...], "scores": [...], "token_type": [...], "merges": [...]}; asserts that the file is whole. */
+/* {"tokens": [...], "scores": [...], "token_type": [...], "merges": [...]}; asserts that the file
+ * is whole. */
 json_t *gguf_vocab(const char *path);
 
 #endif

@@ -300,6 +300,7 @@ Test(tokenizer, an_unknown_stage_is_named)
           "'Odd'" },
         { "{" BYTE_MODEL ", 'decoder': {'type': 'CTC'}}", "'CTC'" },
         { "{'model': {'type': 'WordPiece'}}", "'WordPiece'" },
+        { "{'model': {'type': 'BPE', 'dropout': 0.1, 'merges': [], 'vocab': {'a': 0}}}", "'dropout'" },
         { SPLIT("{'Regex': '[a&&b]'}", "Isolated"), "&&" },
         { SPLIT("{'Regex': 'a('}", "Isolated"), "a(" },
         { SPLIT("{'String': 'a'}", "Odd"), "'Odd'" },

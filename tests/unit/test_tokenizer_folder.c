@@ -248,3 +248,136 @@ Test(tokenizer_folder, a_damaged_config_is_a_format_error, .init = folder_init, 
         cr_expect_null(tokenizer);
     }
 }
+
+/* ---- rank files ---- */
+
+static void put_base64(struct lrc_buf *out, const unsigned char *bytes, size_t n)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < n; i += 3) {
+        const unsigned one = bytes[i], two = i + 1 < n ? bytes[i + 1] : 0,
+                       three = i + 2 < n ? bytes[i + 2] : 0;
+        const unsigned bits = one << 16 | two << 8 | three;
+        lrc_buf_putc(out, digits[bits >> 18]);
+        lrc_buf_putc(out, digits[bits >> 12 & 63]);
+        lrc_buf_putc(out, i + 1 < n ? digits[bits >> 6 & 63] : '=');
+        lrc_buf_putc(out, i + 2 < n ? digits[bits & 63] : '=');
+    }
+}
+
+/* Piece of a rank: the bytes, "he", "ll", "hell", then sequences that no text has. */
+static size_t ranked_piece(unsigned char piece[8], int64_t rank)
+{
+    static const char *const merged[] = { "he", "ll", "hell" };
+    if (rank < 256) {
+        piece[0] = (unsigned char)rank;
+        return 1;
+    }
+    if (rank < 259) {
+        memcpy(piece, merged[rank - 256], strlen(merged[rank - 256]));
+        return strlen(merged[rank - 256]);
+    }
+    for (int i = 0; i < 5; i++)
+        piece[i] = (unsigned char)(0xF8 | (rank >> 3 * i & 7));
+    piece[5] = (unsigned char)(0xF8 | (rank >> 15 & 7));
+    return 6;
+}
+
+static void put_ranks(const char *name, int64_t n)
+{
+    struct lrc_buf file = { 0 };
+    for (int64_t rank = 0; rank < n; rank++) {
+        unsigned char piece[8];
+        put_base64(&file, piece, ranked_piece(piece, rank));
+        lrc_buf_printf(&file, " %lld\n", (long long)rank);
+    }
+    put(name, file.data, file.len);
+    lrc_buf_release(&file);
+}
+
+Test(tokenizer_folder, llama3_s_tokenizer_model_is_a_rank_file, .init = folder_init, .fini = folder_release)
+{
+    put_ranks("tokenizer.model", 128000);
+    struct lrc_tokenizer *tokenizer = load(folder);
+    EXPECT_IDS(tokenizer, "hell!<|eot_id|>", 128000, 258, '!', 128009);
+    cr_expect_eq(lrc_tokenizer_n_ids(tokenizer), 128256);
+    cr_expect_str_eq(lrc_tokenizer_role_text(tokenizer, LRC_TOKEN_EOS), "<|end_of_text|>");
+    lrc_tokenizer_free(tokenizer);
+
+    /* What tokenizer_config.json says wins over the list that came with the model. */
+    put_text("tokenizer_config.json",
+             "{\"added_tokens_decoder\": {\"128000\": {\"content\": \"<a>\", \"special\": true},"
+             " \"128001\": {\"content\": \"<z>\", \"special\": true}}, \"bos_token\": \"<a>\", "
+             "\"eos_token\": \"<z>\"}");
+    tokenizer = load(folder);
+    EXPECT_IDS(tokenizer, "he<z>", 128000, 256, 128001);
+    cr_expect_eq(lrc_tokenizer_find(tokenizer, "<|eot_id|>", 10), -1);
+    lrc_tokenizer_free(tokenizer);
+}
+
+Test(tokenizer_folder, qwen_tiktoken_alone_is_a_tokenizer, .init = folder_init, .fini = folder_release)
+{
+    put_ranks("qwen.tiktoken", 151643);
+    struct lrc_tokenizer *tokenizer = load(folder);
+    EXPECT_IDS(tokenizer, "hell<|im_end|>", 258, 151645);
+    cr_expect_eq(lrc_tokenizer_n_ids(tokenizer), 151851);
+    lrc_tokenizer_free(tokenizer);
+}
+
+Test(tokenizer_folder, ranks_of_unknown_origin_are_refused, .init = folder_init, .fini = folder_release)
+{
+    struct lrc_tokenizer *tokenizer = NULL;
+    struct lrc_error      err = { 0 };
+    put_ranks("qwen.tiktoken", 300);
+    cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_UNSUPPORTED);
+    cr_expect_not_null(strstr(err.message, "151643"), "%s", err.message);
+    put_ranks("tokenizer.model", 200000); /* read first; Llama 4 cuts its text otherwise */
+    cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_UNSUPPORTED);
+    cr_expect_not_null(strstr(err.message, "tokenizer.model"), "%s", err.message);
+    cr_expect_not_null(strstr(err.message, "200000"), "%s", err.message);
+}
+
+Test(tokenizer_folder, a_rank_file_of_another_name_is_refused, .init = folder_init, .fini = folder_release)
+{
+    struct lrc_tokenizer *tokenizer = NULL;
+    struct lrc_error      err = { 0 };
+    put_ranks("other.tiktoken", 300);
+    cr_expect_eq(lrc_tokenizer_load(&tokenizer, folder, &err), LRC_STATUS_UNSUPPORTED);
+    cr_expect_not_null(strstr(err.message, "other.tiktoken"), "%s", err.message);
+}
+
+Test(tokenizer_folder, tekken_json_adds_bos, .init = folder_init, .fini = folder_release)
+{
+    struct lrc_buf file = { 0 };
+    lrc_buf_puts(&file, "{\"config\": {\"pattern\": \"\\\\p{L}+|.\", \"default_vocab_size\": 268,"
+                        " \"default_num_special_tokens\": 10, \"version\": \"v3\"}, \"vocab\": [");
+    for (int64_t rank = 0; rank < 259; rank++) { /* the last is above default_vocab_size */
+        unsigned char piece[8];
+        lrc_buf_printf(&file, "%s{\"rank\": %lld, \"token_bytes\": \"", rank ? "," : "", (long long)rank);
+        put_base64(&file, piece, ranked_piece(piece, rank));
+        lrc_buf_puts(&file, "\", \"token_str\": null}");
+    }
+    lrc_buf_puts(&file, "]}");
+    put("tekken.json", file.data, file.len);
+    lrc_buf_release(&file);
+    struct lrc_tokenizer *tokenizer = load(folder);
+    EXPECT_IDS(tokenizer, "[INST]hell[/INST]", 1, 3, 266, 267, 4);
+    cr_expect_eq(lrc_tokenizer_n_ids(tokenizer), 268);
+    lrc_tokenizer_free(tokenizer);
+    put_text("tokenizer_config.json", "{\"add_bos_token\": false}");
+    tokenizer = load(folder);
+    EXPECT_IDS(tokenizer, "he", 266);
+    lrc_tokenizer_free(tokenizer);
+}
+
+Test(tokenizer_folder, the_files_of_a_tokenizer_are_known_by_name)
+{
+    static const char *const yes[] = { "tokenizer.json", "tekken.json",          "qwen.tiktoken",
+                                       "x.tiktoken",     "tokenizer.model",      "merges.txt",
+                                       "vocab.json",     "tokenizer_config.json" };
+    static const char *const no[] = { "config.json", ".tiktoken", "tekken.json.bak", "model.safetensors" };
+    for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
+        cr_expect(lrc_tokenizer_is_file(yes[i]), "%s", yes[i]);
+    for (size_t i = 0; i < sizeof no / sizeof *no; i++)
+        cr_expect_not(lrc_tokenizer_is_file(no[i]), "%s", no[i]);
+}

@@ -7,15 +7,19 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const struct lrc_option options[] = {
     { "text", "TEXT", "the text to encode (with --decode: the ids)" },
     { "file", "FILE", "read it from a file" },
     { "decode", NULL, "the way back: ids, separated by blanks, commas or as a JSON array, to text" },
     { "no-special", NULL, "add no special tokens (BOS, EOS); with --decode: leave them out of the text" },
+    { "speed", NULL,
+      "encode the text three times and print tokens, seconds of the fastest and tokens per second" },
     { NULL, NULL, NULL },
 };
 
@@ -107,14 +111,45 @@ static void show_text(struct lrc_buf *out, const struct lrc_ids *ids, const stru
     lrc_buf_putc(out, '\n');
 }
 
+static double seconds_now(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static enum lrc_status show_speed(struct lrc_buf *out, const struct lrc_tokenizer *tokenizer,
+                                  const struct lrc_buf *text, enum lrc_special special, int as_json,
+                                  struct lrc_error *err)
+{
+    enum { N_TIMES = 3 };
+    struct lrc_ids  ids = { 0 };
+    enum lrc_status status = LRC_STATUS_OK;
+    double          best_s = INFINITY;
+    for (int i = 0; i < N_TIMES && status == LRC_STATUS_OK; i++) {
+        const double start_s = seconds_now();
+        ids.len = 0;
+        status = lrc_tokenizer_encode(tokenizer, &ids, lrc_buf_text(text), text->len, special, err);
+        best_s = fmin(best_s, seconds_now() - start_s);
+    }
+    const double per_s = best_s > 0 ? (double)ids.len / best_s : 0;
+    lrc_buf_printf(out,
+                   as_json ? "{\"tokens\":%lld,\"seconds\":%.6f,\"tokens_per_s\":%.0f}\n"
+                           : "%lld tokens, %.6f s, %.0f tokens/s\n",
+                   (long long)ids.len, best_s, per_s);
+    lrc_ids_release(&ids);
+    return status;
+}
+
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
     (void)problems;
-    const int             as_json = lrc_cli_has(cli, "json"), bare = lrc_cli_has(cli, "no-special");
-    struct lrc_buf        input = { 0 }, text = { 0 }, out = { 0 };
-    struct lrc_ids        ids = { 0 };
-    struct lrc_tokenizer *tokenizer = NULL;
-    enum lrc_status       status = read_input(&input, cli, err);
+    const int              as_json = lrc_cli_has(cli, "json"), bare = lrc_cli_has(cli, "no-special");
+    const enum lrc_special special = bare ? LRC_SPECIAL_NONE : LRC_SPECIAL_ADD;
+    struct lrc_buf         input = { 0 }, text = { 0 }, out = { 0 };
+    struct lrc_ids         ids = { 0 };
+    struct lrc_tokenizer  *tokenizer = NULL;
+    enum lrc_status        status = read_input(&input, cli, err);
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_load(&tokenizer, cli->arguments[0], err);
     if (status != LRC_STATUS_OK)
@@ -125,9 +160,10 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
             status = lrc_tokenizer_decode(tokenizer, &text, ids.data, ids.len,
                                           bare ? LRC_SKIP_SPECIAL : LRC_SKIP_NONE, err);
         show_text(&out, &ids, &text, as_json);
+    } else if (lrc_cli_has(cli, "speed")) {
+        status = show_speed(&out, tokenizer, &input, special, as_json, err);
     } else {
-        status = lrc_tokenizer_encode(tokenizer, &ids, lrc_buf_text(&input), input.len,
-                                      bare ? LRC_SPECIAL_NONE : LRC_SPECIAL_ADD, err);
+        status = lrc_tokenizer_encode(tokenizer, &ids, lrc_buf_text(&input), input.len, special, err);
         show_ids(&out, tokenizer, &ids, as_json);
     }
     if (status == LRC_STATUS_OK)

@@ -26,8 +26,8 @@ struct lrc_bpe {
     struct lrc_vocab symbols;
     int              own_symbols;
     int32_t          early[LRC_BPE_EARLY_CHARS];
-    /* Where a text may be cut before merging: between two characters that are pieces and stand side by side in no
-     * piece, since a symbol across the cut would be such a piece. */
+    /* Where a text may be cut before merging: between two characters that are pieces and stand side by side
+     * in no piece, since a symbol across the cut would be such a piece. */
     struct lrc_char_pairs pairs;
 };
 

@@ -4,6 +4,7 @@
  * best[i] is the best way to write the first i bytes; every character is a step to the ends of all pieces
  * that begin there. source: Kudo 2018, arXiv:1804.10959; sentencepiece, unigram_model.cc (EncodeOptimized) */
 #include "base/alloc.h"
+#include "tokenizer/char_pairs.h"
 #include "tokenizer/token_model.h"
 #include "tokenizer/trie.h"
 #include "tokenizer/unicode.h"
@@ -16,6 +17,7 @@ static const float  USER_DEFINED_BONUS = 0.1F;
 struct unigram {
     struct lrc_token_model base;
     struct lrc_trie        trie;
+    struct lrc_char_pairs  pairs;  /* of the pieces in the trie */
     double                *scores; /* by id */
     double                 unknown_score;
     int                    single_precision; /* SentencePiece adds scores in float, Hugging Face in double */
@@ -38,28 +40,93 @@ static double sum(const struct unigram *unigram, double a, double b)
     return unigram->single_precision ? (double)((float)a + (float)b) : a + b;
 }
 
-static void find_best(const struct unigram *unigram, struct step *best, const char *text, size_t n)
+/* ---- the pieces that begin at each character ---- */
+
+struct edge {
+    unsigned char start, end;
+    int32_t       id; /* -1: the character is unknown */
+};
+
+/* The edges of a short part of text in which every piece that touches it lies: walking the trie for them
+ * takes most of the time, and running text repeats itself. Sums are made anew each time, so that they are
+ * rounded as the reference's. Direct-mapped: a newer word takes the place of an older. */
+enum { WORD_BYTES_MAX = 30, WORD_EDGES_MAX = 60, WORD_SLOTS = 4096 };
+struct word {
+    unsigned char n, n_edges; /* n = 0: empty */
+    char          text[WORD_BYTES_MAX];
+    struct edge   edges[WORD_EDGES_MAX];
+};
+
+static void take_edge(const struct unigram *unigram, struct step *best, int64_t start, int64_t end,
+                      int32_t id)
+{
+    const double score = id >= 0 ? unigram->scores[id] : unigram->unknown_score;
+    offer(&best[end], sum(unigram, score, best[start].score), start, id);
+}
+
+static void note(struct word *word, int i, size_t start, size_t end, int32_t id)
+{
+    if (word && i < WORD_EDGES_MAX)
+        word->edges[i] = (struct edge){ (unsigned char)start, (unsigned char)end, id };
+}
+
+/* Bytes [from, to) of text, in which every piece that begins there also ends. word: where the edges are
+ * noted, or NULL. */
+static void walk(const struct unigram *unigram, struct step *best, const char *text, size_t from, size_t to,
+                 struct word *word)
+{
+    int n_edges = 0;
+    for (size_t start = from; start < to;) {
+        int32_t      cp, node = 0;
+        const size_t one = lrc_utf8_step(&cp, text + start, to - start);
+        int          has_one = 0;
+        for (size_t end = start; end < to;) {
+            node = lrc_trie_step(&unigram->trie, node, (unsigned char)text[end++]);
+            if (node < 0)
+                break;
+            const int32_t id = unigram->trie.nodes[node].value;
+            if (id < 0)
+                continue;
+            take_edge(unigram, best, (int64_t)start, (int64_t)end, id);
+            has_one |= end - start == one;
+            note(word, n_edges, start - from, end - from, id);
+            n_edges++;
+        }
+        if (!has_one) {
+            take_edge(unigram, best, (int64_t)start, (int64_t)(start + one), -1);
+            note(word, n_edges, start - from, start - from + one, -1);
+            n_edges++;
+        }
+        start += one;
+    }
+    if (word && n_edges <= WORD_EDGES_MAX) {
+        memcpy(word->text, text + from, to - from);
+        word->n = (unsigned char)(to - from);
+        word->n_edges = (unsigned char)n_edges;
+    } else if (word) {
+        word->n = 0;
+    }
+}
+
+static void find_best(const struct unigram *unigram, struct step *best, const char *text, size_t n,
+                      struct word *words)
 {
     for (size_t i = 1; i <= n; i++)
         best[i] = (struct step){ 0, -1, -1 };
     best[0] = (struct step){ 0, 0, -1 };
-    for (size_t start = 0; start < n;) {
-        int32_t      cp, node = 0;
-        const size_t one = lrc_utf8_step(&cp, text + start, n - start);
-        const double so_far = best[start].score;
-        int          has_one = 0;
-        for (size_t end = start;
-             end < n && (node = lrc_trie_step(&unigram->trie, node, (unsigned char)text[end])) >= 0;) {
-            end++;
-            const int32_t id = unigram->trie.nodes[node].value;
-            if (id < 0)
-                continue;
-            offer(&best[end], sum(unigram, unigram->scores[id], so_far), (int64_t)start, id);
-            has_one |= end - start == one;
+    for (size_t from = 0, to; from < n; from = to) {
+        const size_t n_word = lrc_char_pairs_cut(&unigram->pairs, text + from, n - from);
+        struct word *word = NULL;
+        to = from + n_word;
+        if (n_word <= WORD_BYTES_MAX)
+            word = &words[lrc_hash_text(text + from, n_word) >> 20 & (WORD_SLOTS - 1)];
+        if (!word || word->n != n_word || memcmp(word->text, text + from, n_word) != 0) {
+            walk(unigram, best, text, from, to, word);
+            continue;
         }
-        if (!has_one)
-            offer(&best[start + one], sum(unigram, unigram->unknown_score, so_far), (int64_t)start, -1);
-        start += one;
+        for (int i = 0; i < word->n_edges; i++)
+            take_edge(unigram, best, (int64_t)from + word->edges[i].start, (int64_t)from + word->edges[i].end,
+                      word->edges[i].id);
     }
 }
 
@@ -84,8 +151,8 @@ static int is_unknown(const struct unigram *unigram, const struct step *step)
     return step->id < 0 || step->id == unigram->base.unk_id;
 }
 
-/* Unknown pieces side by side are one. Hugging Face then looks whether the vocabulary has it after all ("<unk>" written
- * in the text). Returns where it ends. */
+/* Unknown pieces side by side are one. Hugging Face then looks whether the vocabulary has it after all
+ * ("<unk>" written in the text). Returns where it ends. */
 static int64_t write_unknown(const struct unigram *unigram, struct lrc_ids *ids, const struct step *best,
                              const char *text, int64_t start, int64_t n)
 {
@@ -102,6 +169,13 @@ static int64_t write_unknown(const struct unigram *unigram, struct lrc_ids *ids,
     return end;
 }
 
+static struct word *words_of(struct lrc_model_scratch *scratch)
+{
+    if (!scratch->words)
+        scratch->words = lrc_calloc(WORD_SLOTS, sizeof(struct word));
+    return scratch->words;
+}
+
 static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
                               size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err)
 {
@@ -110,9 +184,9 @@ static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_id
         return lrc_fail(err, LRC_STATUS_DATA, "text: want at most %d bytes without a cut, got %zu",
                         LRC_PIECE_BYTES_MAX, n);
     struct step *best = lrc_space_reserve(&scratch->spaces[0], (int64_t)n + 1, sizeof *best);
-    if (!best)
+    if (!best || !words_of(scratch))
         return lrc_fail_nomem(err, "pieces of a text");
-    find_best(unigram, best, text, n);
+    find_best(unigram, best, text, n, words_of(scratch));
     turn_round(best, n);
     for (int64_t at = 0; at < (int64_t)n;) {
         if (is_unknown(unigram, &best[at])) {
@@ -130,6 +204,7 @@ static void unigram_free(struct lrc_token_model *model)
     struct unigram *unigram = (struct unigram *)model;
     lrc_vocab_release(&unigram->base.vocab);
     lrc_trie_release(&unigram->trie);
+    lrc_char_pairs_release(&unigram->pairs);
     lrc_free(unigram->scores);
     lrc_free(unigram);
 }
@@ -185,7 +260,7 @@ static enum lrc_status read_pieces(struct unigram *unigram, const json_t *json, 
     unigram->base.unk_id = (int32_t)unk_id;
     unigram->unknown_score -= UNKNOWN_PENALTY;
     lrc_token_model_index_bytes(&unigram->base);
-    return LRC_STATUS_OK;
+    return lrc_char_pairs_index(&unigram->pairs, &unigram->base.vocab, unigram->base.vocab.n_ids, err);
 }
 
 static enum lrc_status unigram_read(struct lrc_token_model **model, const json_t *json, const char *name,
@@ -253,7 +328,9 @@ enum lrc_status lrc_unigram_new_scored(struct lrc_token_model **model, const str
     unigram->single_precision = 1;
     unigram->base.unk_id = pieces->unk_id;
     unigram->base.byte_fallback = pieces->byte_fallback;
-    const enum lrc_status status = add_scored(unigram, pieces, err);
+    enum lrc_status status = add_scored(unigram, pieces, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_char_pairs_index(&unigram->pairs, &unigram->base.vocab, unigram->base.vocab.n_ids, err);
     if (status != LRC_STATUS_OK) {
         unigram_free(&unigram->base);
         return status;
