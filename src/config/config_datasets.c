@@ -10,6 +10,8 @@ const struct lrc_dataset_field lrc_dataset__fields[] = {
     { "path", AT(path) },
     { "ds_type", AT(ds_type) },
     { "type", AT(type) },
+    { "split", AT(split) },
+    { "weight", AT(weight) },
     { "field_messages", AT(field_messages) },
     { "message_property_role", AT(message_property_role) },
     { "message_property_content", AT(message_property_content) },
@@ -19,6 +21,9 @@ const struct lrc_dataset_field lrc_dataset__fields[] = {
     { "field_text", AT(field_text) },
     { "field_prompt", AT(field_prompt) },
     { "field_completion", AT(field_completion) },
+    { "field_chosen", AT(field_chosen) },
+    { "field_rejected", AT(field_rejected) },
+    { "field_label", AT(field_label) },
     { NULL, 0 },
 };
 
@@ -72,6 +77,12 @@ static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_d
         lrc_buf_release(&want);
         return LRC_STATUS_OK;
     }
+    struct lrc_dataset_slice slice;
+    if (field->offset == AT(weight) && lrc_dataset_weight_read(value->text) <= 0)
+        lrc_config__want(setting, value, "a number above 0 and at most 1000 for the field 'weight'");
+    if (field->offset == AT(split) && !lrc_dataset_slice_read(&slice, value->text))
+        lrc_config__want(setting, value,
+                         "'train', or rows of it as in 'train[:90%]' or 'train[100:200]', for the field 'split'");
     if (field->offset == AT(path)) {
         LRC_TRY(lrc_config__copy_path(&text, setting, value));
     } else {

@@ -11,6 +11,7 @@ struct lrc_window_room {
     struct lrc_window window;
     int32_t *tokens, *targets, *positions;
     uint32_t *row_ids;
+    uint32_t *doc_rows;
     int32_t *doc_offsets, *trained_index, *trained_target;
 };
 
@@ -51,7 +52,9 @@ enum lrc_status lrc_batch__packed_sizes(struct lrc_unit_sizes *sizes, const stru
 /* Put the rows of plan->scratch, in their order, into their sequences: plan->order. */
 void lrc_batch__pack_order(struct lrc_batch_plan *plan);
 
-/* Fill room with the window of an optimizer step. Allocates nothing and cannot fail. */
-void lrc_batch__fill(struct lrc_window_room *room, struct lrc_batch_plan *plan, int64_t step);
+/* Fill room with the window of an optimizer step. Tokens in memory: allocates nothing and cannot fail.
+ * errors: of lrc_dataset_read(). */
+enum lrc_status lrc_batch__fill(struct lrc_window_room *room, struct lrc_batch_plan *plan, int64_t step,
+                                struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

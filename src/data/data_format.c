@@ -15,6 +15,8 @@ void lrc_encoded_clear(struct lrc_encoded *encoded)
 {
     encoded->ids.len = 0;
     lrc_buf_clear(&encoded->trained);
+    encoded->n_chosen = 0;
+    encoded->side = LRC_SIDE_NONE;
 }
 
 void lrc_encoded_release(struct lrc_encoded *encoded)

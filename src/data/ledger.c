@@ -45,7 +45,7 @@ static enum lrc_status put_sets(struct lrc_out *out, const struct lrc_dataset *t
                                 const struct lrc_dataset *held_out, struct lrc_error *err)
 {
     unsigned char *is_held = NULL;
-    if (held_out->borrows_ids) {
+    if (held_out->borrows_tokens) {
         is_held = lrc_calloc(training->n_rows, 1);
         if (!is_held)
             return lrc_fail_nomem(err, "the row ledger");

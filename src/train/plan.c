@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "data/token_store.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -38,6 +39,15 @@ static void add_arena(struct lrc_train_report *report, const struct lrc_arena *a
     }
 }
 
+/* In memory, or what is kept there of tokens on the disk. */
+static int64_t token_bytes(const struct lrc_dataset *dataset)
+{
+    const int64_t bytes = 2 * (int64_t)sizeof(int32_t) * dataset->n_ids;
+    if (dataset->borrows_tokens)
+        return 0;
+    return dataset->store && bytes > LRC_TOKEN_STORE_BYTES ? LRC_TOKEN_STORE_BYTES : bytes;
+}
+
 static void list_regions(struct lrc_run *run)
 {
     struct lrc_train_report *report = run->report;
@@ -49,8 +59,7 @@ static void list_regions(struct lrc_run *run)
     add_arena(report, &run->full.arena);
     add_arena(report, &run->optimizer_arena);
     add_arena(report, &run->pass.arena);
-    add_region(report, "tokens and targets", "host",
-               2 * (int64_t)sizeof(int32_t) * (run->dataset.n_ids + run->held_out.n_ids));
+    add_region(report, "tokens and targets", "host", token_bytes(&run->dataset) + token_bytes(&run->held_out));
 }
 
 /* Bytes that a pass with other options would save. */

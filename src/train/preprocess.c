@@ -31,11 +31,16 @@ static enum lrc_status load(struct lrc_run *run, struct lrc_problems *problems, 
 }
 
 enum lrc_status lrc_preprocess(struct lrc_preprocessed *out, const struct lrc_config *config,
-                               void (*progress)(int64_t done, int64_t total), struct lrc_problems *problems,
+                               void (*progress)(const struct lrc_load_progress *progress),
+                               const volatile sig_atomic_t *stop, struct lrc_problems *problems,
                                struct lrc_error *err)
 {
-    const struct lrc_train_options options = {.dry_run = 0};
-    struct lrc_run run = {.config = config, .options = &options, .must_cache = 1, .rows_progress = progress};
+    const struct lrc_train_options options = {.stop = stop};
+    struct lrc_run run = {.config = config,
+                          .options = &options,
+                          .must_cache = 1,
+                          .reads_preferences = 1,
+                          .rows_progress = progress};
     const enum lrc_status status = load(&run, problems, err);
     *out = (struct lrc_preprocessed){run.tokenizer, run.dataset, run.held_out};
     lrc_template_free(run.template);

@@ -24,7 +24,8 @@ struct lrc_run {
 
     /* a token cache that cannot be written is an error */
     int  must_cache;
-    void (*rows_progress)(int64_t done, int64_t total);   /* may be NULL */
+    void (*rows_progress)(const struct lrc_load_progress *progress); /* may be NULL */
+    int  reads_preferences; /* preference rows are tokenized; else they are refused */
 
     int                         is_full;
     struct lrc_adapter          adapter;

@@ -438,12 +438,12 @@ Test(data_dataset, missing_file_is_io)
 Test(data_dataset, needs_are_found)
 {
     struct setup setup = { 0 };
-    int          tokenizer = 7, template = 7;
+    struct lrc_dataset_needs needs = { 7, 7, "x" };
     write_rows(&setup, "{\"input_ids\": [1, 2]}", 21);
-    cr_assert_eq(lrc_dataset_needs(&tokenizer, &template, &setup.spec, 1, &setup.problems, &setup.err),
-                 LRC_STATUS_OK);
-    cr_assert_eq(tokenizer, 0);
-    cr_assert_eq(template, 0);
+    cr_assert_eq(lrc_dataset_needs(&needs, &setup.spec, 1, &setup.err), LRC_STATUS_OK);
+    cr_assert_eq(needs.tokenizer, 0);
+    cr_assert_eq(needs.template, 0);
+    cr_assert_null(needs.preference);
     finish(&setup);
 }
 

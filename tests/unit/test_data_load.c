@@ -73,7 +73,7 @@ Test(data_load, every_type_is_found_and_loaded)
         struct lrc_dataset  found = { 0 }, named = { 0 };
         struct lrc_problems problems = { 0 };
         struct lrc_error    err;
-        int                 tokenizer, template;
+        struct lrc_dataset_needs needs;
         begin(&setup, kinds[i].rows);
         cr_assert_eq(lrc_dataset_load(&found, &setup.spec, 1, &setup.options, &problems, &err), LRC_STATUS_OK,
                      "%s: %s", kinds[i].type, err.message);
@@ -83,10 +83,9 @@ Test(data_load, every_type_is_found_and_loaded)
         cr_assert_eq(found.n_ids, named.n_ids);
         cr_assert_eq(memcmp(found.ids, named.ids, (size_t)found.n_ids * sizeof *found.ids), 0);
         cr_assert_eq(memcmp(found.targets, named.targets, (size_t)found.n_ids * sizeof *found.targets), 0);
-        cr_assert_eq(lrc_dataset_needs(&tokenizer, &template, &setup.spec, 1, &problems, &err),
-                     LRC_STATUS_OK);
-        cr_assert_eq(tokenizer, strcmp(kinds[i].type, "tokenized") != 0);
-        cr_assert_eq(template, strcmp(kinds[i].type, "chat_template") == 0);
+        cr_assert_eq(lrc_dataset_needs(&needs, &setup.spec, 1, &err), LRC_STATUS_OK);
+        cr_assert_eq(needs.tokenizer, strcmp(kinds[i].type, "tokenized") != 0);
+        cr_assert_eq(needs.template, strcmp(kinds[i].type, "chat_template") == 0);
         lrc_dataset_release(&found);
         lrc_dataset_release(&named);
         lrc_problems_release(&problems);

@@ -32,7 +32,7 @@ static void make(struct made *made, int64_t n_rows)
     memset(made, 0, sizeof *made);
     for (int64_t r = 0; r < n_rows; r++) {
         const int64_t n = 1 + draw((uint64_t)r, 61);
-        made->examples[r] = (struct lrc_example){.first = at, .n_tokens = n, .row_id = (uint32_t)r};
+        made->examples[r] = (struct lrc_example){.first = at, .n_tokens = n, .row_id = (uint32_t)r, .id = (uint32_t)r};
         for (int64_t i = 0; i < n; i++) {
             const int trained = i + 1 < n && (r % 2 == 0 || i + 2 == n);
             made->ids[at + i] = (int32_t)(r * 100 + i);
