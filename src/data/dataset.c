@@ -137,7 +137,8 @@ enum lrc_status lrc_dataset_check(const struct lrc_dataset *dataset,
     if (status == LRC_STATUS_OK && (double)n_lost > options->max_lost_rows_fraction * (double)n_meant)
         status = lrc_fail(err, LRC_STATUS_DATA,
                           "data: want at most %g of the rows lost (max_lost_rows_fraction), got %lld of %lld "
-                          "(%s); rows are lost to sequence_len %lld",
+                          "(%s); sequence_len is %lld; "
+                          "max_lost_rows_fraction: 1 allows it",
                           options->max_lost_rows_fraction, (long long)n_lost, (long long)n_meant,
                           lrc_buf_text(&fates), (long long)options->sequence_len);
     lrc_buf_release(&fates);

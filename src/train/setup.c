@@ -75,10 +75,10 @@ static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *datase
     return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
 }
 
-enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run)
 {
-    const struct lrc_config         *config = run->config;
-    const struct lrc_dataset_options options = {
+    const struct lrc_config *config = run->config;
+    return (struct lrc_dataset_options) {
         .tokenizer = run->tokenizer,
         .template = run->template,
         .sequence_len = config->sequence_len,
@@ -96,6 +96,16 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
         .counts_only = run->options->dry_run || run->options->plan,
         .stop = run->options->stop,
     };
+}
+
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    const struct lrc_config   *config = run->config;
+    struct lrc_dataset_options options = lrc_run__data_options(run);
+    if (run->defers_check) {
+        options.max_lost_rows_fraction = 1;
+        options.check_masks = 0;
+    }
     LRC_TRY(load_list(run, &run->dataset, &config->datasets, &options, problems, err));
     if (config->test_datasets.n > 0)
         return load_list(run, &run->held_out, &config->test_datasets, &options, problems, err);
