@@ -425,3 +425,104 @@ Test(data_sources, every_allocation_may_fail_fault)
     }
     cr_assert_eq(lrc_dir_remove(dir, &err), LRC_STATUS_OK);
 }
+
+/* ---- files larger than the window ---- */
+
+static void put_row(struct lrc_buf *text, enum lrc_row_kind kind, int is_array, int r)
+{
+    if (kind == LRC_ROW_KIND_CSV) {
+        lrc_buf_printf(text, "%d,\"", r);
+        for (int i = 0; i < r % 97; i++)
+            lrc_buf_printf(text, "line %d \"\"quoted\"\"%s", i, i % 3 ? "\n" : ",\r\n");
+        lrc_buf_puts(text, "\"\n");
+        return;
+    }
+    lrc_buf_printf(text, "%s{\"id\":%d,\"text\":\"", is_array && r > 0 ? ",\n" : "", r);
+    for (int i = 0; i < r % 97; i++)
+        lrc_buf_puts(text, "\\\"],} [{ a text that looks like brackets\\\\");
+    lrc_buf_puts(text, is_array ? "\"}" : "\"}\n\n");
+}
+
+/* Read in batches through the window, rows are those of the whole text in memory. */
+static void check_window(enum lrc_row_kind kind, int is_array, int is_packed)
+{
+    struct lrc_row_file whole = {.kind = kind}, file;
+    struct lrc_problems problems = {0};
+    struct lrc_error err;
+    struct lrc_buf text = {0};
+    struct lrc_hash hash;
+    char hex[2][LRC_HASH_HEX_MAX];
+    char *path = lrc_path_join(test_folder("sources-window"), "rows");
+    lrc_buf_puts(&text, kind == LRC_ROW_KIND_CSV ? "id,text\n" : is_array ? " [" : "");
+    for (int r = 0; text.len < (size_t)2 * LRC_ROW_WINDOW_BYTES + 4321; r++)
+        put_row(&text, kind, is_array, r);
+    lrc_buf_puts(&text, is_array ? "\n]\n" : "");
+    if (is_packed) {
+        struct lrc_buf packed = {0};
+        const size_t n_max = ZSTD_compressBound(text.len);
+        char *room = lrc_calloc((int64_t)n_max, 1);
+        lrc_buf_append(&packed, room, ZSTD_compress(room, n_max, text.data, text.len, 1));
+        cr_assert_eq(lrc_file_write(path, room, packed.len, &err), LRC_STATUS_OK);
+        lrc_buf_release(&packed);
+        lrc_free(room);
+    } else {
+        cr_assert_eq(lrc_file_write(path, text.data, text.len, &err), LRC_STATUS_OK);
+    }
+    cr_assert_eq(lrc_row_file_scan(&whole, text.data, text.len, path, &problems, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_hash_init(&hash, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_row_file_open(&file, path, kind, &hash, &problems, &err), LRC_STATUS_OK, "%s", err.message);
+    int64_t n = 0;
+    for (;;) {
+        cr_assert_eq(lrc_row_file_next(&file, 300, &err), LRC_STATUS_OK, "%s", err.message);
+        if (file.n_rows == 0)
+            break;
+        for (int64_t i = 0; i < file.n_rows; i++, n++) {
+            cr_assert_lt(n, whole.n_rows);
+            cr_assert_eq(file.rows[i].line, whole.rows[n].line, "row %lld", (long long)n);
+            cr_assert_eq(file.rows[i].n, whole.rows[n].n, "row %lld", (long long)n);
+            cr_assert_eq(memcmp(file.rows[i].bytes, whole.rows[n].bytes, file.rows[i].n), 0);
+        }
+    }
+    cr_assert_eq(n, whole.n_rows);
+    cr_assert_eq(problems.count, 0);
+    cr_assert_eq(file.window_bytes, LRC_ROW_WINDOW_BYTES, "rows are short");
+    lrc_hash_finish(&hash, hex[0]);
+    cr_assert_eq(lrc_hash_file(hex[1], path, &err), LRC_STATUS_OK);
+    cr_assert_str_eq(hex[0], hex[1]);
+    lrc_row_file_close(&file);
+    lrc_row_file_close(&whole);
+    lrc_buf_release(&text);
+    lrc_free(path);
+}
+
+Test(data_sources, rows_across_the_window_are_whole)
+{
+    check_window(LRC_ROW_KIND_JSON, 0, 0);
+    check_window(LRC_ROW_KIND_JSON, 0, 1);
+    check_window(LRC_ROW_KIND_JSON, 1, 0);
+    check_window(LRC_ROW_KIND_CSV, 0, 0);
+    check_window(LRC_ROW_KIND_CSV, 0, 1);
+}
+
+/* A row longer than the window: the window grows. */
+Test(data_sources, a_text_larger_than_the_window_is_one_row)
+{
+    struct lrc_row_file file;
+    struct lrc_problems problems = {0};
+    struct lrc_error err;
+    struct lrc_buf text = {0};
+    char *path = lrc_path_join(test_folder("sources-long"), "a.txt");
+    while (text.len < (size_t)3 * LRC_ROW_WINDOW_BYTES)
+        lrc_buf_printf(&text, "line at %zu\n", text.len);
+    cr_assert_eq(lrc_file_write(path, text.data, text.len, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_row_file_open(&file, path, LRC_ROW_KIND_AUTO, NULL, &problems, &err), LRC_STATUS_OK);
+    cr_assert_eq(lrc_row_file_next(&file, 5, &err), LRC_STATUS_OK, "%s", err.message);
+    cr_assert_eq(file.n_rows, 1);
+    cr_assert_eq(file.rows[0].n, text.len);
+    cr_assert_eq(memcmp(file.rows[0].bytes, text.data, text.len), 0);
+    cr_assert_eq(lrc_row_file_next(&file, 5, &err), LRC_STATUS_OK);
+    cr_assert_eq(file.n_rows, 0);
+    lrc_row_file_close(&file);
+    lrc_buf_release(&text);
+    lrc_free(path);
+}

@@ -123,7 +123,10 @@ static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_con
                             prompt_name, lrc_json_type_name(prompt));
         LRC_TRY(encode_texts(out, context, prompt, answers, err));
     } else {
-        if (prompt && !lrc_answer_is_messages(prompt)) /* a text beside whole conversations repeats them */
+        if (prompt && !json_is_string(prompt) && !json_is_array(prompt) && !json_is_object(prompt))
+            return lrc_fail(err, LRC_STATUS_DATA, "'%s': want a string or messages, got %s", prompt_name,
+                            lrc_json_type_name(prompt));
+        if (json_is_string(prompt)) /* beside whole conversations it repeats how they begin */
             prompt = NULL;
         if (!context->template)
             return lrc_fail(err, LRC_STATUS_CONFIG, "want a chat template for messages, got none");
