@@ -231,6 +231,8 @@ enum lrc_status lrc_token_cache__read_part(struct lrc_token_part *part, struct l
 {
     struct lrc_h5_job job;
     const int64_t first_id = lrc_token_store_n_ids(store);
+    int64_t n_parts_before;
+    (void)lrc_token_store_parts(store, &n_parts_before);
     LRC_TRY(lrc_h5_seal_check(path, LRC_TOKEN_PART_KIND, LRC_H5_CHECK_ALL, err));
     lrc_h5_job_begin(&job, path, err);
     const hid_t file = open_file(path);
@@ -250,6 +252,8 @@ enum lrc_status lrc_token_cache__read_part(struct lrc_token_part *part, struct l
         status = read_tokens(part, store, first_id, err);
     if (status != LRC_STATUS_OK && part)
         lrc_token_part_release(part);
+    if (status != LRC_STATUS_OK)
+        lrc_token_store_forget(store, n_parts_before);
     return status;
 }
 

@@ -115,6 +115,19 @@ enum lrc_status lrc_token_store_add(struct lrc_token_store *store, const char *p
     return LRC_STATUS_OK;
 }
 
+void lrc_token_store_forget(struct lrc_token_store *store, int64_t n_parts)
+{
+    if (n_parts >= store->n_parts)
+        return;
+    store->n_ids = store->first_ids[n_parts];
+    store->n_chunks = store->first_chunks[n_parts];
+    while (store->n_parts > n_parts)
+        lrc_free(store->parts[--store->n_parts].path);
+    for (int i = 0; i < SLOTS_MAX; i++)
+        if (store->slots[i].values && store->slots[i].chunk >= store->n_chunks)
+            store->slots[i].chunk = NO_CHUNK;
+}
+
 int64_t lrc_token_store_n_ids(const struct lrc_token_store *store)
 {
     return store->n_ids;

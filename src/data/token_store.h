@@ -39,6 +39,9 @@ enum lrc_status lrc_token_store_add(struct lrc_token_store *store, const char *p
                                     const struct lrc_token_chunk *chunks, int64_t n_chunks,
                                     struct lrc_error *err) LRC_MUST_CHECK;
 
+/* All parts from this number on are as if they had not been added. */
+void lrc_token_store_forget(struct lrc_token_store *store, int64_t n_parts);
+
 /* errors: IO; FORMAT when a chunk is not what was written, or example not what the tokens say. */
 enum lrc_status lrc_token_store_read(struct lrc_token_store *store, const struct lrc_example *example,
                                      int32_t *ids, int32_t *targets, struct lrc_error *err) LRC_MUST_CHECK;

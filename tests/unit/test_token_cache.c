@@ -579,6 +579,11 @@ Test(token_cache, parts_that_do_not_fit_the_files_are_made_anew)
     cr_assert_eq(unlink(index), 0);
     expect_rebuilt(&s);
     part.rows[5].line--;
+    part.examples[2].n_trained++; /* found after the part's places were noted */
+    cr_assert_eq(lrc_token_cache__write_part(path, key, &part, &s.err), LRC_STATUS_OK);
+    cr_assert_eq(unlink(index), 0);
+    expect_rebuilt(&s);
+    part.examples[2].n_trained--;
     part.rows[5].file = 7;
     cr_assert_eq(lrc_token_cache__write_part(path, key, &part, &s.err), LRC_STATUS_OK);
     cr_assert_eq(unlink(index), 0);
@@ -611,5 +616,75 @@ Test(token_cache, out_of_memory_fault)
         n_refused += status == LRC_STATUS_NOMEM;
     }
     cr_assert_gt(n_refused, 30);
+    end(&s);
+}
+
+/* ---- memory ---- */
+
+static int64_t peak_bytes(void)
+{
+    char line[256];
+    long kib = 0;
+    FILE *file = fopen("/proc/self/status", "r");
+    cr_assert(file);
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %ld kB", &kib) == 1)
+            break;
+    (void)fclose(file);
+    return 1024 * (int64_t)kib;
+}
+
+/* Every row once, in a shuffled order. */
+static int64_t read_epoch(const struct lrc_dataset *dataset)
+{
+    struct lrc_error err;
+    struct lrc_batch_stream *stream;
+    const struct lrc_window *window;
+    int64_t n_tokens = 0;
+    const struct lrc_batch_options options = {
+        .micro_batch_size = 4, .accumulation_steps = 2, .shuffle = 1, .seed = 3};
+    if (lrc_batch_stream_new(&stream, dataset, &options, &err) != LRC_STATUS_OK)
+        return -1;
+    for (int64_t step = 0; step < lrc_batch_stream_steps_per_epoch(stream); step++)
+        n_tokens += lrc_batch_stream_get(stream, &window, step, &err) == LRC_STATUS_OK ? window->n_tokens : 0;
+    lrc_batch_stream_free(stream);
+    return n_tokens;
+}
+
+/* 28 M tokens, 224 MB as they would lie in memory: two parts' buffers, the window of the file and the store
+ * stay below 144 MB whatever the number of tokens. */
+Test(token_cache, memory_does_not_grow_with_the_tokens)
+{
+    enum { ROWS = 14000, ROW_TOKENS = 2000, BOUND_BYTES = 144 << 20 };
+#ifdef __SANITIZE_ADDRESS__
+    cr_skip_test("memory is not measured under a sanitizer");
+#endif
+    struct setup s;
+    begin(&s, "cache-bounded");
+    FILE *file = fopen(s.rows, "w");
+    cr_assert(file);
+    for (int r = 0; r < ROWS; r++) {
+        (void)fputs("{\"input_ids\":[1", file);
+        for (int i = 1; i < ROW_TOKENS; i++)
+            (void)fprintf(file, ",%d", (int)((uint32_t)(r * 7919 + i) * 2654435761u >> 16) % VOCABULARY);
+        (void)fputs("]}\n", file);
+    }
+    cr_assert_eq(fclose(file), 0);
+    s.options.sequence_len = ROW_TOKENS;
+    const pid_t child = fork(); /* its peak is its own */
+    if (child == 0) {
+        const int64_t before = peak_bytes();
+        const int made = load(&s) == LRC_STATUS_OK && s.dataset.n_ids == (int64_t)ROWS * ROW_TOKENS;
+        const int is_read = made && read_epoch(&s.dataset) == s.dataset.n_ids;
+        const int64_t grown = peak_bytes() - before;
+        (void)fprintf(stderr, "memory: %lld MB for %lld MB of tokens\n", (long long)grown >> 20,
+                      (long long)s.dataset.n_ids * 8 >> 20);
+        _exit(!is_read ? 1 : grown < BOUND_BYTES ? 0 : 2);
+    }
+    int state;
+    cr_assert_eq(waitpid(child, &state, 0), child);
+    cr_assert(WIFEXITED(state));
+    cr_expect_eq(WEXITSTATUS(state), 0, "%d", WEXITSTATUS(state));
+    cr_assert_eq(lrc_dir_remove(s.cache.model_dir, &s.err), LRC_STATUS_OK);
     end(&s);
 }
