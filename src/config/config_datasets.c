@@ -70,7 +70,8 @@ static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_d
     }
     if (lrc_node_is_null(value))
         return LRC_STATUS_OK;
-    if (!lrc_node_is_text(value) || *value->text == '\0') {
+    const int is_number = field->offset == AT(weight) && value->kind == LRC_NODE_SCALAR;
+    if (!is_number && (!lrc_node_is_text(value) || *value->text == '\0')) {
         struct lrc_buf want = { 0 };
         lrc_buf_printf(&want, "text for the field '%s'", field->name);
         lrc_config__want(setting, value, lrc_buf_text(&want));

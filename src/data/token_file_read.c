@@ -233,6 +233,8 @@ enum lrc_status lrc_token_cache__read_part(struct lrc_token_part *part, struct l
     const int64_t first_id = lrc_token_store_n_ids(store);
     int64_t n_parts_before;
     (void)lrc_token_store_parts(store, &n_parts_before);
+    if (part)
+        *part = (struct lrc_token_part){0};
     LRC_TRY(lrc_h5_seal_check(path, LRC_TOKEN_PART_KIND, LRC_H5_CHECK_ALL, err));
     lrc_h5_job_begin(&job, path, err);
     const hid_t file = open_file(path);
@@ -242,7 +244,7 @@ enum lrc_status lrc_token_cache__read_part(struct lrc_token_part *part, struct l
     if (status == LRC_STATUS_OK)
         status = add_tokens(store, path, &n_ids, &job, file);
     if (status == LRC_STATUS_OK && part) {
-        *part = (struct lrc_token_part){.n_ids = n_ids};
+        part->n_ids = n_ids;
         status = get_part(part, key, &job, file);
     }
     if (file >= 0)

@@ -145,16 +145,17 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
 static void print_summary(const struct lrc_cli *cli, const struct lrc_preprocessed *data)
 {
     const struct lrc_dataset *rows = &data->dataset, *tests = &data->tests;
+    const int64_t n_kept = rows->n_examples - rows->n_further;
     if (lrc_cli_has(cli, "json"))
         lrc_cli_print(
-            "{\"rows\": %lld, \"kept\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
+            "{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
             "\"test_rows\": %lld, \"test_kept\": %lld}\n",
-            (long long)rows->n_rows, (long long)rows->n_examples, (long long)rows->n_tokens,
+            (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples, (long long)rows->n_tokens,
             (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
-            (long long)tests->n_examples);
+            (long long)(tests->n_examples - tests->n_further));
     else
         lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n",
-                      (long long)rows->n_examples, (long long)rows->n_rows, (long long)rows->n_tokens,
+                      (long long)n_kept, (long long)rows->n_rows, (long long)rows->n_tokens,
                       (long long)rows->n_trained, (long long)rows->longest);
 }
 
