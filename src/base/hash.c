@@ -49,7 +49,7 @@ enum lrc_status lrc_hash_bytes(char hex[LRC_HASH_HEX_MAX], const void *bytes, si
 enum lrc_status lrc_hash_file(char hex[LRC_HASH_HEX_MAX], const char *path, struct lrc_error *err)
 {
     enum { STEP_BYTES = 16 << 20 }; /* of the file in memory at a time */
-    struct lrc_map map;
+    struct lrc_map  map;
     struct lrc_hash hash;
     LRC_TRY(lrc_map_open(&map, path, err));
     const enum lrc_status status = lrc_hash_init(&hash, err);

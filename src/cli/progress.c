@@ -163,8 +163,8 @@ void lrc_progress_update(int64_t done, int64_t total, double tokens_per_second, 
 /* "120000 rows  41%  24130 rows/s  0:12 left" */
 static void compose_rows(int64_t n_rows, uint64_t bytes, uint64_t bytes_all, double elapsed_s)
 {
-    char part[64], duration[LRC_DURATION_MAX];
-    size_t n = 0;
+    char         part[64], duration[LRC_DURATION_MAX];
+    size_t       n = 0;
     const double share = bytes_all > 0 ? (double)bytes / (double)bytes_all : 0;
     (void)snprintf(part, sizeof part, "%lld rows", (long long)n_rows);
     append(&n, part);

@@ -8,11 +8,11 @@
 
 /* Field names of one dataset: { path, type, ... } */
 struct lrc_dataset_spec {
-    const char *path; /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
+    const char *path;    /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
     const char *ds_type; /* json, csv, tsv, text; NULL: found from the bytes and the name */
-    const char *type; /* NULL: found from the columns */
-    const char *split;  /* which rows: see lrc_dataset_slice_read(); NULL: all */
-    const char *weight; /* see lrc_dataset_weight_read(); NULL: 1 */
+    const char *type;    /* NULL: found from the columns */
+    const char *split;   /* which rows: see lrc_dataset_slice_read(); NULL: all */
+    const char *weight;  /* see lrc_dataset_weight_read(); NULL: 1 */
     /* column names, NULL for the type's own default */
     const char *field_messages;
     const char *message_property_role;
@@ -26,7 +26,7 @@ struct lrc_dataset_spec {
     const char *field_chosen; /* dpo */
     const char *field_rejected;
     const char *field_label; /* kto */
-    int         line; /* in the config file */
+    int         line;        /* in the config file */
 };
 
 struct lrc_dataset_list {
@@ -38,7 +38,7 @@ struct lrc_string_list {
     const char **items;
     int          n;
     /* written as one value: PEFT then takes a module name as a regular expression */
-    int          from_scalar;
+    int from_scalar;
 };
 
 /* {pattern: integer}, for lora_rank_pattern and lora_alpha_pattern */
@@ -51,14 +51,14 @@ struct lrc_int_map {
 /* Types a key can have, and the C type of its field. Booleans are int. Absent strings are NULL; absent
  * numbers hold the default; lrc_config_is_set() tells. */
 struct lrc_config {
-#define LRC_KEY_STRING(key, ...)  const char *key;
-#define LRC_KEY_PATH(key, ...)    const char *key;
-#define LRC_KEY_CHOICE(key, ...)  const char *key;
-#define LRC_KEY_INT(key, ...)     int64_t key;
-#define LRC_KEY_NUMBER(key, ...)  double key;
-#define LRC_KEY_BOOL(key, ...)    int key;
-#define LRC_KEY_LIST(key, ...)    struct lrc_string_list key;
-#define LRC_KEY_MAP(key, ...)     struct lrc_int_map key;
+#define LRC_KEY_STRING(key, ...)   const char *key;
+#define LRC_KEY_PATH(key, ...)     const char *key;
+#define LRC_KEY_CHOICE(key, ...)   const char *key;
+#define LRC_KEY_INT(key, ...)      int64_t key;
+#define LRC_KEY_NUMBER(key, ...)   double key;
+#define LRC_KEY_BOOL(key, ...)     int key;
+#define LRC_KEY_LIST(key, ...)     struct lrc_string_list key;
+#define LRC_KEY_MAP(key, ...)      struct lrc_int_map key;
 #define LRC_KEY_DATASETS(key, ...) struct lrc_dataset_list key;
 #define LRC_KEY_LATER(key, ...)
 #include "config/schema.def"
@@ -90,8 +90,8 @@ const char *lrc_config_where(const struct lrc_config *config, const char *key);
 void lrc_config_write_json(const struct lrc_config *config, struct lrc_buf *buf);
 void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf);
 
-/* Rows of a dataset, counted over its files: "train", "train[:90%]", "train[-1000:]", as Hugging Face datasets
- * writes it. Negative: from the end. */
+/* Rows of a dataset, counted over its files: "train", "train[:90%]", "train[-1000:]", as Hugging Face
+ * datasets writes it. Negative: from the end. */
 struct lrc_slice_end {
     int64_t value;
     int     is_given, is_percent;

@@ -38,7 +38,7 @@ static const char *current_name(const char *name)
 }
 
 static const struct lrc_dataset_field *find_field(const struct lrc_setting *setting,
-                                                  const struct lrc_node *name)
+                                                  const struct lrc_node    *name)
 {
     struct lrc_nearest nearest = { .word = name->text };
     char               place[LRC_PLACE_MAX];
@@ -82,8 +82,9 @@ static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_d
     if (field->offset == AT(weight) && lrc_dataset_weight_read(value->text) <= 0)
         lrc_config__want(setting, value, "a number above 0 and at most 1000 for the field 'weight'");
     if (field->offset == AT(split) && !lrc_dataset_slice_read(&slice, value->text))
-        lrc_config__want(setting, value,
-                         "'train', or rows of it as in 'train[:90%]' or 'train[100:200]', for the field 'split'");
+        lrc_config__want(
+            setting, value,
+            "'train', or rows of it as in 'train[:90%]' or 'train[100:200]', for the field 'split'");
     if (field->offset == AT(path)) {
         LRC_TRY(lrc_config__copy_path(&text, setting, value));
     } else {
@@ -124,8 +125,8 @@ static enum lrc_status set_spec(const struct lrc_setting *setting, struct lrc_da
 enum lrc_status lrc_config__set_datasets(const struct lrc_setting *setting, const struct lrc_node *node)
 {
     const int               is_list = node->kind == LRC_NODE_LIST, n = is_list ? node->n : 1;
-    struct lrc_dataset_list made = {
-        .items = lrc_pool_take(&setting->config->internal->pool, (size_t)n * sizeof *made.items)};
+    struct lrc_dataset_list made = { .items = lrc_pool_take(&setting->config->internal->pool,
+                                                            (size_t)n * sizeof *made.items) };
     if (!made.items)
         return lrc_fail_nomem(setting->err, "configuration");
     if (n == 0)

@@ -8,7 +8,7 @@ static const int64_t ROWS_MAX = INT64_C(1) << 40;
 static int read_end(struct lrc_slice_end *end, const char **at)
 {
     char *stop;
-    *end = (struct lrc_slice_end){0};
+    *end = (struct lrc_slice_end){ 0 };
     if (**at != '-' && (**at < '0' || **at > '9'))
         return 1;
     const long long value = strtoll(*at, &stop, 10);
@@ -22,7 +22,7 @@ static int read_end(struct lrc_slice_end *end, const char **at)
 
 int lrc_dataset_slice_read(struct lrc_dataset_slice *slice, const char *split)
 {
-    *slice = (struct lrc_dataset_slice){0};
+    *slice = (struct lrc_dataset_slice){ 0 };
     if (!split || strcmp(split, "train") == 0)
         return 1;
     if (strncmp(split, "train[", 6) != 0)

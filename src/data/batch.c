@@ -13,19 +13,19 @@ enum { N_ROOMS = 2, NO_STEP = -1 };
  * is its own; `wanted` and `ready` are guarded by the mutex, the room being filled belongs to the thread
  * until ready == wanted. */
 struct lrc_batch_stream {
-    struct lrc_arena arena;
-    struct lrc_batch_plan plan;
+    struct lrc_arena       arena;
+    struct lrc_batch_plan  plan;
     struct lrc_window_room rooms[N_ROOMS];
-    int filled; /* room that the thread fills or has filled; the caller has the other */
-    int64_t limit_tokens, limit_docs, limit_trained;
+    int                    filled; /* room that the thread fills or has filled; the caller has the other */
+    int64_t                limit_tokens, limit_docs, limit_trained;
 
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t changed;
-    int is_running;
-    int stops;
-    int64_t wanted, ready; /* steps */
-    enum lrc_status status; /* of filling `ready` */
+    pthread_t        thread;
+    pthread_mutex_t  mutex;
+    pthread_cond_t   changed;
+    int              is_running;
+    int              stops;
+    int64_t          wanted, ready; /* steps */
+    enum lrc_status  status;        /* of filling `ready` */
     struct lrc_error err;
 };
 
@@ -38,10 +38,10 @@ static void *fill_ahead(void *argument)
             pthread_cond_wait(&stream->changed, &stream->mutex);
         if (stream->stops)
             break;
-        const int64_t step = stream->wanted;
+        const int64_t           step = stream->wanted;
         struct lrc_window_room *room = &stream->rooms[stream->filled];
         pthread_mutex_unlock(&stream->mutex);
-        struct lrc_error err = {0};
+        struct lrc_error      err = { 0 };
         const enum lrc_status status = lrc_batch__fill(room, &stream->plan, step, &err);
         pthread_mutex_lock(&stream->mutex);
         stream->status = status;
@@ -105,9 +105,9 @@ static int64_t sum_first(const int64_t *sizes, int64_t n)
 static struct limits sum_largest(const struct lrc_unit_sizes *sizes, int64_t n, int64_t n_units)
 {
     n = n_units < n ? n_units : n;
-    return (struct limits){.docs = sum_first(sizes->docs, n),
-                           .tokens = sum_first(sizes->tokens, n),
-                           .trained = sum_first(sizes->trained, n)};
+    return (struct limits){ .docs = sum_first(sizes->docs, n),
+                            .tokens = sum_first(sizes->tokens, n),
+                            .trained = sum_first(sizes->trained, n) };
 }
 
 static enum lrc_status measure_units(struct lrc_unit_sizes *sizes, const struct lrc_batch_plan *plan,
@@ -132,11 +132,11 @@ static enum lrc_status measure_units(struct lrc_unit_sizes *sizes, const struct 
 static enum lrc_status find_limits(struct limits *micro, struct limits *window,
                                    const struct lrc_batch_plan *plan, struct lrc_error *err)
 {
-    const int64_t n = plan->n_units, size = plan->options.micro_batch_size;
-    const int64_t accumulation = plan->options.accumulation_steps;
-    struct lrc_unit_sizes sizes = {lrc_calloc(n, sizeof *sizes.tokens), lrc_calloc(n, sizeof *sizes.trained),
-                                   lrc_calloc(n, sizeof *sizes.docs)};
-    enum lrc_status status = LRC_STATUS_OK;
+    const int64_t         n = plan->n_units, size = plan->options.micro_batch_size;
+    const int64_t         accumulation = plan->options.accumulation_steps;
+    struct lrc_unit_sizes sizes = { lrc_calloc(n, sizeof *sizes.tokens), lrc_calloc(n, sizeof *sizes.trained),
+                                    lrc_calloc(n, sizeof *sizes.docs) };
+    enum lrc_status       status = LRC_STATUS_OK;
     if (!sizes.tokens || !sizes.trained || !sizes.docs)
         status = lrc_fail_nomem(err, "the batch stream");
     if (status == LRC_STATUS_OK)
@@ -159,15 +159,14 @@ static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_win
                                  const struct limits *window, int64_t n_micro, struct lrc_error *err)
 {
     struct lrc_arena *arena = &stream->arena;
-    const int64_t n_tokens = window->tokens + n_micro * (LRC_BATCH_ROUND_TOKENS - 1);
-    const int64_t n_offsets = window->docs + 2 * n_micro; /* each: the leading 0, the filler's end */
+    const int64_t     n_tokens = window->tokens + n_micro * (LRC_BATCH_ROUND_TOKENS - 1);
+    const int64_t     n_offsets = window->docs + 2 * n_micro; /* each: the leading 0, the filler's end */
     LRC_TRY(lrc_arena_plan(arena, "batch.tokens", &room->tokens, n_tokens, sizeof *room->tokens, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.targets", &room->targets, n_tokens, sizeof *room->targets, err));
     LRC_TRY(
         lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens, sizeof *room->positions, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.row_ids", &room->row_ids, n_tokens, sizeof *room->row_ids, err));
-    LRC_TRY(
-        lrc_arena_plan(arena, "batch.doc_rows", &room->doc_rows, n_offsets, sizeof *room->doc_rows, err));
+    LRC_TRY(lrc_arena_plan(arena, "batch.doc_rows", &room->doc_rows, n_offsets, sizeof *room->doc_rows, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.doc_offsets", &room->doc_offsets, n_offsets,
                            sizeof *room->doc_offsets, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.trained_index", &room->trained_index, window->trained,
@@ -181,7 +180,7 @@ static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_win
 static enum lrc_status plan_memory(struct lrc_batch_stream *stream, struct lrc_error *err)
 {
     struct lrc_batch_plan *plan = &stream->plan;
-    struct limits micro = {0}, window = {0};
+    struct limits          micro = { 0 }, window = { 0 };
     LRC_TRY(find_limits(&micro, &window, plan, err));
     stream->limit_tokens =
         (micro.tokens + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
@@ -224,7 +223,8 @@ enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **out, const struct
         return lrc_fail_nomem(err, "the batch stream");
     struct lrc_batch_plan *plan = &stream->plan;
     *plan = (struct lrc_batch_plan){
-        .dataset = dataset, .options = *options, .n_units = dataset->n_examples, .epoch = NO_STEP};
+        .dataset = dataset, .options = *options, .n_units = dataset->n_examples, .epoch = NO_STEP
+    };
     enum lrc_status status = options->pack_tokens > 0 ? lrc_batch__pack(plan, err) : LRC_STATUS_OK;
     plan->n_micro = (plan->n_units - 1) / options->micro_batch_size + 1;
     plan->steps_per_epoch = (plan->n_micro - 1) / options->accumulation_steps + 1;

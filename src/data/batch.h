@@ -13,39 +13,39 @@
 enum { LRC_BATCH_ROUND_TOKENS = 64 };
 
 struct lrc_batch {
-    int64_t n_tokens;     /* rounded up */
-    int64_t n_real;       /* without the filler */
-    int32_t *tokens;      /* (n_tokens) */
-    int32_t *targets;     /* (n_tokens), -1: not trained */
-    int32_t *positions;   /* (n_tokens), from 0 in each document */
-    uint32_t *row_ids;    /* (n_tokens) the id of the token's example; UINT32_MAX in the filler */
-    int32_t *doc_offsets; /* (n_docs + 1) */
-    uint32_t *doc_rows;   /* (n_docs) the row that a document is of; UINT32_MAX of the filler */
-    int64_t n_docs;       /* the filler included */
-    int64_t n_trained;
-    int32_t *trained_index;  /* (n_trained) positions with a target, ascending */
-    int32_t *trained_target; /* (n_trained) */
+    int64_t   n_tokens;    /* rounded up */
+    int64_t   n_real;      /* without the filler */
+    int32_t  *tokens;      /* (n_tokens) */
+    int32_t  *targets;     /* (n_tokens), -1: not trained */
+    int32_t  *positions;   /* (n_tokens), from 0 in each document */
+    uint32_t *row_ids;     /* (n_tokens) the id of the token's example; UINT32_MAX in the filler */
+    int32_t  *doc_offsets; /* (n_docs + 1) */
+    uint32_t *doc_rows;    /* (n_docs) the row that a document is of; UINT32_MAX of the filler */
+    int64_t   n_docs;      /* the filler included */
+    int64_t   n_trained;
+    int32_t  *trained_index;  /* (n_trained) positions with a target, ascending */
+    int32_t  *trained_target; /* (n_trained) */
 };
 
 /* One optimizer step's worth: its n_trained is known before the first backward pass. Windows do not cross
  * epochs; the last short micro-batch and the last short window of an epoch are kept. */
 struct lrc_window {
     struct lrc_batch *batches;
-    int64_t n_batches;
-    int64_t n_trained, n_tokens; /* n_tokens: real ones */
-    int64_t step;                /* optimizer step, from 0 */
-    int64_t epoch;               /* from 0 */
-    int ends_epoch;
+    int64_t           n_batches;
+    int64_t           n_trained, n_tokens; /* n_tokens: real ones */
+    int64_t           step;                /* optimizer step, from 0 */
+    int64_t           epoch;               /* from 0 */
+    int               ends_epoch;
 };
 
 struct lrc_batch_options {
     int64_t micro_batch_size;
     int64_t accumulation_steps;
-    int shuffle;         /* 0: file order in every epoch */
+    int     shuffle;     /* 0: file order in every epoch */
     int group_by_length; /* rows of like length together (windows of 50 micro-batches sorted by length), order
                             of batches shuffled */
-    int64_t pack_tokens; /* room of a packed sequence; 0: not packed. Wins over group_by_length. */
-    int longest_first;   /* step 0 changes places with the step of epoch 0 that has the most tokens */
+    int64_t  pack_tokens;   /* room of a packed sequence; 0: not packed. Wins over group_by_length. */
+    int      longest_first; /* step 0 changes places with the step of epoch 0 that has the most tokens */
     uint64_t seed;
 };
 
@@ -56,8 +56,8 @@ struct lrc_batch_stream; /* opaque */
  * ownership: lrc_batch_stream_free(). */
 enum lrc_status lrc_batch_stream_new(struct lrc_batch_stream **stream, const struct lrc_dataset *dataset,
                                      const struct lrc_batch_options *options,
-                                     struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_batch_stream_free(struct lrc_batch_stream *stream);
+                                     struct lrc_error               *err) LRC_MUST_CHECK;
+void            lrc_batch_stream_free(struct lrc_batch_stream *stream);
 
 int64_t lrc_batch_stream_steps_per_epoch(const struct lrc_batch_stream *stream);
 /* Most tokens (rounded), documents and trained targets any micro-batch can have: what arenas are planned for.

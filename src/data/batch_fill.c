@@ -38,7 +38,7 @@ static void sort_by_length(int64_t *order, int64_t *scratch, int64_t n, const st
         for (int64_t left = 0; left < n; left += 2 * width) {
             const int64_t middle = left + width < n ? left + width : n;
             const int64_t right = left + 2 * width < n ? left + 2 * width : n;
-            int64_t a = left, b = middle;
+            int64_t       a = left, b = middle;
             for (int64_t i = left; i < right; i++) {
                 const int take_a =
                     a < middle && (b >= right || examples[order[a]].n_tokens >= examples[order[b]].n_tokens);
@@ -88,16 +88,16 @@ struct rows {
 static struct rows rows_of_unit(const struct lrc_batch_plan *plan, int64_t unit)
 {
     if (plan->options.pack_tokens == 0)
-        return (struct rows){unit, unit + 1};
-    const int64_t bin = plan->packed.bin_order[unit];
+        return (struct rows){ unit, unit + 1 };
+    const int64_t  bin = plan->packed.bin_order[unit];
     const int64_t *offsets = plan->packed.packing.bin_offsets;
-    return (struct rows){offsets[bin], offsets[bin + 1]};
+    return (struct rows){ offsets[bin], offsets[bin + 1] };
 }
 
 static int64_t find_largest_window(const struct lrc_batch_plan *plan)
 {
     const int64_t n_per_window = plan->options.micro_batch_size * plan->options.accumulation_steps;
-    int64_t largest = 0, most = 0, n_tokens = 0;
+    int64_t       largest = 0, most = 0, n_tokens = 0;
     for (int64_t unit = 0; unit < plan->n_units; unit++) {
         const struct rows rows = rows_of_unit(plan, unit);
         n_tokens = unit % n_per_window == 0 ? 0 : n_tokens;
@@ -141,7 +141,7 @@ static int64_t window_of(const struct lrc_batch_plan *plan, int64_t epoch, int64
 static enum lrc_status add_document(struct lrc_batch *batch, const struct lrc_dataset *dataset,
                                     const struct lrc_example *example, struct lrc_error *err)
 {
-    const int64_t at = batch->n_real, n = example->n_tokens;
+    const int64_t  at = batch->n_real, n = example->n_tokens;
     const int32_t *targets = batch->targets + at;
     LRC_TRY(lrc_dataset_read(dataset, example, batch->tokens + at, batch->targets + at, err));
     for (int64_t i = 0; i < n; i++) {
@@ -191,22 +191,22 @@ enum lrc_status lrc_batch__fill(struct lrc_window_room *room, struct lrc_batch_p
     make_order(plan, epoch);
 
     struct lrc_window *window = &room->window;
-    const int64_t first = window_of(plan, epoch, step_in_epoch) * accumulation;
-    *window = (struct lrc_window){.batches = window->batches, .step = step, .epoch = epoch};
+    const int64_t      first = window_of(plan, epoch, step_in_epoch) * accumulation;
+    *window = (struct lrc_window){ .batches = window->batches, .step = step, .epoch = epoch };
     window->n_batches = plan->n_micro - first < accumulation ? plan->n_micro - first : accumulation;
     window->ends_epoch = step_in_epoch + 1 == plan->steps_per_epoch;
 
     int64_t token = 0, doc = 0;
     for (int64_t b = 0; b < window->n_batches; b++) {
         struct lrc_batch *batch = &window->batches[b];
-        *batch = (struct lrc_batch){.tokens = room->tokens + token,
-                                    .targets = room->targets + token,
-                                    .positions = room->positions + token,
-                                    .row_ids = room->row_ids + token,
-                                    .doc_offsets = room->doc_offsets + doc,
-                                    .doc_rows = room->doc_rows + doc,
-                                    .trained_index = room->trained_index + window->n_trained,
-                                    .trained_target = room->trained_target + window->n_trained};
+        *batch = (struct lrc_batch){ .tokens = room->tokens + token,
+                                     .targets = room->targets + token,
+                                     .positions = room->positions + token,
+                                     .row_ids = room->row_ids + token,
+                                     .doc_offsets = room->doc_offsets + doc,
+                                     .doc_rows = room->doc_rows + doc,
+                                     .trained_index = room->trained_index + window->n_trained,
+                                     .trained_target = room->trained_target + window->n_trained };
         batch->doc_offsets[0] = 0;
         const int64_t unit = (first + b) * size;
         for (int64_t i = unit; i < plan->n_units && i < unit + size; i++)

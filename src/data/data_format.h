@@ -19,12 +19,12 @@ struct lrc_encoded {
     int64_t       n_chosen;
     enum lrc_side side; /* of a row that is no pair */
 };
-void            lrc_encoded_clear(struct lrc_encoded *encoded);
-void            lrc_encoded_release(struct lrc_encoded *encoded);
+void lrc_encoded_clear(struct lrc_encoded *encoded);
+void lrc_encoded_release(struct lrc_encoded *encoded);
 
 struct lrc_data_context {
-    const struct lrc_tokenizer    *tokenizer; /* NULL is fine for `tokenized` */
-    const struct lrc_template     *template;  /* NULL unless a format needs it */
+    const struct lrc_tokenizer *tokenizer; /* NULL is fine for `tokenized` */
+    const struct lrc_template *template;   /* NULL unless a format needs it */
     const struct lrc_dataset_spec *spec;
     int                            train_on_inputs;
     const struct lrc_string_list  *roles_to_train; /* NULL or none: assistant */
@@ -37,7 +37,7 @@ struct lrc_data_format {
     int         needs_tokenizer, needs_template;
     /* where that depends on the row (texts or messages); may be NULL */
     int (*row_needs_template)(const json_t *row, const struct lrc_dataset_spec *spec);
-    int         is_preference; /* rows for a preference objective (rl), not to imitate */
+    int is_preference; /* rows for a preference objective (rl), not to imitate */
     /* Does a row with these columns look like this format? Used when `type` is left out; formats are asked in
      * table order and exactly one must answer yes. */
     int (*claims)(const json_t *row, const struct lrc_dataset_spec *spec);
@@ -47,7 +47,7 @@ struct lrc_data_format {
 };
 
 extern const struct lrc_data_format *const lrc_data_format_all[]; /* generated; NULL-terminated */
-const struct lrc_data_format *lrc_data_format_find(const char *name);
+const struct lrc_data_format              *lrc_data_format_find(const char *name);
 
 /* What formats are made of. Each appends to *out. */
 enum lrc_trained { LRC_TRAINED_NO, LRC_TRAINED_YES };

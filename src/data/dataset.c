@@ -12,7 +12,7 @@ void lrc_token_part_release(struct lrc_token_part *part)
     lrc_free(part->targets);
     lrc_free(part->examples);
     lrc_free(part->rows);
-    *part = (struct lrc_token_part){0};
+    *part = (struct lrc_token_part){ 0 };
 }
 
 void lrc_dataset_release(struct lrc_dataset *dataset)
@@ -29,7 +29,7 @@ void lrc_dataset_release(struct lrc_dataset *dataset)
     lrc_free(dataset->files);
     lrc_free(dataset->file_specs);
     lrc_free(dataset->file_hashes);
-    *dataset = (struct lrc_dataset){0};
+    *dataset = (struct lrc_dataset){ 0 };
 }
 
 enum lrc_status lrc_dataset_read(const struct lrc_dataset *dataset, const struct lrc_example *example,
@@ -63,7 +63,7 @@ void lrc_dataset__recount(struct lrc_dataset *dataset)
 /* 35120 as "35,120". */
 static void append_count(struct lrc_buf *line, int64_t n)
 {
-    char digits[24];
+    char      digits[24];
     const int length = snprintf(digits, sizeof digits, "%lld", (long long)n);
     for (int i = 0; i < length; i++) {
         if (i > 0 && (length - i) % 3 == 0)
@@ -91,7 +91,7 @@ static void append_fates(struct lrc_buf *line, const int64_t tally[LRC_ROW_FATE_
 void lrc_dataset__log_fates(const char *subject, int64_t n_rows, const int64_t tally[LRC_ROW_FATE_COUNT],
                             int64_t n_tokens, int64_t n_trained)
 {
-    struct lrc_buf line = {0};
+    struct lrc_buf line = { 0 };
     lrc_buf_printf(&line, "%s: ", subject);
     append_count(&line, n_rows);
     lrc_buf_printf(&line, " row%s: ", n_rows == 1 ? "" : "s");
@@ -119,13 +119,13 @@ static enum lrc_status check_masks(const struct lrc_dataset *dataset, int64_t n_
         (long long)n_untrained, (long long)n_meant);
 }
 
-enum lrc_status lrc_dataset_check(const struct lrc_dataset *dataset,
+enum lrc_status lrc_dataset_check(const struct lrc_dataset         *dataset,
                                   const struct lrc_dataset_options *options, struct lrc_error *err)
 {
     const int64_t n_meant = dataset->n_rows - dataset->tally[LRC_ROW_NOT_IN_SPLIT];
     const int64_t n_lost = n_meant - dataset->tally[LRC_ROW_KEPT] - dataset->tally[LRC_ROW_SPLIT] -
                            dataset->tally[LRC_ROW_DUPLICATE];
-    struct lrc_buf fates = {0};
+    struct lrc_buf  fates = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
     append_fates(&fates, dataset->tally);
     if (dataset->n_examples == 0)

@@ -9,22 +9,22 @@
 #include <signal.h>
 
 /* What became of an input row. */
-#define LRC_ROW_FATE_MAP(XX)                                            \
-    XX(KEPT,      "kept")                                               \
-    XX(TRUNCATED, "truncated to sequence_len")                          \
-    XX(SPLIT,     "split at sequence_len")                              \
-    XX(TOO_LONG,  "dropped: longer than sequence_len")                  \
-    XX(NO_TARGET, "dropped: no trained token")                          \
-    XX(EMPTY,     "dropped: empty")                                     \
-    XX(DUPLICATE, "dropped: duplicate")                                 \
-    XX(NOT_IN_SPLIT, "left out by split")                               \
+#define LRC_ROW_FATE_MAP(XX)                                                                                 \
+    XX(KEPT, "kept")                                                                                         \
+    XX(TRUNCATED, "truncated to sequence_len")                                                               \
+    XX(SPLIT, "split at sequence_len")                                                                       \
+    XX(TOO_LONG, "dropped: longer than sequence_len")                                                        \
+    XX(NO_TARGET, "dropped: no trained token")                                                               \
+    XX(EMPTY, "dropped: empty")                                                                              \
+    XX(DUPLICATE, "dropped: duplicate")                                                                      \
+    XX(NOT_IN_SPLIT, "left out by split")                                                                    \
     XX(NOT_DRAWN, "left out by weight")
 
 enum lrc_row_fate {
 #define XX(name, words) LRC_ROW_##name,
     LRC_ROW_FATE_MAP(XX)
 #undef XX
-    LRC_ROW_FATE_COUNT
+        LRC_ROW_FATE_COUNT
 };
 
 /* The ledger's line for one input row. */
@@ -32,19 +32,19 @@ struct lrc_row_record {
     int32_t           file; /* into the dataset's files */
     enum lrc_row_fate fate;
     int64_t           line;
-    int64_t           n_tokens; /* before anything was cut off or dropped */
+    int64_t           n_tokens;          /* before anything was cut off or dropped */
     int64_t           n_kept, n_trained; /* over the row's examples; 0 when it was dropped */
     int64_t           n_examples;
 };
 
 struct lrc_example {
-    int64_t first;     /* into ids and targets */
-    int64_t n_tokens;
-    int64_t n_trained; /* targets that are not -1 */
-    uint32_t row_id;   /* counts all input rows of all files from 0, dropped ones too */
+    int64_t  first; /* into ids and targets */
+    int64_t  n_tokens;
+    int64_t  n_trained; /* targets that are not -1 */
+    uint32_t row_id;    /* counts all input rows of all files from 0, dropped ones too */
     /* keys the dropout: row_id; of a row's further examples (pieces, the rejected answer, copies by weight) a
      * number that no other example has, counting down from UINT32_MAX - LRC_EXAMPLE_ID_SPARE */
-    uint32_t id;
+    uint32_t      id;
     enum lrc_side side;
 };
 enum { LRC_EXAMPLE_ID_SPARE = 1 }; /* UINT32_MAX is a batch's filler */
@@ -52,24 +52,24 @@ enum { LRC_EXAMPLE_ID_SPARE = 1 }; /* UINT32_MAX is a batch's filler */
 struct lrc_dataset {
     int32_t *ids; /* all examples, one after another; NULL when they are on the disk or were not asked for */
     /* targets[i]: the token after i when it is trained, else -1; always -1 at an example's end */
-    int32_t *targets;
-    int64_t n_ids;
-    struct lrc_token_store *store; /* tokens on the disk (token_store.h) */
-    int borrows_tokens; /* a held-out part: they belong to the dataset it was split from */
-    struct lrc_example *examples;
-    int64_t n_examples;
-    int64_t longest; /* tokens */
-    int64_t n_further; /* examples beyond the first of their rows */
-    int64_t tally[LRC_ROW_FATE_COUNT];
-    int64_t n_rows;
-    struct lrc_row_record *rows; /* (n_rows) by row id; NULL in a held-out part that was split off */
-    char **files;                /* names of the files read */
-    int32_t *file_specs;         /* (n_files) the datasets' item that a file is of */
+    int32_t                *targets;
+    int64_t                 n_ids;
+    struct lrc_token_store *store;         /* tokens on the disk (token_store.h) */
+    int                    borrows_tokens; /* a held-out part: they belong to the dataset it was split from */
+    struct lrc_example    *examples;
+    int64_t                n_examples;
+    int64_t                longest;   /* tokens */
+    int64_t                n_further; /* examples beyond the first of their rows */
+    int64_t                tally[LRC_ROW_FATE_COUNT];
+    int64_t                n_rows;
+    struct lrc_row_record *rows;       /* (n_rows) by row id; NULL in a held-out part that was split off */
+    char                 **files;      /* names of the files read */
+    int32_t               *file_specs; /* (n_files) the datasets' item that a file is of */
     char (*file_hashes)[LRC_HASH_HEX_MAX]; /* (n_files) SHA-256; NULL when read from a cache */
     int64_t n_files;
-    int64_t n_tokens, n_trained; /* of all examples */
-    char hash[LRC_HASH_HEX_MAX]; /* over the bytes of all files in their order */
-    char tokens_hash[LRC_HASH_HEX_MAX]; /* over all examples: tokens, targets, row, side */
+    int64_t n_tokens, n_trained;           /* of all examples */
+    char    hash[LRC_HASH_HEX_MAX];        /* over the bytes of all files in their order */
+    char    tokens_hash[LRC_HASH_HEX_MAX]; /* over all examples: tokens, targets, row, side */
 };
 
 /* SPLIT: consecutive pieces of at most sequence_len tokens, each a document of its own; pieces without a
@@ -77,24 +77,24 @@ struct lrc_dataset {
 enum lrc_excess { LRC_EXCESS_DROP, LRC_EXCESS_TRUNCATE, LRC_EXCESS_RAISE, LRC_EXCESS_SPLIT };
 
 struct lrc_load_progress {
-    int64_t n_rows;
+    int64_t  n_rows;
     uint64_t bytes, bytes_all; /* of the files; bytes_all 0: unknown */
 };
 
 struct lrc_dataset_options {
     const struct lrc_tokenizer *tokenizer; /* NULL when every type is `tokenized` */
     const struct lrc_template *template;   /* NULL: a type that needs one fails */
-    int64_t sequence_len;
+    int64_t         sequence_len;
     enum lrc_excess excess;
     /* 1: never an error; rows dropped (but duplicates) or truncated count as lost */
     double max_lost_rows_fraction;
-    int check_masks; /* more than half of the rows without a trained token are an error */
-    int train_on_inputs;
-    const struct lrc_string_list *roles_to_train; /* NULL or none: assistant */
-    int drop_duplicates;                          /* rows with the ids and targets of an earlier one */
-    int keep_untrained; /* rows without a trained token are kept: scoring wants every row */
+    int    check_masks; /* more than half of the rows without a trained token are an error */
+    int    train_on_inputs;
+    const struct lrc_string_list *roles_to_train;  /* NULL or none: assistant */
+    int                           drop_duplicates; /* rows with the ids and targets of an earlier one */
+    int     keep_untrained; /* rows without a trained token are kept: scoring wants every row */
     int64_t vocab_size;
-    int counts_only; /* ids and targets are not kept: for plans */
+    int     counts_only;                                        /* ids and targets are not kept: for plans */
     void (*progress)(const struct lrc_load_progress *progress); /* may be NULL */
     /* SIGINT or SIGTERM once that has come: what is done is kept, then it returns; may be NULL */
     const volatile sig_atomic_t *stop;
@@ -112,13 +112,13 @@ struct lrc_dataset_options {
 enum lrc_status lrc_dataset_load(struct lrc_dataset *dataset, const struct lrc_dataset_spec *specs,
                                  int n_specs, const struct lrc_dataset_options *options,
                                  struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_dataset_release(struct lrc_dataset *dataset);
+void            lrc_dataset_release(struct lrc_dataset *dataset);
 
 /* Is it fit to be trained on? errors: DATA when nothing is left, when more than max_lost_rows_fraction is
  * lost, when check_masks finds fault. */
-enum lrc_status lrc_dataset_check(const struct lrc_dataset *dataset,
+enum lrc_status lrc_dataset_check(const struct lrc_dataset         *dataset,
                                   const struct lrc_dataset_options *options,
-                                  struct lrc_error *err) LRC_MUST_CHECK;
+                                  struct lrc_error                 *err) LRC_MUST_CHECK;
 
 /* Copy an example's tokens. Any thread. errors: IO, FORMAT when they are on the disk and damaged. */
 enum lrc_status lrc_dataset_read(const struct lrc_dataset *dataset, const struct lrc_example *example,
@@ -126,19 +126,19 @@ enum lrc_status lrc_dataset_read(const struct lrc_dataset *dataset, const struct
 
 /* A run of whole rows on its way to the disk or from there. */
 struct lrc_token_part {
-    int32_t *ids, *targets;
-    int64_t n_ids;
-    struct lrc_example *examples; /* first: into all ids of the dataset when kept, from 0 when restored */
-    int64_t n_examples, first_id;
+    int32_t               *ids, *targets;
+    int64_t                n_ids;
+    struct lrc_example    *examples; /* first: into all ids of the dataset when kept, from 0 when restored */
+    int64_t                n_examples, first_id;
     struct lrc_row_record *rows;
-    int64_t n_rows;
+    int64_t                n_rows;
 };
 
 /* Where parts go instead of staying in memory. */
 struct lrc_token_sink {
     void *context;
-    /* The parts that an earlier run kept, one by one in their order; their rows are not encoded again. 0 rows:
-     * there are no more. The loader releases what part holds. */
+    /* The parts that an earlier run kept, one by one in their order; their rows are not encoded again. 0
+     * rows: there are no more. The loader releases what part holds. */
     enum lrc_status (*restore)(void *context, struct lrc_token_part *part, struct lrc_error *err);
     enum lrc_status (*keep)(void *context, const struct lrc_token_part *part, struct lrc_error *err);
 };
@@ -159,7 +159,7 @@ void lrc_dataset__log_fates(const char *subject, int64_t n_rows, const int64_t t
 
 /* What the specs need. Types left out are found from the first row. */
 struct lrc_dataset_needs {
-    int tokenizer, template;
+    int         tokenizer, template;
     const char *preference; /* a type among them that only a preference objective reads; NULL: none */
 };
 /* errors: as lrc_dataset_load(). */

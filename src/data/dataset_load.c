@@ -17,15 +17,15 @@ enum {
 /* All that is in memory goes. With problems nothing is kept any more: there will be no dataset. */
 static enum lrc_status send_part(struct lrc_loader *loader, struct lrc_error *err)
 {
-    struct lrc_dataset *dataset = loader->dataset;
-    const struct lrc_token_part part = {.ids = dataset->ids,
-                                        .targets = dataset->targets,
-                                        .n_ids = dataset->n_ids - loader->n_gone,
-                                        .examples = dataset->examples + loader->n_examples_gone,
-                                        .n_examples = dataset->n_examples - loader->n_examples_gone,
-                                        .first_id = loader->n_gone,
-                                        .rows = dataset->rows + loader->n_rows_gone,
-                                        .n_rows = dataset->n_rows - loader->n_rows_gone};
+    struct lrc_dataset         *dataset = loader->dataset;
+    const struct lrc_token_part part = { .ids = dataset->ids,
+                                         .targets = dataset->targets,
+                                         .n_ids = dataset->n_ids - loader->n_gone,
+                                         .examples = dataset->examples + loader->n_examples_gone,
+                                         .n_examples = dataset->n_examples - loader->n_examples_gone,
+                                         .first_id = loader->n_gone,
+                                         .rows = dataset->rows + loader->n_rows_gone,
+                                         .n_rows = dataset->n_rows - loader->n_rows_gone };
     if (loader->sink && part.n_rows > 0 && loader->problems->count == loader->n_problems_before)
         LRC_TRY(loader->sink->keep(loader->sink->context, &part, err));
     loader->n_gone = dataset->n_ids;
@@ -37,8 +37,8 @@ static enum lrc_status send_part(struct lrc_loader *loader, struct lrc_error *er
 static enum lrc_status settle(struct lrc_loader *loader, struct lrc_error *err)
 {
     const struct lrc_dataset *dataset = loader->dataset;
-    const int is_full = dataset->n_ids - loader->n_gone >= PART_TOKENS ||
-                        dataset->n_rows - loader->n_rows_gone >= PART_ROWS;
+    const int                 is_full =
+        dataset->n_ids - loader->n_gone >= PART_TOKENS || dataset->n_rows - loader->n_rows_gone >= PART_ROWS;
     if ((loader->sink && is_full) || loader->options->counts_only)
         return send_part(loader, err);
     return LRC_STATUS_OK;
@@ -81,7 +81,8 @@ static enum lrc_status find_format(struct lrc_loader_file *source, struct lrc_er
     return check_needs(source, err);
 }
 
-static enum lrc_status encode_rows(struct lrc_loader *loader, struct lrc_loader_file *source, struct lrc_error *err)
+static enum lrc_status encode_rows(struct lrc_loader *loader, struct lrc_loader_file *source,
+                                   struct lrc_error *err)
 {
     const uint64_t bytes_before = loader->progress.bytes;
     for (;;) {
@@ -100,7 +101,8 @@ static enum lrc_status encode_rows(struct lrc_loader *loader, struct lrc_loader_
 
 /* Text types append an end of text; a chat template must write the end of a turn itself, or the model learns
  * to go on for ever. */
-static void warn_of_endless_turns(const struct lrc_loader *loader, const struct lrc_loader_file *source, int64_t file)
+static void warn_of_endless_turns(const struct lrc_loader *loader, const struct lrc_loader_file *source,
+                                  int64_t file)
 {
     const struct lrc_dataset *dataset = loader->dataset;
     if (!source->format || !source->format->needs_template || loader->ends_turns[file] ||
@@ -116,7 +118,7 @@ static enum lrc_status add_file(struct lrc_loader *loader, const char *path, int
                                 struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
-    char *copy = lrc_strdup(path);
+    char               *copy = lrc_strdup(path);
     if (!copy)
         return lrc_fail_nomem(err, "the names of the data files");
     LRC_ASSERT(dataset->n_files < loader->n_files_all);
@@ -125,20 +127,21 @@ static enum lrc_status add_file(struct lrc_loader *loader, const char *path, int
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status load_file(struct lrc_loader *loader, const struct lrc_dataset_spec *spec, int spec_index,
-                                 const char *path, struct lrc_loader_spec *part, struct lrc_error *err)
+static enum lrc_status load_file(struct lrc_loader *loader, const struct lrc_dataset_spec *spec,
+                                 int spec_index, const char *path, struct lrc_loader_spec *part,
+                                 struct lrc_error *err)
 {
     const struct lrc_dataset_options *options = loader->options;
-    struct lrc_loader_file source = {.spec = spec,
-                            .part = part,
-                            .context = {.tokenizer = options->tokenizer,
-                                        .template = options->template,
-                                        .spec = spec,
-                                        .train_on_inputs = options->train_on_inputs,
-                                        .roles_to_train = options->roles_to_train,
-                                        .vocab_size = options->vocab_size}};
-    struct lrc_hash hash;
-    enum lrc_row_kind kind;
+    struct lrc_loader_file            source = { .spec = spec,
+                                                 .part = part,
+                                                 .context = { .tokenizer = options->tokenizer,
+                                                              .template = options->template,
+                                                              .spec = spec,
+                                                              .train_on_inputs = options->train_on_inputs,
+                                                              .roles_to_train = options->roles_to_train,
+                                                              .vocab_size = options->vocab_size } };
+    struct lrc_hash                   hash;
+    enum lrc_row_kind                 kind;
     LRC_TRY(lrc_row_kind_find(&kind, spec->ds_type, err));
     LRC_TRY(lrc_hash_init(&hash, err));
     enum lrc_status status = lrc_row_file_open(&source.file, path, kind, &hash, loader->problems, err);
@@ -162,9 +165,9 @@ static enum lrc_status count_rows(int64_t *n_rows, const struct lrc_dataset_spec
                                   const struct lrc_file_list *files, struct lrc_error *err)
 {
     enum lrc_row_kind kind;
-    enum lrc_status status = lrc_row_kind_find(&kind, spec->ds_type, err);
+    enum lrc_status   status = lrc_row_kind_find(&kind, spec->ds_type, err);
     for (int64_t i = 0; i < files->n && status == LRC_STATUS_OK; i++) {
-        struct lrc_problems between_rows = {0}; /* told when the rows are read */
+        struct lrc_problems between_rows = { 0 }; /* told when the rows are read */
         struct lrc_row_file file;
         status = lrc_row_file_open(&file, files->paths[i], kind, NULL, &between_rows, err);
         while (status == LRC_STATUS_OK) {
@@ -183,7 +186,7 @@ static enum lrc_status find_slice(struct lrc_loader_spec *part, const struct lrc
                                   const struct lrc_file_list *files, struct lrc_error *err)
 {
     struct lrc_dataset_slice slice;
-    int64_t n_rows = UINT32_MAX;
+    int64_t                  n_rows = UINT32_MAX;
     if (!lrc_dataset_slice_read(&slice, spec->split)) /* the config's reader has said so */
         return lrc_fail(err, LRC_STATUS_CONFIG, "%s: split: want 'train' or rows of it, got '%.80s'",
                         spec->path, spec->split);
@@ -198,9 +201,9 @@ static enum lrc_status find_slice(struct lrc_loader_spec *part, const struct lrc
 static enum lrc_status load_spec(struct lrc_loader *loader, const struct lrc_dataset_spec *spec,
                                  int spec_index, const struct lrc_file_list *files, struct lrc_error *err)
 {
-    struct lrc_loader_spec part = {0};
-    struct lrc_buf subject = {0};
-    enum lrc_status status = find_slice(&part, spec, files, err);
+    struct lrc_loader_spec part = { 0 };
+    struct lrc_buf         subject = { 0 };
+    enum lrc_status        status = find_slice(&part, spec, files, err);
     for (int64_t i = 0; i < files->n && status == LRC_STATUS_OK; i++)
         status = load_file(loader, spec, spec_index, files->paths[i], &part, err);
     lrc_buf_puts(&subject, strcmp(spec->path, "-") == 0 ? "stdin" : spec->path);
@@ -216,8 +219,8 @@ static enum lrc_status load_spec(struct lrc_loader *loader, const struct lrc_dat
 static enum lrc_status restore(struct lrc_loader *loader, struct lrc_error *err)
 {
     for (int64_t n_rows = 1; n_rows > 0;) {
-        struct lrc_token_part part = {0};
-        enum lrc_status status = loader->sink->restore(loader->sink->context, &part, err);
+        struct lrc_token_part part = { 0 };
+        enum lrc_status       status = loader->sink->restore(loader->sink->context, &part, err);
         if (status == LRC_STATUS_OK && part.n_rows > 0)
             status = lrc_loader__take_part(loader, &part, err);
         n_rows = part.n_rows;
@@ -239,13 +242,13 @@ static enum lrc_status find_files(struct lrc_loader *loader, struct lrc_file_lis
                                   const struct lrc_dataset_spec *specs, int n_specs, struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
-    int is_known = 1;
+    int                 is_known = 1;
     for (int i = 0; i < n_specs; i++) {
         LRC_TRY(lrc_file_list_find(&lists[i], specs[i].path, err));
         loader->n_files_all += lists[i].n;
         for (int64_t k = 0; k < lists[i].n; k++) {
             struct stat info;
-            const int is_file = stat(lists[i].paths[k], &info) == 0 && S_ISREG(info.st_mode);
+            const int   is_file = stat(lists[i].paths[k], &info) == 0 && S_ISREG(info.st_mode);
             loader->progress.bytes_all += is_file ? (uint64_t)info.st_size : 0;
             is_known &= is_file;
         }
@@ -310,13 +313,13 @@ enum lrc_status lrc_dataset__load(struct lrc_dataset *dataset, const struct lrc_
                                   const struct lrc_token_sink *sink, struct lrc_problems *problems,
                                   struct lrc_error *err)
 {
-    struct lrc_loader loader = {.dataset = dataset,
-                                .options = options,
-                                .sink = sink,
-                                .problems = problems,
-                                .n_problems_before = problems->count};
+    struct lrc_loader     loader = { .dataset = dataset,
+                                     .options = options,
+                                     .sink = sink,
+                                     .problems = problems,
+                                     .n_problems_before = problems->count };
     struct lrc_file_list *lists = lrc_calloc(n_specs, sizeof *lists);
-    *dataset = (struct lrc_dataset){0};
+    *dataset = (struct lrc_dataset){ 0 };
     enum lrc_status status =
         lists ? lrc_hash_init(&loader.tokens_hash, err) : lrc_fail_nomem(err, "the rows of the data");
     if (status == LRC_STATUS_OK) {

@@ -24,9 +24,9 @@ static enum lrc_status file_needs(struct lrc_dataset_needs *needs, const struct 
                                   const char *path, struct lrc_error *err)
 {
     const struct lrc_data_format *format = NULL;
-    struct lrc_row_file file;
-    struct lrc_problems between_rows = {0}; /* told by lrc_dataset_load() */
-    enum lrc_row_kind kind;
+    struct lrc_row_file           file;
+    struct lrc_problems           between_rows = { 0 }; /* told by lrc_dataset_load() */
+    enum lrc_row_kind             kind;
     LRC_TRY(lrc_row_kind_find(&kind, spec->ds_type, err));
     enum lrc_status status = lrc_row_file_open(&file, path, kind, NULL, &between_rows, err);
     if (status == LRC_STATUS_OK)
@@ -46,10 +46,10 @@ static enum lrc_status file_needs(struct lrc_dataset_needs *needs, const struct 
 enum lrc_status lrc_dataset_needs(struct lrc_dataset_needs *needs, const struct lrc_dataset_spec *specs,
                                   int n_specs, struct lrc_error *err)
 {
-    *needs = (struct lrc_dataset_needs){0};
+    *needs = (struct lrc_dataset_needs){ 0 };
     for (int i = 0; i < n_specs; i++) {
         struct lrc_file_list files;
-        enum lrc_status status = lrc_file_list_find(&files, specs[i].path, err);
+        enum lrc_status      status = lrc_file_list_find(&files, specs[i].path, err);
         for (int64_t k = 0; k < files.n && status == LRC_STATUS_OK; k++)
             status = file_needs(needs, &specs[i], files.paths[k], err);
         lrc_file_list_release(&files);

@@ -20,8 +20,8 @@ static enum lrc_status check_ids(const struct lrc_encoded *encoded, int64_t voca
 static void encode_row(struct lrc_loader_slot *slot, const struct lrc_loader_file *source, int64_t index)
 {
     struct lrc_error inner;
-    json_t *row;
-    const int64_t row_of_spec = source->part->n_rows + index;
+    json_t          *row;
+    const int64_t    row_of_spec = source->part->n_rows + index;
     lrc_encoded_clear(&slot->encoded);
     slot->status = LRC_STATUS_OK;
     slot->is_in_split = row_of_spec >= source->part->first_row && row_of_spec < source->part->end_row;
@@ -74,25 +74,24 @@ static enum lrc_status add_example(struct lrc_loader *loader, const struct lrc_e
 static enum lrc_status grow_tokens(struct lrc_loader *loader, int64_t n, struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
-    int64_t targets_cap = loader->ids_cap;
-    const int64_t n_wanted = dataset->n_ids - loader->n_gone + n;
+    int64_t             targets_cap = loader->ids_cap;
+    const int64_t       n_wanted = dataset->n_ids - loader->n_gone + n;
     LRC_TRY(grow(&dataset->targets, &targets_cap, n_wanted, sizeof *dataset->targets, err));
     return grow(&dataset->ids, &loader->ids_cap, n_wanted, sizeof *dataset->ids, err);
 }
 
 /* encoded[first, end) as an example. */
-static enum lrc_status append_piece(struct lrc_loader *loader, const struct lrc_encoded *encoded, int64_t first,
-                                    int64_t end, enum lrc_side side, struct lrc_error *err)
+static enum lrc_status append_piece(struct lrc_loader *loader, const struct lrc_encoded *encoded,
+                                    int64_t first, int64_t end, enum lrc_side side, struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
-    const int64_t n = end - first;
-    struct lrc_example example = {.first = dataset->n_ids,
-                                  .n_tokens = n,
-                                  .row_id = (uint32_t)(dataset->n_rows - 1),
-                                  .side = side};
+    const int64_t       n = end - first;
+    struct lrc_example  example = {
+         .first = dataset->n_ids, .n_tokens = n, .row_id = (uint32_t)(dataset->n_rows - 1), .side = side
+    };
     LRC_TRY(grow_tokens(loader, n, err));
-    int32_t *ids = dataset->ids + dataset->n_ids - loader->n_gone;
-    int32_t *targets = dataset->targets + dataset->n_ids - loader->n_gone;
+    int32_t    *ids = dataset->ids + dataset->n_ids - loader->n_gone;
+    int32_t    *targets = dataset->targets + dataset->n_ids - loader->n_gone;
     const char *trained = encoded->trained.data + first;
     memcpy(ids, encoded->ids.data + first, (size_t)n * sizeof *ids);
     for (int64_t i = 0; i < n; i++) {
@@ -122,11 +121,11 @@ static enum lrc_status place_pair(enum lrc_row_fate *fate, struct lrc_loader *lo
                                   const struct lrc_encoded *encoded, struct lrc_error *err)
 {
     const int64_t n = encoded->ids.len, n_most = loader->options->sequence_len, middle = encoded->n_chosen;
-    const int is_long = middle > n_most || n - middle > n_most;
-    *fate = !is_long                                             ? LRC_ROW_KEPT
+    const int     is_long = middle > n_most || n - middle > n_most;
+    *fate = !is_long                                         ? LRC_ROW_KEPT
             : loader->options->excess == LRC_EXCESS_TRUNCATE ? LRC_ROW_TRUNCATED
                                                              : LRC_ROW_TOO_LONG;
-    const int64_t ends[2] = {least(middle, n_most), middle + least(n - middle, n_most)};
+    const int64_t ends[2] = { least(middle, n_most), middle + least(n - middle, n_most) };
     if (*fate == LRC_ROW_TOO_LONG)
         return LRC_STATUS_OK;
     if (count_trained(encoded, 0, ends[0]) == 0 || count_trained(encoded, middle, ends[1]) == 0) {
@@ -142,8 +141,8 @@ static enum lrc_status place_row(enum lrc_row_fate *fate, struct lrc_loader *loa
                                  const struct lrc_encoded *encoded, struct lrc_error *err)
 {
     const struct lrc_dataset_options *options = loader->options;
-    const int64_t n = encoded->ids.len, n_most = options->sequence_len;
-    const int64_t n_before = loader->dataset->n_examples;
+    const int64_t                     n = encoded->ids.len, n_most = options->sequence_len;
+    const int64_t                     n_before = loader->dataset->n_examples;
     const int may_split = options->excess == LRC_EXCESS_SPLIT && encoded->side == LRC_SIDE_NONE;
     if (encoded->n_chosen > 0)
         return place_pair(fate, loader, encoded, err);
@@ -170,7 +169,7 @@ static enum lrc_status drop_duplicate(enum lrc_row_fate *fate, struct lrc_loader
                                       int64_t n_further_before, struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
-    int found;
+    int                 found;
     if (!loader->options->drop_duplicates || dataset->n_examples == n_before)
         return LRC_STATUS_OK;
     const int64_t first = dataset->examples[n_before].first;
@@ -221,8 +220,8 @@ static enum lrc_status add_record(struct lrc_loader *loader, const struct lrc_ro
 }
 
 /* A row that an earlier run encoded: its examples are there. */
-static enum lrc_status pass_row(const struct lrc_loader *loader, const struct lrc_loader_file *source, int64_t row_id,
-                                int64_t line, struct lrc_error *err)
+static enum lrc_status pass_row(const struct lrc_loader *loader, const struct lrc_loader_file *source,
+                                int64_t row_id, int64_t line, struct lrc_error *err)
 {
     const struct lrc_row_record *record = &loader->dataset->rows[row_id];
     if (record->file != loader->dataset->n_files - 1 || record->line != line)
@@ -232,14 +231,15 @@ static enum lrc_status pass_row(const struct lrc_loader *loader, const struct lr
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status take_row(struct lrc_loader *loader, struct lrc_loader_file *source, const struct lrc_loader_slot *slot,
-                                int64_t index, struct lrc_error *err)
+static enum lrc_status take_row(struct lrc_loader *loader, struct lrc_loader_file *source,
+                                const struct lrc_loader_slot *slot, int64_t index, struct lrc_error *err)
 {
-    struct lrc_dataset *dataset = loader->dataset;
-    const int64_t line = source->file.rows[index].line, n_before = dataset->n_examples;
-    const int64_t n_further_before = dataset->n_further;
-    const struct lrc_row_record blank = {
-        .file = (int32_t)dataset->n_files - 1, .line = line, .n_tokens = slot->encoded.ids.len};
+    struct lrc_dataset         *dataset = loader->dataset;
+    const int64_t               line = source->file.rows[index].line, n_before = dataset->n_examples;
+    const int64_t               n_further_before = dataset->n_further;
+    const struct lrc_row_record blank = { .file = (int32_t)dataset->n_files - 1,
+                                          .line = line,
+                                          .n_tokens = slot->encoded.ids.len };
     LRC_TRY(add_record(loader, &blank, err));
     struct lrc_row_record *record = &dataset->rows[dataset->n_rows - 1];
     if (slot->status != LRC_STATUS_OK) {
@@ -265,7 +265,7 @@ static enum lrc_status take_row(struct lrc_loader *loader, struct lrc_loader_fil
 static int ends_with_special(const struct lrc_loader *loader, const struct lrc_example *example)
 {
     const int32_t *targets = loader->dataset->targets + example->first - loader->n_gone;
-    int64_t last = example->n_tokens - 1;
+    int64_t        last = example->n_tokens - 1;
     while (last >= 0 && targets[last] < 0)
         last--;
     return last >= 0 && lrc_tokenizer_is_special(loader->options->tokenizer, targets[last]);
@@ -277,9 +277,9 @@ static void note_examples(struct lrc_loader *loader)
     const struct lrc_dataset *dataset = loader->dataset;
     for (int64_t i = loader->n_examples_hashed; i < dataset->n_examples; i++) {
         const struct lrc_example *example = &dataset->examples[i];
-        const int64_t at = example->first - loader->n_gone;
-        const uint32_t head[3] = {(uint32_t)example->n_tokens, example->row_id, (uint32_t)example->side};
-        const size_t bytes = (size_t)example->n_tokens * sizeof *dataset->ids;
+        const int64_t             at = example->first - loader->n_gone;
+        const uint32_t head[3] = { (uint32_t)example->n_tokens, example->row_id, (uint32_t)example->side };
+        const size_t   bytes = (size_t)example->n_tokens * sizeof *dataset->ids;
         lrc_hash_update(&loader->tokens_hash, head, sizeof head);
         lrc_hash_update(&loader->tokens_hash, dataset->ids + at, bytes);
         lrc_hash_update(&loader->tokens_hash, dataset->targets + at, bytes);
@@ -290,7 +290,8 @@ static void note_examples(struct lrc_loader *loader)
     loader->n_examples_hashed = dataset->n_examples;
 }
 
-enum lrc_status lrc_loader__encode_batch(struct lrc_loader *loader, struct lrc_loader_file *source, struct lrc_error *err)
+enum lrc_status lrc_loader__encode_batch(struct lrc_loader *loader, struct lrc_loader_file *source,
+                                         struct lrc_error *err)
 {
     struct lrc_loader_slot *slots = loader->slots;
     const int64_t n = source->file.n_rows, n_known = loader->n_rows_restored - loader->progress.n_rows;
@@ -309,10 +310,10 @@ enum lrc_status lrc_loader__encode_batch(struct lrc_loader *loader, struct lrc_l
 }
 
 enum lrc_status lrc_loader__take_part(struct lrc_loader *loader, const struct lrc_token_part *part,
-                                 struct lrc_error *err)
+                                      struct lrc_error *err)
 {
     struct lrc_dataset *dataset = loader->dataset;
-    const int64_t first_row = dataset->n_rows, first_id = dataset->n_ids;
+    const int64_t       first_row = dataset->n_rows, first_id = dataset->n_ids;
     for (int64_t r = 0; r < part->n_rows; r++) {
         if (part->rows[r].file < 0 || part->rows[r].file >= loader->n_files_all)
             return lrc_fail(err, LRC_STATUS_FORMAT, "kept rows: want one of %lld files, got file %d",
@@ -326,8 +327,8 @@ enum lrc_status lrc_loader__take_part(struct lrc_loader *loader, const struct lr
     dataset->n_ids += part->n_ids;
     for (int64_t i = 0, end; i < part->n_examples; i = end) {
         struct lrc_example example = part->examples[i];
-        int found;
-        int64_t n = 0;
+        int                found;
+        int64_t            n = 0;
         for (end = i; end < part->n_examples && part->examples[end].row_id == example.row_id; end++)
             n += part->examples[end].n_tokens;
         if (loader->options->drop_duplicates)
@@ -345,4 +346,3 @@ enum lrc_status lrc_loader__take_part(struct lrc_loader *loader, const struct lr
     note_examples(loader);
     return LRC_STATUS_OK;
 }
-

@@ -53,7 +53,7 @@ static enum lrc_status move_examples(struct lrc_dataset *dataset, struct lrc_dat
 enum lrc_status lrc_dataset_split(struct lrc_dataset *dataset, struct lrc_dataset *held_out,
                                   double val_set_size, int shuffle, uint64_t seed, struct lrc_error *err)
 {
-    *held_out = (struct lrc_dataset) {
+    *held_out = (struct lrc_dataset){
         .ids = dataset->ids, .targets = dataset->targets, .store = dataset->store, .borrows_tokens = 1
     };
     memcpy(held_out->hash, dataset->hash, sizeof held_out->hash);

@@ -14,11 +14,13 @@ static int spec_of(const struct lrc_dataset *dataset, int64_t row)
 }
 
 /* copies: by row; rows of a spec that have examples, in the order of the files. */
-static enum lrc_status draw(int32_t *copies, const struct lrc_dataset *dataset, const unsigned char *has_examples,
-                            int spec, double weight, uint64_t seed, struct lrc_error *err)
+static enum lrc_status draw(int32_t *copies, const struct lrc_dataset *dataset,
+                            const unsigned char *has_examples, int spec, double weight, uint64_t seed,
+                            struct lrc_error *err)
 {
-    int64_t n = 0;
-    int64_t *rows = lrc_calloc(dataset->n_rows, sizeof *rows), *order = lrc_calloc(dataset->n_rows, sizeof *order);
+    int64_t  n = 0;
+    int64_t *rows = lrc_calloc(dataset->n_rows, sizeof *rows),
+            *order = lrc_calloc(dataset->n_rows, sizeof *order);
     if (!rows || !order) {
         lrc_free(rows);
         lrc_free(order);
@@ -50,7 +52,8 @@ static void note_fate(struct lrc_dataset *dataset, int64_t row, int32_t copies)
 }
 
 /* Copies follow the row they are of, all its examples at a time. */
-static enum lrc_status copy_examples(struct lrc_dataset *dataset, const int32_t *copies, struct lrc_error *err)
+static enum lrc_status copy_examples(struct lrc_dataset *dataset, const int32_t *copies,
+                                     struct lrc_error *err)
 {
     int64_t n = 0, n_new = 0;
     for (int64_t i = 0; i < dataset->n_examples; i++)
@@ -60,14 +63,15 @@ static enum lrc_status copy_examples(struct lrc_dataset *dataset, const int32_t 
                         "datasets: want weights that leave a row, got none of %lld left",
                         (long long)dataset->n_examples);
     if (n + dataset->n_rows + dataset->n_further >= UINT32_MAX)
-        return lrc_fail(err, LRC_STATUS_CONFIG, "datasets: want weights that make fewer than 2^32 rows, got %lld",
-                        (long long)n);
+        return lrc_fail(err, LRC_STATUS_CONFIG,
+                        "datasets: want weights that make fewer than 2^32 rows, got %lld", (long long)n);
     struct lrc_example *examples = lrc_calloc(n, sizeof *examples);
     if (!examples)
         return lrc_fail_nomem(err, "the weights of the datasets");
     for (int64_t i = 0, end; i < dataset->n_examples; i = end) {
         const uint32_t row = dataset->examples[i].row_id;
-        for (end = i; end < dataset->n_examples && dataset->examples[end].row_id == row; end++) {}
+        for (end = i; end < dataset->n_examples && dataset->examples[end].row_id == row; end++) {
+        }
         for (int32_t copy = 0; copy < copies[row]; copy++)
             for (int64_t k = i; k < end; k++) {
                 examples[n_new] = dataset->examples[k];
@@ -100,16 +104,16 @@ static enum lrc_status weigh(struct lrc_dataset *dataset, int32_t *copies, unsig
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_dataset_weigh(struct lrc_dataset *dataset, const struct lrc_dataset_spec *specs, int n_specs,
-                                  uint64_t seed, struct lrc_error *err)
+enum lrc_status lrc_dataset_weigh(struct lrc_dataset *dataset, const struct lrc_dataset_spec *specs,
+                                  int n_specs, uint64_t seed, struct lrc_error *err)
 {
     int is_weighed = 0;
     for (int i = 0; i < n_specs; i++)
         is_weighed |= lrc_dataset_weight_read(specs[i].weight) != 1;
     if (!is_weighed)
         return LRC_STATUS_OK;
-    int32_t *copies = lrc_calloc(dataset->n_rows, sizeof *copies);
-    unsigned char *has_examples = lrc_calloc(dataset->n_rows, 1);
+    int32_t              *copies = lrc_calloc(dataset->n_rows, sizeof *copies);
+    unsigned char        *has_examples = lrc_calloc(dataset->n_rows, 1);
     const enum lrc_status status = copies && has_examples
                                        ? weigh(dataset, copies, has_examples, specs, n_specs, seed, err)
                                        : lrc_fail_nomem(err, "the weights of the datasets");

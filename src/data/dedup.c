@@ -15,7 +15,7 @@ static enum lrc_status make_key(struct lrc_dedup_key *key, const int32_t *ids, c
                                 int64_t n, struct lrc_error *err)
 {
     struct lrc_hash hash;
-    char hex[LRC_HASH_HEX_MAX], digits[17] = "";
+    char            hex[LRC_HASH_HEX_MAX], digits[17] = "";
     LRC_TRY(lrc_hash_init(&hash, err));
     lrc_hash_update(&hash, ids, (size_t)n * sizeof *ids);
     lrc_hash_update(&hash, targets, (size_t)n * sizeof *targets);
@@ -72,5 +72,5 @@ enum lrc_status lrc_dedup_find(int *found, struct lrc_dedup *dedup, const int32_
 void lrc_dedup_release(struct lrc_dedup *dedup)
 {
     lrc_free(dedup->table);
-    *dedup = (struct lrc_dedup){0};
+    *dedup = (struct lrc_dedup){ 0 };
 }

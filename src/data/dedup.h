@@ -11,13 +11,13 @@ struct lrc_dedup_key {
 
 struct lrc_dedup {
     struct lrc_dedup_key *table; /* open addressing, at most half full */
-    int64_t n_places, n_used;
+    int64_t               n_places, n_used;
 };
 
 /* Was there a row with these ids and targets (n > 0 of each) before? If not, it is remembered. errors: NOMEM,
  * DEVICE. */
 enum lrc_status lrc_dedup_find(int *found, struct lrc_dedup *dedup, const int32_t *ids,
                                const int32_t *targets, int64_t n, struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_dedup_release(struct lrc_dedup *dedup);
+void            lrc_dedup_release(struct lrc_dedup *dedup);
 
 #endif

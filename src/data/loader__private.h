@@ -11,24 +11,24 @@ enum { LRC_LOADER_BATCH_ROWS = 512 }; /* encoded at once, then taken over in the
 
 struct lrc_loader_slot {
     struct lrc_encoded encoded;
-    enum lrc_status status;
-    struct lrc_error err;
-    int is_in_split;
+    enum lrc_status    status;
+    struct lrc_error   err;
+    int                is_in_split;
 };
 
 struct lrc_loader {
-    struct lrc_dataset *dataset;
+    struct lrc_dataset               *dataset;
     const struct lrc_dataset_options *options;
-    const struct lrc_token_sink *sink; /* NULL: tokens stay in dataset */
-    struct lrc_problems *problems;
-    int n_problems_before;
-    struct lrc_loader_slot *slots; /* (LRC_LOADER_BATCH_ROWS) */
-    struct lrc_dedup dedup;
-    struct lrc_hash tokens_hash;
-    struct lrc_load_progress progress;
+    const struct lrc_token_sink      *sink; /* NULL: tokens stay in dataset */
+    struct lrc_problems              *problems;
+    int                               n_problems_before;
+    struct lrc_loader_slot           *slots; /* (LRC_LOADER_BATCH_ROWS) */
+    struct lrc_dedup                  dedup;
+    struct lrc_hash                   tokens_hash;
+    struct lrc_load_progress          progress;
     unsigned char *ends_turns; /* (n_files_all) a trained part of the file ends with a special token */
-    int64_t n_files_all;
-    int64_t ids_cap, examples_cap, rows_cap;
+    int64_t        n_files_all;
+    int64_t        ids_cap, examples_cap, rows_cap;
     /* ids and targets hold [n_gone, n_ids); rows and examples up to these have gone with them */
     int64_t n_gone, n_rows_gone, n_examples_gone;
     int64_t n_examples_hashed;
@@ -37,19 +37,19 @@ struct lrc_loader {
 
 /* What the files of one spec had. */
 struct lrc_loader_spec {
-    const struct lrc_data_format *format; /* of the last file */
-    int64_t first_row, end_row;           /* rows of the spec that its split takes */
-    int64_t n_rows, n_tokens, n_trained;
-    int64_t tally[LRC_ROW_FATE_COUNT];
+    const struct lrc_data_format *format;             /* of the last file */
+    int64_t                       first_row, end_row; /* rows of the spec that its split takes */
+    int64_t                       n_rows, n_tokens, n_trained;
+    int64_t                       tally[LRC_ROW_FATE_COUNT];
 };
 
 /* One file while it is read. */
 struct lrc_loader_file {
     const struct lrc_dataset_spec *spec;
-    const struct lrc_data_format *format;
-    struct lrc_data_context context;
-    struct lrc_row_file file;
-    struct lrc_loader_spec *part;
+    const struct lrc_data_format  *format;
+    struct lrc_data_context        context;
+    struct lrc_row_file            file;
+    struct lrc_loader_spec        *part;
 };
 
 /* Encode the file's batch on all threads and take its rows over; those that were restored are passed. */

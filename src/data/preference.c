@@ -18,7 +18,7 @@ int lrc_answer_is_messages(const json_t *answer)
 const json_t *lrc_row_prompt(const char **key, const json_t *row, const struct lrc_dataset_spec *spec)
 {
     const char *const given = spec->field_prompt ? spec->field_prompt : spec->field_messages;
-    const char *const names[] = {given ? given : "prompt", "messages", "conversations"};
+    const char *const names[] = { given ? given : "prompt", "messages", "conversations" };
     for (size_t i = 0; i < (given ? 1 : sizeof names / sizeof *names); i++) {
         const json_t *prompt = json_object_get(row, names[i]);
         *key = names[i];
@@ -61,11 +61,11 @@ enum lrc_status lrc_encode_answer_messages(struct lrc_encoded *out, const struct
 {
     struct lrc_dataset_spec spec = *context->spec;
     struct lrc_data_context inner = *context;
-    json_t *joined = json_object(), *messages = json_array();
-    enum lrc_status status = LRC_STATUS_OK;
-    int ok = joined && messages && append_all(messages, prompt, SIZE_MAX) &&
+    json_t                 *joined = json_object(), *messages = json_array();
+    enum lrc_status         status = LRC_STATUS_OK;
+    int                     ok = joined && messages && append_all(messages, prompt, SIZE_MAX) &&
              append_all(messages, answer, n_context);
-    static const char *const shared[] = {"system", "tools"};
+    static const char *const shared[] = { "system", "tools" };
     for (size_t i = 0; ok && i < sizeof shared / sizeof *shared; i++) {
         json_t *column = json_object_get(row, shared[i]);
         ok = !column || json_object_set(joined, shared[i], column) == 0;
@@ -86,7 +86,7 @@ enum lrc_status lrc_encode_answer_text(struct lrc_encoded *out, const struct lrc
                                        const struct lrc_text *prompt, const struct lrc_text *answer,
                                        struct lrc_error *err)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf          text = { 0 };
     struct lrc_data_context inner = *context;
     inner.train_on_inputs = 0;
     if (prompt->n + answer->n == 0)

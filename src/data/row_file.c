@@ -12,12 +12,12 @@
 #include <unistd.h>
 
 static const struct {
-    const char *extension;
+    const char       *extension;
     enum lrc_row_kind kind;
 } extensions[] = {
-    {".jsonl", LRC_ROW_KIND_JSON}, {".json", LRC_ROW_KIND_JSON},     {".ndjson", LRC_ROW_KIND_JSON},
-    {".csv", LRC_ROW_KIND_CSV},    {".tsv", LRC_ROW_KIND_TSV},       {".txt", LRC_ROW_KIND_TEXT},
-    {".md", LRC_ROW_KIND_TEXT},    {".markdown", LRC_ROW_KIND_TEXT}, {".parquet", LRC_ROW_KIND_PARQUET},
+    { ".jsonl", LRC_ROW_KIND_JSON }, { ".json", LRC_ROW_KIND_JSON },     { ".ndjson", LRC_ROW_KIND_JSON },
+    { ".csv", LRC_ROW_KIND_CSV },    { ".tsv", LRC_ROW_KIND_TSV },       { ".txt", LRC_ROW_KIND_TEXT },
+    { ".md", LRC_ROW_KIND_TEXT },    { ".markdown", LRC_ROW_KIND_TEXT }, { ".parquet", LRC_ROW_KIND_PARQUET },
 };
 
 static int ends_with(const char *text, size_t n, const char *end)
@@ -29,7 +29,7 @@ static int ends_with(const char *text, size_t n, const char *end)
 enum lrc_row_kind lrc_row_kind_of_name(const char *path)
 {
     const char *name = lrc_path_base(path);
-    size_t n = strlen(name);
+    size_t      n = strlen(name);
     n -= ends_with(name, n, ".gz") ? 3 : ends_with(name, n, ".zst") ? 4 : 0;
     for (size_t i = 0; i < sizeof extensions / sizeof *extensions; i++)
         if (ends_with(name, n, extensions[i].extension))
@@ -39,11 +39,11 @@ enum lrc_row_kind lrc_row_kind_of_name(const char *path)
 
 enum lrc_status lrc_row_kind_find(enum lrc_row_kind *kind, const char *name, struct lrc_error *err)
 {
-    static const char *const names[] = {[LRC_ROW_KIND_JSON] = "json",
-                                        [LRC_ROW_KIND_CSV] = "csv",
-                                        [LRC_ROW_KIND_TSV] = "tsv",
-                                        [LRC_ROW_KIND_TEXT] = "text",
-                                        [LRC_ROW_KIND_PARQUET] = "parquet"};
+    static const char *const names[] = { [LRC_ROW_KIND_JSON] = "json",
+                                         [LRC_ROW_KIND_CSV] = "csv",
+                                         [LRC_ROW_KIND_TSV] = "tsv",
+                                         [LRC_ROW_KIND_TEXT] = "text",
+                                         [LRC_ROW_KIND_PARQUET] = "parquet" };
     *kind = LRC_ROW_KIND_AUTO;
     if (!name)
         return LRC_STATUS_OK;
@@ -102,21 +102,22 @@ static enum lrc_status fail_parquet(const char *path, struct lrc_error *err)
 static enum lrc_status refill(struct lrc_row_file *file, struct lrc_error *err)
 {
     struct lrc_row_cursor *cursor = &file->cursor;
-    const size_t n_kept = (size_t)(cursor->end - cursor->at);
-    size_t n_new = 0, n_at = cursor->at ? (size_t)(cursor->at - file->window) : 0;
+    const size_t           n_kept = (size_t)(cursor->end - cursor->at);
+    size_t                 n_new = 0, n_at = cursor->at ? (size_t)(cursor->at - file->window) : 0;
     if (n_kept > LRC_ROW_BYTES_MAX)
         return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a row of at most %d bytes, got more", file->path,
                         (long long)cursor->line, LRC_ROW_BYTES_MAX);
     if (2 * n_kept >= file->window_bytes) {
         const size_t n = file->window_bytes ? 2 * file->window_bytes : LRC_ROW_WINDOW_BYTES;
-        char *window = lrc_realloc(file->window, (int64_t)n, 1);
+        char        *window = lrc_realloc(file->window, (int64_t)n, 1);
         if (!window)
             return lrc_fail_nomem(err, file->path);
         file->window = window;
         file->window_bytes = n;
     }
     memmove(file->window, file->window + n_at, n_kept);
-    LRC_TRY(lrc_unpacker_read(&file->unpacker, file->window + n_kept, file->window_bytes - n_kept, &n_new, err));
+    LRC_TRY(
+        lrc_unpacker_read(&file->unpacker, file->window + n_kept, file->window_bytes - n_kept, &n_new, err));
     cursor->at = file->window;
     cursor->end = file->window + n_kept + n_new;
     file->is_whole = n_kept + n_new < file->window_bytes;
@@ -127,7 +128,7 @@ static enum lrc_status add_row(struct lrc_row_file *file, const struct lrc_row_t
                                struct lrc_error *err)
 {
     if (file->n_rows == file->rows_cap) {
-        const int64_t cap = file->rows_cap ? 2 * file->rows_cap : 64;
+        const int64_t        cap = file->rows_cap ? 2 * file->rows_cap : 64;
         struct lrc_row_text *rows = lrc_realloc(file->rows, cap, sizeof *rows);
         if (!rows)
             return lrc_fail_nomem(err, "the rows of a data file");
@@ -143,7 +144,7 @@ enum lrc_status lrc_row_file_next(struct lrc_row_file *file, int64_t n_max, stru
     file->n_rows = 0;
     while (!file->has_ended && file->n_rows < n_max) {
         struct lrc_row_cursor cursor = file->cursor;
-        struct lrc_row_found found;
+        struct lrc_row_found  found;
         lrc_row_scan__next(&found, &cursor, file);
         if (cursor.at == cursor.end && !file->is_whole) { /* it may go on behind the window */
             if (file->n_rows > 0)
@@ -167,7 +168,7 @@ enum lrc_status lrc_row_file_next(struct lrc_row_file *file, int64_t n_max, stru
 static enum lrc_status read_header(struct lrc_row_file *file, struct lrc_error *err)
 {
     struct lrc_row_found found;
-    struct lrc_error inner;
+    struct lrc_error     inner;
     for (;;) {
         struct lrc_row_cursor cursor = file->cursor;
         lrc_row_scan__next(&found, &cursor, file);
@@ -180,9 +181,9 @@ static enum lrc_status read_header(struct lrc_row_file *file, struct lrc_error *
     file->has_ended = found.step == LRC_ROW_STEP_END;
     if (file->has_ended)
         return LRC_STATUS_OK;
-    const struct lrc_csv_record header = {found.row.bytes, found.row.n, found.row.line};
-    const char separator = file->kind == LRC_ROW_KIND_TSV ? '\t' : ',';
-    const enum lrc_status status = lrc_csv_columns_read(&file->columns, &header, separator, &inner);
+    const struct lrc_csv_record header = { found.row.bytes, found.row.n, found.row.line };
+    const char                  separator = file->kind == LRC_ROW_KIND_TSV ? '\t' : ',';
+    const enum lrc_status       status = lrc_csv_columns_read(&file->columns, &header, separator, &inner);
     if (status != LRC_STATUS_DATA)
         return status == LRC_STATUS_OK ? status : lrc_fail(err, status, "%s", inner.message);
     lrc_problems_add(file->problems, "%s:%s", file->path, inner.message);
@@ -217,7 +218,7 @@ enum lrc_status lrc_row_file_scan(struct lrc_row_file *file, const char *bytes, 
 {
     file->path = path;
     file->problems = problems;
-    file->cursor = (struct lrc_row_cursor){.at = bytes, .end = bytes + n};
+    file->cursor = (struct lrc_row_cursor){ .at = bytes, .end = bytes + n };
     file->is_whole = 1;
     LRC_TRY(begin(file, err));
     return lrc_row_file_next(file, INT64_MAX, err);
@@ -236,8 +237,8 @@ static enum lrc_status make_stdin_seekable(struct lrc_error *err)
     if (fd < 0)
         return lrc_fail_errno(err, "stdin: cannot make a file of it");
     enum lrc_status status = LRC_STATUS_OK;
-    char chunk[1 << 16];
-    uint64_t n_all = 0;
+    char            chunk[1 << 16];
+    uint64_t        n_all = 0;
     for (ssize_t n; status == LRC_STATUS_OK && (n = read(STDIN_FILENO, chunk, sizeof chunk)) != 0;) {
         if (n < 0 && errno == EINTR)
             continue;
@@ -263,7 +264,7 @@ enum lrc_status lrc_row_file_open(struct lrc_row_file *file, const char *path, e
                                   struct lrc_hash *hash, struct lrc_problems *problems, struct lrc_error *err)
 {
     const int is_stdin = strcmp(path, "-") == 0;
-    *file = (struct lrc_row_file){.path = is_stdin ? "stdin" : path, .kind = kind, .problems = problems};
+    *file = (struct lrc_row_file){ .path = is_stdin ? "stdin" : path, .kind = kind, .problems = problems };
     if (is_stdin)
         LRC_TRY(make_stdin_seekable(err));
     const int fd = open(is_stdin ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
@@ -280,14 +281,14 @@ void lrc_row_file_close(struct lrc_row_file *file)
     lrc_csv_columns_release(&file->columns);
     lrc_free(file->rows);
     lrc_free(file->window);
-    *file = (struct lrc_row_file){0};
+    *file = (struct lrc_row_file){ 0 };
 }
 
 static enum lrc_status parse_text(json_t **row, const struct lrc_row_text *text, const char *path,
                                   struct lrc_error *err)
 {
     const size_t n_valid = lrc_utf8_valid(text->bytes, text->n);
-    int64_t line = text->line;
+    int64_t      line = text->line;
     *row = NULL;
     for (size_t i = 0; n_valid != text->n && i < n_valid; i++)
         line += text->bytes[i] == '\n';
@@ -306,9 +307,9 @@ static enum lrc_status parse_text(json_t **row, const struct lrc_row_text *text,
 static enum lrc_status parse_record(json_t **row, const struct lrc_row_file *file,
                                     const struct lrc_row_text *text, struct lrc_error *err)
 {
-    const struct lrc_csv_record record = {text->bytes, text->n, text->line};
-    struct lrc_error inner;
-    const enum lrc_status status = lrc_csv_parse(row, &record, &file->columns, &inner);
+    const struct lrc_csv_record record = { text->bytes, text->n, text->line };
+    struct lrc_error            inner;
+    const enum lrc_status       status = lrc_csv_parse(row, &record, &file->columns, &inner);
     if (status == LRC_STATUS_OK)
         return LRC_STATUS_OK;
     return lrc_fail(err, status, "%s%s%s", status == LRC_STATUS_DATA ? file->path : "",
@@ -340,11 +341,8 @@ enum lrc_status lrc_row_file_parse(json_t **row, const struct lrc_row_file *file
     const struct lrc_row_text *text = &file->rows[index];
     switch (file->kind) {
     case LRC_ROW_KIND_CSV:
-    case LRC_ROW_KIND_TSV:
-        return parse_record(row, file, text, err);
-    case LRC_ROW_KIND_TEXT:
-        return parse_text(row, text, file->path, err);
-    default:
-        return parse_json(row, text, file->path, err);
+    case LRC_ROW_KIND_TSV: return parse_record(row, file, text, err);
+    case LRC_ROW_KIND_TEXT: return parse_text(row, text, file->path, err);
+    default: return parse_json(row, text, file->path, err);
     }
 }

@@ -28,32 +28,32 @@ enum { LRC_ROW_WINDOW_BYTES = 8 << 20, LRC_ROW_BYTES_MAX = 1 << 30 };
 
 struct lrc_row_text {
     const char *bytes; /* borrowed from the file, until its next batch */
-    size_t n;
-    int64_t line; /* of its first byte, from 1 */
+    size_t      n;
+    int64_t     line; /* of its first byte, from 1 */
 };
 
 /* Where the reading stands within the window. */
 struct lrc_row_cursor {
     const char *at, *end;
-    int64_t line;
-    int after_comma; /* of an array */
+    int64_t     line;
+    int         after_comma; /* of an array */
 };
 
 struct lrc_row_file {
-    const char *path; /* for messages; "stdin" for "-". Borrowed */
-    enum lrc_row_kind kind;
+    const char            *path; /* for messages; "stdin" for "-". Borrowed */
+    enum lrc_row_kind      kind;
     struct lrc_csv_columns columns; /* of CSV and TSV */
-    struct lrc_row_text *rows;      /* the batch that was read last */
-    int64_t n_rows, rows_cap;
-    struct lrc_unpacker unpacker;
-    char *window; /* NULL: the caller's bytes */
-    size_t window_bytes;
-    struct lrc_row_cursor cursor;
-    int is_whole;       /* the window reaches to the end of the file */
-    int is_array;
-    int64_t array_line; /* of the '[' */
-    int has_ended;
-    struct lrc_problems *problems; /* borrowed */
+    struct lrc_row_text   *rows;    /* the batch that was read last */
+    int64_t                n_rows, rows_cap;
+    struct lrc_unpacker    unpacker;
+    char                  *window; /* NULL: the caller's bytes */
+    size_t                 window_bytes;
+    struct lrc_row_cursor  cursor;
+    int                    is_whole; /* the window reaches to the end of the file */
+    int                    is_array;
+    int64_t                array_line; /* of the '[' */
+    int                    has_ended;
+    struct lrc_problems   *problems; /* borrowed */
 };
 
 /* Open path ("-": stdin, which can be opened again); gzip and zstd are unpacked. JSON is told by its first
@@ -67,7 +67,7 @@ struct lrc_row_file {
 enum lrc_status lrc_row_file_open(struct lrc_row_file *file, const char *path, enum lrc_row_kind kind,
                                   struct lrc_hash *hash, struct lrc_problems *problems,
                                   struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_row_file_close(struct lrc_row_file *file); /* safe on a zeroed file */
+void            lrc_row_file_close(struct lrc_row_file *file); /* safe on a zeroed file */
 
 /* The next rows, at most n_max; what is inside a row is not looked at. file->n_rows 0: there are no more.
  * errors: as above; DATA for a row of more than LRC_ROW_BYTES_MAX. */
@@ -89,10 +89,10 @@ enum lrc_status lrc_row_file_parse(json_t **row, const struct lrc_row_file *file
  * holds only when the cursor stays within the window, or the window reaches to the file's end. */
 enum lrc_row_step { LRC_ROW_STEP_ROW, LRC_ROW_STEP_PROBLEM, LRC_ROW_STEP_END };
 struct lrc_row_found {
-    enum lrc_row_step step;
+    enum lrc_row_step   step;
     struct lrc_row_text row;
-    char problem[128]; /* "" for none */
-    int64_t problem_line;
+    char                problem[128]; /* "" for none */
+    int64_t             problem_line;
 };
 void lrc_row_scan__next(struct lrc_row_found *found, struct lrc_row_cursor *cursor,
                         const struct lrc_row_file *file);

@@ -17,7 +17,7 @@ void lrc_row_scan__skip_blank(struct lrc_row_cursor *cursor)
 static void found_row(struct lrc_row_found *found, const char *begin, const char *end, int64_t line)
 {
     found->step = LRC_ROW_STEP_ROW;
-    found->row = (struct lrc_row_text){begin, (size_t)(end - begin), line};
+    found->row = (struct lrc_row_text){ begin, (size_t)(end - begin), line };
 }
 
 static void next_line(struct lrc_row_found *found, struct lrc_row_cursor *cursor)
@@ -90,7 +90,7 @@ static void next_element(struct lrc_row_found *found, struct lrc_row_cursor *cur
         end_array(found, cursor, file);
         return;
     }
-    const char *begin = cursor->at;
+    const char   *begin = cursor->at;
     const int64_t line = cursor->line;
     skip_element(cursor);
     if (cursor->at == begin) { /* a comma, or the ']' of "[1,]" */
@@ -107,7 +107,7 @@ static void next_element(struct lrc_row_found *found, struct lrc_row_cursor *cur
 
 static void next_record(struct lrc_row_found *found, struct lrc_row_cursor *cursor, char separator)
 {
-    struct lrc_csv_reader reader = {cursor->at, cursor->end, cursor->line, separator};
+    struct lrc_csv_reader reader = { cursor->at, cursor->end, cursor->line, separator };
     struct lrc_csv_record record;
     if (lrc_csv_next(&record, &reader))
         found_row(found, record.bytes, record.bytes + record.n, record.line);
@@ -118,7 +118,7 @@ static void next_record(struct lrc_row_found *found, struct lrc_row_cursor *curs
 void lrc_row_scan__next(struct lrc_row_found *found, struct lrc_row_cursor *cursor,
                         const struct lrc_row_file *file)
 {
-    *found = (struct lrc_row_found){.step = LRC_ROW_STEP_END};
+    *found = (struct lrc_row_found){ .step = LRC_ROW_STEP_END };
     if (file->kind == LRC_ROW_KIND_CSV || file->kind == LRC_ROW_KIND_TSV) {
         next_record(found, cursor, file->kind == LRC_ROW_KIND_TSV ? '\t' : ',');
     } else if (file->kind == LRC_ROW_KIND_TEXT) {

@@ -13,8 +13,8 @@ static enum lrc_status find_by_columns(const struct lrc_data_format **found, con
                                        const struct lrc_dataset_spec *spec, const char *path,
                                        struct lrc_error *err)
 {
-    struct lrc_buf claiming = {0}, columns = {0}, names = {0};
-    int n_claiming = 0;
+    struct lrc_buf claiming = { 0 }, columns = { 0 }, names = { 0 };
+    int            n_claiming = 0;
     for (const struct lrc_data_format *const *format = lrc_data_format_all; *format; format++) {
         if (!(*format)->claims(row, spec))
             continue;
@@ -22,7 +22,7 @@ static enum lrc_status find_by_columns(const struct lrc_data_format **found, con
         *found = *format;
     }
     const char *key;
-    json_t *value;
+    json_t     *value;
     json_object_foreach((json_t *)(uintptr_t)row, key, value)
         lrc_buf_printf(&columns, "%s%s", columns.len ? ", " : "", key);
     list_types(&names);
@@ -50,7 +50,7 @@ enum lrc_status lrc_row_type_find(const struct lrc_data_format **format, const s
         *format = lrc_data_format_find(spec->type);
         if (*format)
             return LRC_STATUS_OK;
-        struct lrc_buf names = {0};
+        struct lrc_buf names = { 0 };
         list_types(&names);
         const enum lrc_status status = lrc_fail(err, LRC_STATUS_CONFIG, "%s: type: want one of %s, got '%s'",
                                                 file->path, lrc_buf_text(&names), spec->type);

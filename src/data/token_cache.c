@@ -21,7 +21,7 @@ static_assert(sizeof(void *) != 8 || sizeof(struct lrc_dataset_options) == 96, "
 /* The length keeps "ab" + "c" apart from "a" + "bc". */
 static void put(struct lrc_hash *hash, const char *name, const char *text)
 {
-    char head[64];
+    char      head[64];
     const int n = snprintf(head, sizeof head, "%s %zu ", name, strlen(text));
     lrc_hash_update(hash, head, (size_t)n);
     lrc_hash_update(hash, text, strlen(text));
@@ -47,7 +47,8 @@ static enum lrc_status put_tokenizer(struct lrc_hash *hash, const char *dir, str
 {
     static const char *const names[] = {
         "tokenizer.json", "tokenizer.model",   "tokenizer_config.json", "vocab.json",
-        "merges.txt",     "added_tokens.json", "spiece.model",          "special_tokens_map.json"};
+        "merges.txt",     "added_tokens.json", "spiece.model",          "special_tokens_map.json"
+    };
     if (!lrc_path_is_dir(dir))
         return put_file(hash, "model", dir, err);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -66,8 +67,8 @@ static enum lrc_status put_tokenizer(struct lrc_hash *hash, const char *dir, str
 static enum lrc_status put_files(struct lrc_hash *hash, struct lrc_buf *files, const char *path,
                                  struct lrc_error *err)
 {
-    struct lrc_file_list list = {0};
-    enum lrc_status status = lrc_file_list_find(&list, path, err);
+    struct lrc_file_list list = { 0 };
+    enum lrc_status      status = lrc_file_list_find(&list, path, err);
     put_number(hash, "files", (double)list.n);
     for (int64_t i = 0; i < list.n && status == LRC_STATUS_OK; i++) {
         char hex[LRC_HASH_HEX_MAX];
@@ -87,7 +88,7 @@ static enum lrc_status put_spec(struct lrc_hash *hash, struct lrc_buf *files,
                                 const struct lrc_dataset_spec *spec, struct lrc_error *err)
 {
     struct lrc_dataset_spec columns = *spec;
-    struct lrc_buf json = {0};
+    struct lrc_buf          json = { 0 };
     columns.path = columns.weight = NULL; /* weights choose among rows that are tokenized */
     lrc_dataset_spec_write_json(&columns, &json);
     const enum lrc_status status = lrc_buf_check(&json, err);
@@ -97,7 +98,8 @@ static enum lrc_status put_spec(struct lrc_hash *hash, struct lrc_buf *files,
     return status == LRC_STATUS_OK ? put_files(hash, files, spec->path, err) : status;
 }
 
-static enum lrc_status put_all(struct lrc_hash *hash, struct lrc_buf *files, const struct lrc_dataset_list *specs,
+static enum lrc_status put_all(struct lrc_hash *hash, struct lrc_buf *files,
+                               const struct lrc_dataset_list    *specs,
                                const struct lrc_dataset_options *options, const char *model_dir,
                                struct lrc_error *err)
 {
@@ -121,7 +123,7 @@ static enum lrc_status put_all(struct lrc_hash *hash, struct lrc_buf *files, con
 }
 
 enum lrc_status lrc_token_cache__key(char key[LRC_HASH_HEX_MAX], struct lrc_buf *files,
-                                     const struct lrc_dataset_list *specs,
+                                     const struct lrc_dataset_list    *specs,
                                      const struct lrc_dataset_options *options, const char *model_dir,
                                      struct lrc_error *err)
 {
@@ -152,7 +154,7 @@ static enum lrc_status name_files(struct lrc_dataset *dataset, const struct lrc_
     if (!dataset->files || !dataset->file_specs)
         return lrc_fail_nomem(err, "the cached tokens");
     for (int i = 0; i < specs->n && status == LRC_STATUS_OK; i++) {
-        struct lrc_file_list list = {0};
+        struct lrc_file_list list = { 0 };
         status = lrc_file_list_find(&list, specs->items[i].path, err);
         int64_t k = 0;
         for (; status == LRC_STATUS_OK && k < list.n && dataset->n_files < n_files; k++) {
@@ -171,19 +173,20 @@ static enum lrc_status name_files(struct lrc_dataset *dataset, const struct lrc_
 
 /* One cache on its way to be read or made. */
 struct job {
-    const struct lrc_dataset_list *specs;
+    const struct lrc_dataset_list    *specs;
     const struct lrc_dataset_options *options;
-    const struct lrc_token_cache *cache;
-    struct lrc_problems *problems;
-    char key[LRC_HASH_HEX_MAX];
-    struct lrc_buf files; /* hashes of the data files */
-    struct lrc_buf dir, index;
+    const struct lrc_token_cache     *cache;
+    struct lrc_problems              *problems;
+    char                              key[LRC_HASH_HEX_MAX];
+    struct lrc_buf                    files; /* hashes of the data files */
+    struct lrc_buf                    dir, index;
 };
 
 static enum lrc_status read_all(struct lrc_dataset *dataset, const struct job *job, struct lrc_error *err)
 {
     const char *dir = job->dir.data;
-    LRC_TRY(lrc_token_cache__read_index(dataset, job->index.data, dir, job->key, job->options->vocab_size, err));
+    LRC_TRY(
+        lrc_token_cache__read_index(dataset, job->index.data, dir, job->key, job->options->vocab_size, err));
     LRC_TRY(name_files(dataset, job->specs, count_files(&job->files), err));
     if (lrc_token_store_disk_bytes(dataset->store) > LRC_TOKEN_VERIFY_BYTES)
         return LRC_STATUS_OK;
@@ -215,16 +218,16 @@ static enum lrc_status try_read(int *is_read, struct lrc_dataset *dataset, const
 /* ---- making ---- */
 
 struct writer {
-    const struct job *job;
+    const struct job       *job;
     struct lrc_token_store *store;
-    int64_t n_parts; /* restored and kept */
-    int has_failed;  /* it was the cache's fault, not the data's */
+    int64_t                 n_parts;    /* restored and kept */
+    int                     has_failed; /* it was the cache's fault, not the data's */
 };
 
 static enum lrc_status keep_part(void *context, const struct lrc_token_part *part, struct lrc_error *err)
 {
-    struct writer *writer = context;
-    char *path = lrc_token_cache__part_path(writer->job->dir.data, writer->n_parts);
+    struct writer  *writer = context;
+    char           *path = lrc_token_cache__part_path(writer->job->dir.data, writer->n_parts);
     enum lrc_status status = path ? LRC_STATUS_OK : lrc_fail_nomem(err, writer->job->dir.data);
     if (status == LRC_STATUS_OK)
         status = lrc_token_cache__write_part(path, writer->job->key, part, err);
@@ -240,7 +243,7 @@ static enum lrc_status keep_part(void *context, const struct lrc_token_part *par
 static void remove_parts(const char *dir, int64_t first)
 {
     for (int64_t number = first;; number++) {
-        char *path = lrc_token_cache__part_path(dir, number);
+        char     *path = lrc_token_cache__part_path(dir, number);
         const int is_last = !path || unlink(path) != 0;
         lrc_free(path);
         if (is_last)
@@ -251,8 +254,8 @@ static void remove_parts(const char *dir, int64_t first)
 static enum lrc_status restore_part(void *context, struct lrc_token_part *part, struct lrc_error *err)
 {
     struct writer *writer = context;
-    const char *dir = writer->job->dir.data;
-    char *path = lrc_token_cache__part_path(dir, writer->n_parts);
+    const char    *dir = writer->job->dir.data;
+    char          *path = lrc_token_cache__part_path(dir, writer->n_parts);
     if (!path)
         return lrc_fail_nomem(err, dir);
     enum lrc_status status = LRC_STATUS_OK;
@@ -267,7 +270,7 @@ static enum lrc_status restore_part(void *context, struct lrc_token_part *part, 
         return status;
     lrc_log_warn("token cache: %s; it is made anew from there", err->message);
     remove_parts(dir, writer->n_parts);
-    *part = (struct lrc_token_part){0};
+    *part = (struct lrc_token_part){ 0 };
     return LRC_STATUS_OK;
 }
 
@@ -284,10 +287,11 @@ static enum lrc_status check_files(const struct lrc_dataset *dataset, const stru
 
 static enum lrc_status make(struct lrc_dataset *dataset, struct writer *writer, struct lrc_error *err)
 {
-    const struct job *job = writer->job;
-    const struct lrc_token_sink sink = {writer, restore_part, keep_part};
+    const struct job           *job = writer->job;
+    const struct lrc_token_sink sink = { writer, restore_part, keep_part };
     LRC_TRY(lrc_token_store_new(&writer->store, job->options->vocab_size, err));
-    LRC_TRY(lrc_dataset__load(dataset, job->specs->items, job->specs->n, job->options, &sink, job->problems, err));
+    LRC_TRY(lrc_dataset__load(dataset, job->specs->items, job->specs->n, job->options, &sink, job->problems,
+                              err));
     dataset->store = writer->store;
     writer->store = NULL;
     remove_parts(job->dir.data, writer->n_parts);
@@ -305,17 +309,18 @@ static enum lrc_status make(struct lrc_dataset *dataset, struct writer *writer, 
 }
 
 /* Parts that were sealed and yet do not fit the files are thrown away, once. */
-static enum lrc_status make_or_remake(struct lrc_dataset *dataset, struct writer *writer, struct lrc_error *err)
+static enum lrc_status make_or_remake(struct lrc_dataset *dataset, struct writer *writer,
+                                      struct lrc_error *err)
 {
     const struct job *job = writer->job;
-    enum lrc_status status = make(dataset, writer, err);
+    enum lrc_status   status = make(dataset, writer, err);
     lrc_token_store_close(writer->store);
     writer->store = NULL;
     if (status != LRC_STATUS_FORMAT || writer->n_parts == 0 || writer->has_failed)
         return status;
     lrc_log_warn("token cache: %s; it is made anew", err->message);
     remove_parts(job->dir.data, 0);
-    *writer = (struct writer){.job = job};
+    *writer = (struct writer){ .job = job };
     status = make(dataset, writer, err);
     lrc_token_store_close(writer->store);
     return status;
@@ -331,15 +336,16 @@ static enum lrc_status lock_dir(int *lock, const char *dir, struct lrc_error *er
     if (flock(*lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
         return LRC_STATUS_OK;
     lrc_log_info("token cache: waiting for another process that fills %s", dir);
-    while (flock(*lock, LOCK_EX) != 0 && errno == EINTR) {}
+    while (flock(*lock, LOCK_EX) != 0 && errno == EINTR) {
+    }
     return LRC_STATUS_OK;
 }
 
 static enum lrc_status make_locked(struct lrc_dataset *dataset, const struct job *job, int *cache_failed,
                                    struct lrc_error *err)
 {
-    struct writer writer = {.job = job};
-    int lock = -1, is_read = 0;
+    struct writer   writer = { .job = job };
+    int             lock = -1, is_read = 0;
     enum lrc_status status = lock_dir(&lock, job->dir.data, err);
     *cache_failed = status != LRC_STATUS_OK;
     if (status == LRC_STATUS_OK) /* another process may have made it meanwhile */
@@ -353,10 +359,11 @@ static enum lrc_status make_locked(struct lrc_dataset *dataset, const struct job
     return status;
 }
 
-static enum lrc_status load_and_write(struct lrc_dataset *dataset, const struct job *job, struct lrc_error *err)
+static enum lrc_status load_and_write(struct lrc_dataset *dataset, const struct job *job,
+                                      struct lrc_error *err)
 {
-    struct lrc_error inner = {0};
-    int cache_failed = 0;
+    struct lrc_error           inner = { 0 };
+    int                        cache_failed = 0;
     struct lrc_dataset_options options = *job->options;
     options.counts_only |= job->cache->write == LRC_CACHE_WRITE_NEVER;
     if (job->cache->write != LRC_CACHE_WRITE_NEVER) {
@@ -374,13 +381,15 @@ static enum lrc_status load_and_write(struct lrc_dataset *dataset, const struct 
 static enum lrc_status load(struct lrc_dataset *dataset, struct job *job, struct lrc_error *err)
 {
     int is_read = 0;
-    LRC_TRY(lrc_token_cache__key(job->key, &job->files, job->specs, job->options, job->cache->model_dir, err));
+    LRC_TRY(
+        lrc_token_cache__key(job->key, &job->files, job->specs, job->options, job->cache->model_dir, err));
     lrc_buf_printf(&job->dir, "%s/%s", job->cache->dir, job->key);
     lrc_buf_printf(&job->index, "%s/%s/index.h5", job->cache->dir, job->key);
     LRC_TRY(lrc_buf_check(&job->dir, err));
     LRC_TRY(lrc_buf_check(&job->index, err));
     LRC_TRY(lrc_buf_check(&job->files, err));
-    LRC_TRY(job->cache->write == LRC_CACHE_WRITE_NEVER ? try_read(&is_read, dataset, job, err) : LRC_STATUS_OK);
+    LRC_TRY(job->cache->write == LRC_CACHE_WRITE_NEVER ? try_read(&is_read, dataset, job, err)
+                                                       : LRC_STATUS_OK);
     if (!is_read)
         LRC_TRY(load_and_write(dataset, job, err));
     return lrc_dataset_check(dataset, job->options, err);
@@ -391,8 +400,8 @@ enum lrc_status lrc_dataset_load_cached(struct lrc_dataset *dataset, const struc
                                         const struct lrc_token_cache *cache, struct lrc_problems *problems,
                                         struct lrc_error *err)
 {
-    struct job job = {.specs = specs, .options = options, .cache = cache, .problems = problems};
-    *dataset = (struct lrc_dataset){0};
+    struct job job = { .specs = specs, .options = options, .cache = cache, .problems = problems };
+    *dataset = (struct lrc_dataset){ 0 };
     for (int i = 0; i < specs->n; i++)
         if (strcmp(specs->items[i].path, "-") == 0) /* can be read but once */
             return lrc_dataset_load(dataset, specs->items, specs->n, options, problems, err);

@@ -36,8 +36,8 @@ enum lrc_cache_write {
 };
 
 struct lrc_token_cache {
-    const char *dir;
-    const char *model_dir; /* the tokenizer's files */
+    const char          *dir;
+    const char          *model_dir; /* the tokenizer's files */
     enum lrc_cache_write write;
 };
 
@@ -54,7 +54,7 @@ enum lrc_status lrc_dataset_load_cached(struct lrc_dataset *dataset, const struc
 /* files: SHA-256 of all data files in their order, one after another (appended to); may be NULL.
  * errors: IO, NOMEM, DEVICE. */
 enum lrc_status lrc_token_cache__key(char key[LRC_HASH_HEX_MAX], struct lrc_buf *files,
-                                     const struct lrc_dataset_list *specs,
+                                     const struct lrc_dataset_list    *specs,
                                      const struct lrc_dataset_options *options, const char *model_dir,
                                      struct lrc_error *err) LRC_MUST_CHECK;
 
@@ -64,10 +64,10 @@ char *lrc_token_cache__part_path(const char *dir, int64_t number) LRC_MUST_CHECK
 /* errors: IO, NOSPACE, NOMEM. */
 enum lrc_status lrc_token_cache__write_part(const char *path, const char *key,
                                             const struct lrc_token_part *part,
-                                            struct lrc_error *err) LRC_MUST_CHECK;
+                                            struct lrc_error            *err) LRC_MUST_CHECK;
 enum lrc_status lrc_token_cache__write_index(const char *path, const char *key,
                                              const struct lrc_dataset *dataset,
-                                             struct lrc_error *err) LRC_MUST_CHECK;
+                                             struct lrc_error         *err) LRC_MUST_CHECK;
 
 /* Add a part to store; part NULL: its places alone. errors: FORMAT for anything that is not what was written;
  * IO, NOMEM. ownership: lrc_token_part_release(). */

@@ -6,7 +6,7 @@
 #include "data/token_store.h"
 #include "formats/sealed_h5.h"
 
-#define LRC_TOKEN_PART_KIND "lorica token part 1"
+#define LRC_TOKEN_PART_KIND  "lorica token part 1"
 #define LRC_TOKEN_INDEX_KIND "lorica tokens 2"
 
 enum {
@@ -20,13 +20,13 @@ enum {
 /* One dataset of a file. Its types are looked up when HDF5 runs: they are no constants. */
 enum lrc_token_array_type { LRC_TOKEN_ARRAY_INT32, LRC_TOKEN_ARRAY_INT64, LRC_TOKEN_ARRAY_BYTES };
 struct lrc_token_array {
-    const char *name;
+    const char               *name;
     enum lrc_token_array_type type;
-    int64_t n;
-    void *data;
+    int64_t                   n;
+    void                     *data;
 };
-hid_t lrc_token_array__file_type(enum lrc_token_array_type type);
-hid_t lrc_token_array__memory_type(enum lrc_token_array_type type);
+hid_t  lrc_token_array__file_type(enum lrc_token_array_type type);
+hid_t  lrc_token_array__memory_type(enum lrc_token_array_type type);
 size_t lrc_token_array__elem_bytes(enum lrc_token_array_type type);
 
 /* The index's datasets, in the order they are written in. */

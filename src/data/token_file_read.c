@@ -15,7 +15,7 @@ static enum lrc_status fail(const struct lrc_h5_job *job, const char *name, cons
 static int64_t length_of(hid_t dataset, enum lrc_token_array_type wanted)
 {
     const hid_t space = H5Dget_space(dataset), type = H5Dget_type(dataset);
-    const int right = space >= 0 && type >= 0 && H5Tequal(type, lrc_token_array__file_type(wanted)) > 0 &&
+    const int   right = space >= 0 && type >= 0 && H5Tequal(type, lrc_token_array__file_type(wanted)) > 0 &&
                       H5Sget_simple_extent_ndims(space) == 1;
     const int64_t n = right ? (int64_t)H5Sget_simple_extent_npoints(space) : 0;
     if (space >= 0)
@@ -29,7 +29,7 @@ static int64_t length_of(hid_t dataset, enum lrc_token_array_type wanted)
  * lrc_free(array->data). */
 static enum lrc_status get_array(struct lrc_token_array *array, const struct lrc_h5_job *job, hid_t file)
 {
-    static const H5Z_filter_t filters[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE};
+    static const H5Z_filter_t filters[] = { H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE };
     if (array->n == 0 && H5Lexists(file, array->name, H5P_DEFAULT) == 0) {
         array->data = lrc_calloc(0, 1);
         return array->data ? LRC_STATUS_OK : lrc_fail_nomem(job->err, "the cached tokens");
@@ -37,13 +37,14 @@ static enum lrc_status get_array(struct lrc_token_array *array, const struct lrc
     const hid_t dataset = lrc_h5_open_dataset(file, array->name, H5D_CHUNKED, filters, 2);
     if (dataset < 0)
         return fail(job, array->name, "this dataset, got none or another layout");
-    const int64_t n = length_of(dataset, array->type);
+    const int64_t   n = length_of(dataset, array->type);
     enum lrc_status status = LRC_STATUS_OK;
     if (n < 1 || (array->n > 0 && n != array->n))
         status = fail(job, array->name, "another type or length");
     else if (!(array->data = lrc_calloc(n, lrc_token_array__elem_bytes(array->type))))
         status = lrc_fail_nomem(job->err, "the cached tokens");
-    else if (H5Dread(dataset, lrc_token_array__memory_type(array->type), H5S_ALL, H5S_ALL, H5P_DEFAULT, array->data) < 0)
+    else if (H5Dread(dataset, lrc_token_array__memory_type(array->type), H5S_ALL, H5S_ALL, H5P_DEFAULT,
+                     array->data) < 0)
         status = lrc_h5_fail(job, LRC_STATUS_FORMAT, array->name);
     array->n = n;
     (void)H5Dclose(dataset);
@@ -64,19 +65,20 @@ static int take_rows(struct lrc_row_record *rows, int64_t n, const int64_t *colu
     for (int64_t r = 0; r < n; r++, columns += LRC_TOKEN_ROW_COLUMNS) {
         if (columns[0] < 0 || columns[0] > INT32_MAX || columns[1] < 0 || columns[1] >= LRC_ROW_FATE_COUNT)
             return 0;
-        rows[r] = (struct lrc_row_record){.file = (int32_t)columns[0],
-                                          .fate = (enum lrc_row_fate)columns[1],
-                                          .line = columns[2],
-                                          .n_tokens = columns[3],
-                                          .n_kept = columns[4],
-                                          .n_trained = columns[5],
-                                          .n_examples = columns[6]};
+        rows[r] = (struct lrc_row_record){ .file = (int32_t)columns[0],
+                                           .fate = (enum lrc_row_fate)columns[1],
+                                           .line = columns[2],
+                                           .n_tokens = columns[3],
+                                           .n_kept = columns[4],
+                                           .n_trained = columns[5],
+                                           .n_examples = columns[6] };
     }
     return 1;
 }
 
 /* What is not as it should be; NULL when all is well. */
-static const char *take_examples(struct lrc_example *examples, int64_t n, int64_t n_ids, const int64_t *columns)
+static const char *take_examples(struct lrc_example *examples, int64_t n, int64_t n_ids,
+                                 const int64_t *columns)
 {
     int64_t end = 0, last_row = 0;
     for (int64_t i = 0; i < n; i++, columns += LRC_TOKEN_EXAMPLE_COLUMNS) {
@@ -87,11 +89,11 @@ static const char *take_examples(struct lrc_example *examples, int64_t n, int64_
             return "fewer targets than tokens and a known side, got others";
         if (row_id < last_row || row_id >= UINT32_MAX)
             return "row numbers in order, got others";
-        examples[i] = (struct lrc_example){.first = end,
-                                           .n_tokens = n_tokens,
-                                           .n_trained = n_trained,
-                                           .row_id = (uint32_t)row_id,
-                                           .side = (enum lrc_side)side};
+        examples[i] = (struct lrc_example){ .first = end,
+                                            .n_tokens = n_tokens,
+                                            .n_trained = n_trained,
+                                            .row_id = (uint32_t)row_id,
+                                            .side = (enum lrc_side)side };
         end += n_tokens;
         last_row = row_id;
     }
@@ -100,11 +102,14 @@ static const char *take_examples(struct lrc_example *examples, int64_t n, int64_
 
 /* Of rows and examples as they were stored. */
 static enum lrc_status take_both(struct lrc_example **examples, struct lrc_row_record **rows,
-                                 const struct lrc_token_array *stored_examples, const struct lrc_token_array *stored_rows,
-                                 int64_t n_ids, const struct lrc_h5_job *job)
+                                 const struct lrc_token_array *stored_examples,
+                                 const struct lrc_token_array *stored_rows, int64_t n_ids,
+                                 const struct lrc_h5_job *job)
 {
-    const int64_t n_examples = stored_examples->n / LRC_TOKEN_EXAMPLE_COLUMNS, n_rows = stored_rows->n / LRC_TOKEN_ROW_COLUMNS;
-    if (stored_examples->n % LRC_TOKEN_EXAMPLE_COLUMNS != 0 || stored_rows->n % LRC_TOKEN_ROW_COLUMNS != 0 || n_rows > UINT32_MAX)
+    const int64_t n_examples = stored_examples->n / LRC_TOKEN_EXAMPLE_COLUMNS,
+                  n_rows = stored_rows->n / LRC_TOKEN_ROW_COLUMNS;
+    if (stored_examples->n % LRC_TOKEN_EXAMPLE_COLUMNS != 0 || stored_rows->n % LRC_TOKEN_ROW_COLUMNS != 0 ||
+        n_rows > UINT32_MAX)
         return fail(job, "rows", "whole rows of fewer than 2^32, got others");
     *examples = lrc_calloc(n_examples, sizeof **examples);
     *rows = lrc_calloc(n_rows, sizeof **rows);
@@ -120,7 +125,7 @@ static enum lrc_status take_both(struct lrc_example **examples, struct lrc_row_r
 
 static enum lrc_status read_chunk(struct lrc_token_chunk *chunk, const struct lrc_h5_job *job, int fd)
 {
-    unsigned char *bytes = lrc_calloc(chunk->n_bytes, 1);
+    unsigned char  *bytes = lrc_calloc(chunk->n_bytes, 1);
     enum lrc_status status = LRC_STATUS_OK;
     if (!bytes)
         return lrc_fail_nomem(job->err, "the cached tokens");
@@ -136,21 +141,21 @@ static enum lrc_status read_chunk(struct lrc_token_chunk *chunk, const struct lr
 static enum lrc_status find_chunks(struct lrc_token_chunk *chunks, int64_t n_chunks, hid_t dataset,
                                    const struct lrc_h5_job *job, int fd)
 {
-    const hid_t space = H5Dget_space(dataset);
+    const hid_t     space = H5Dget_space(dataset);
     enum lrc_status status = space < 0 ? fail(job, "tokens", "a space") : LRC_STATUS_OK;
     for (int64_t i = 0; i < n_chunks && status == LRC_STATUS_OK; i++) {
-        hsize_t first = 0, n_bytes = 0;
-        haddr_t address = 0;
+        hsize_t  first = 0, n_bytes = 0;
+        haddr_t  address = 0;
         unsigned mask = 1;
-        if (H5Dget_chunk_info(dataset, space, (hsize_t)i, &first, &mask, &address, &n_bytes) < 0 || mask != 0 ||
-            first != (hsize_t)i * LRC_TOKEN_CHUNK_TOKENS || n_bytes < 1 ||
+        if (H5Dget_chunk_info(dataset, space, (hsize_t)i, &first, &mask, &address, &n_bytes) < 0 ||
+            mask != 0 || first != (hsize_t)i * LRC_TOKEN_CHUNK_TOKENS || n_bytes < 1 ||
             n_bytes > LRC_TOKEN_PACKED_BYTES_MAX || address > INT64_MAX / 2) {
             status = fail(job, "tokens", "whole chunks in their order, got others");
             break;
         }
         /* HDF5 counts from the end of the seal */
-        chunks[i] = (struct lrc_token_chunk){.offset = (int64_t)address + LRC_H5_SEAL_BYTES,
-                                             .n_bytes = (int64_t)n_bytes};
+        chunks[i] = (struct lrc_token_chunk){ .offset = (int64_t)address + LRC_H5_SEAL_BYTES,
+                                              .n_bytes = (int64_t)n_bytes };
         status = read_chunk(&chunks[i], job, fd);
     }
     if (space >= 0)
@@ -161,17 +166,18 @@ static enum lrc_status find_chunks(struct lrc_token_chunk *chunks, int64_t n_chu
 static enum lrc_status add_tokens(struct lrc_token_store *store, const char *path, int64_t *n_ids,
                                   const struct lrc_h5_job *job, hid_t file)
 {
-    static const H5Z_filter_t filters[] = {H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE};
+    static const H5Z_filter_t filters[] = { H5Z_FILTER_SHUFFLE, H5Z_FILTER_DEFLATE };
     *n_ids = 0;
     if (H5Lexists(file, "tokens", H5P_DEFAULT) == 0)
         return lrc_token_store_add(store, path, 0, NULL, 0, job->err);
     const hid_t dataset = lrc_h5_open_dataset(file, "tokens", H5D_CHUNKED, filters, 2);
     if (dataset < 0)
         return fail(job, "tokens", "this dataset, got another layout");
-    const int64_t n = length_of(dataset, LRC_TOKEN_ARRAY_INT32), n_chunks = (n + LRC_TOKEN_CHUNK_TOKENS - 1) / LRC_TOKEN_CHUNK_TOKENS;
+    const int64_t n = length_of(dataset, LRC_TOKEN_ARRAY_INT32),
+                  n_chunks = (n + LRC_TOKEN_CHUNK_TOKENS - 1) / LRC_TOKEN_CHUNK_TOKENS;
     struct lrc_token_chunk *chunks = lrc_calloc(n_chunks, sizeof *chunks);
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum lrc_status status = LRC_STATUS_OK;
+    const int               fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum lrc_status         status = LRC_STATUS_OK;
     if (n < 1)
         status = fail(job, "tokens", "another type or length");
     else if (!chunks)
@@ -191,8 +197,8 @@ static enum lrc_status add_tokens(struct lrc_token_store *store, const char *pat
 }
 
 /* Tokens as the store gives them; part->examples count from 0, the store from first_id. */
-static enum lrc_status read_tokens(struct lrc_token_part *part, struct lrc_token_store *store, int64_t first_id,
-                                   struct lrc_error *err)
+static enum lrc_status read_tokens(struct lrc_token_part *part, struct lrc_token_store *store,
+                                   int64_t first_id, struct lrc_error *err)
 {
     part->ids = lrc_calloc(part->n_ids, sizeof *part->ids);
     part->targets = lrc_calloc(part->n_ids, sizeof *part->targets);
@@ -200,7 +206,7 @@ static enum lrc_status read_tokens(struct lrc_token_part *part, struct lrc_token
         return lrc_fail_nomem(err, "the cached tokens");
     for (int64_t i = 0; i < part->n_examples; i++) {
         struct lrc_example example = part->examples[i];
-        const int64_t at = example.first;
+        const int64_t      at = example.first;
         example.first += first_id;
         LRC_TRY(lrc_token_store_read(store, &example, part->ids + at, part->targets + at, err));
     }
@@ -210,9 +216,10 @@ static enum lrc_status read_tokens(struct lrc_token_part *part, struct lrc_token
 static enum lrc_status get_part(struct lrc_token_part *part, const char *key, const struct lrc_h5_job *job,
                                 hid_t file)
 {
-    struct lrc_token_array arrays[] = {
-        {"examples", LRC_TOKEN_ARRAY_INT64, 0, NULL}, {"rows", LRC_TOKEN_ARRAY_INT64, 0, NULL}, {"key", LRC_TOKEN_ARRAY_BYTES, LRC_TOKEN_N_HEX, NULL}};
-    enum lrc_status status = LRC_STATUS_OK;
+    struct lrc_token_array arrays[] = { { "examples", LRC_TOKEN_ARRAY_INT64, 0, NULL },
+                                        { "rows", LRC_TOKEN_ARRAY_INT64, 0, NULL },
+                                        { "key", LRC_TOKEN_ARRAY_BYTES, LRC_TOKEN_N_HEX, NULL } };
+    enum lrc_status        status = LRC_STATUS_OK;
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays && status == LRC_STATUS_OK; i++)
         status = get_array(&arrays[i], job, file);
     if (status == LRC_STATUS_OK && memcmp(arrays[2].data, key, LRC_TOKEN_N_HEX) != 0)
@@ -230,15 +237,15 @@ enum lrc_status lrc_token_cache__read_part(struct lrc_token_part *part, struct l
                                            const char *path, const char *key, struct lrc_error *err)
 {
     struct lrc_h5_job job;
-    const int64_t first_id = lrc_token_store_n_ids(store);
-    int64_t n_parts_before;
+    const int64_t     first_id = lrc_token_store_n_ids(store);
+    int64_t           n_parts_before;
     (void)lrc_token_store_parts(store, &n_parts_before);
     if (part)
-        *part = (struct lrc_token_part){0};
+        *part = (struct lrc_token_part){ 0 };
     LRC_TRY(lrc_h5_seal_check(path, LRC_TOKEN_PART_KIND, LRC_H5_CHECK_ALL, err));
     lrc_h5_job_begin(&job, path, err);
-    const hid_t file = open_file(path);
-    int64_t n_ids = 0;
+    const hid_t     file = open_file(path);
+    int64_t         n_ids = 0;
     enum lrc_status status =
         file < 0 ? lrc_h5_fail(&job, LRC_STATUS_FORMAT, "cannot be opened") : LRC_STATUS_OK;
     if (status == LRC_STATUS_OK)
@@ -261,12 +268,13 @@ enum lrc_status lrc_token_cache__read_part(struct lrc_token_part *part, struct l
 
 /* ---- the index ---- */
 
-static enum lrc_status get_index(struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS], const char *path, struct lrc_error *err)
+static enum lrc_status get_index(struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS], const char *path,
+                                 struct lrc_error *err)
 {
     struct lrc_h5_job job;
     LRC_TRY(lrc_h5_seal_check(path, LRC_TOKEN_INDEX_KIND, LRC_H5_CHECK_ALL, err));
     lrc_h5_job_begin(&job, path, err);
-    const hid_t file = open_file(path);
+    const hid_t     file = open_file(path);
     enum lrc_status status =
         file < 0 ? lrc_h5_fail(&job, LRC_STATUS_FORMAT, "cannot be opened") : LRC_STATUS_OK;
     for (int i = 0; i < LRC_TOKEN_N_ARRAYS && status == LRC_STATUS_OK; i++)
@@ -289,27 +297,31 @@ static enum lrc_status add_part(struct lrc_token_store *store, const char *dir, 
 }
 
 static enum lrc_status take_store(struct lrc_token_store *store, const char *dir,
-                                  const struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS], const struct lrc_h5_job *job)
+                                  const struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS],
+                                  const struct lrc_h5_job     *job)
 {
     const int64_t *parts = arrays[LRC_TOKEN_INDEX_PARTS].data, *columns = arrays[LRC_TOKEN_INDEX_CHUNKS].data;
-    const int64_t n_parts = arrays[LRC_TOKEN_INDEX_PARTS].n / LRC_TOKEN_PART_COLUMNS, n_chunks = arrays[LRC_TOKEN_INDEX_CHUNKS].n / LRC_TOKEN_CHUNK_COLUMNS;
-    const char *hashes = arrays[LRC_TOKEN_INDEX_CHUNK_HASHES].data;
+    const int64_t  n_parts = arrays[LRC_TOKEN_INDEX_PARTS].n / LRC_TOKEN_PART_COLUMNS,
+                  n_chunks = arrays[LRC_TOKEN_INDEX_CHUNKS].n / LRC_TOKEN_CHUNK_COLUMNS;
+    const char     *hashes = arrays[LRC_TOKEN_INDEX_CHUNK_HASHES].data;
     enum lrc_status status = LRC_STATUS_OK;
-    int64_t chunk = 0;
-    if (arrays[LRC_TOKEN_INDEX_PARTS].n % LRC_TOKEN_PART_COLUMNS != 0 || arrays[LRC_TOKEN_INDEX_CHUNKS].n % LRC_TOKEN_CHUNK_COLUMNS != 0 ||
+    int64_t         chunk = 0;
+    if (arrays[LRC_TOKEN_INDEX_PARTS].n % LRC_TOKEN_PART_COLUMNS != 0 ||
+        arrays[LRC_TOKEN_INDEX_CHUNKS].n % LRC_TOKEN_CHUNK_COLUMNS != 0 ||
         arrays[LRC_TOKEN_INDEX_CHUNK_HASHES].n != LRC_TOKEN_N_HEX * n_chunks)
         return fail(job, "chunks", "lengths that fit together, got others");
     struct lrc_token_chunk *chunks = lrc_calloc(n_chunks, sizeof *chunks);
     if (!chunks)
         return lrc_fail_nomem(job->err, "the cached tokens");
     for (int64_t i = 0; i < n_chunks; i++) {
-        chunks[i] = (struct lrc_token_chunk){.offset = columns[LRC_TOKEN_CHUNK_COLUMNS * i],
-                                             .n_bytes = columns[LRC_TOKEN_CHUNK_COLUMNS * i + 1]};
+        chunks[i] = (struct lrc_token_chunk){ .offset = columns[LRC_TOKEN_CHUNK_COLUMNS * i],
+                                              .n_bytes = columns[LRC_TOKEN_CHUNK_COLUMNS * i + 1] };
         memcpy(chunks[i].hash, hashes + LRC_TOKEN_N_HEX * i, LRC_TOKEN_N_HEX);
     }
     for (int64_t i = 0; i < n_parts && status == LRC_STATUS_OK; i++) {
         const int64_t n_ids = parts[LRC_TOKEN_PART_COLUMNS * i], n = parts[LRC_TOKEN_PART_COLUMNS * i + 1];
-        if (n_ids < 0 || n_ids > INT64_MAX / 2 - lrc_token_store_n_ids(store) || n < 0 || n > n_chunks - chunk ||
+        if (n_ids < 0 || n_ids > INT64_MAX / 2 - lrc_token_store_n_ids(store) || n < 0 ||
+            n > n_chunks - chunk ||
             n != n_ids / LRC_TOKEN_CHUNK_TOKENS + (n_ids % LRC_TOKEN_CHUNK_TOKENS != 0))
             status = fail(job, "parts", "as many chunks as their tokens fill, got others");
         else
@@ -322,7 +334,8 @@ static enum lrc_status take_store(struct lrc_token_store *store, const char *dir
     return status;
 }
 
-static enum lrc_status take(struct lrc_dataset *dataset, const struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS], const char *dir,
+static enum lrc_status take(struct lrc_dataset          *dataset,
+                            const struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS], const char *dir,
                             const char *key, int64_t vocab_size, const struct lrc_h5_job *job)
 {
     const char *hashes = arrays[LRC_TOKEN_INDEX_HASHES].data;
@@ -333,7 +346,8 @@ static enum lrc_status take(struct lrc_dataset *dataset, const struct lrc_token_
     LRC_TRY(lrc_token_store_new(&dataset->store, vocab_size, job->err));
     LRC_TRY(take_store(dataset->store, dir, arrays, job));
     dataset->n_ids = lrc_token_store_n_ids(dataset->store);
-    LRC_TRY(take_both(&dataset->examples, &dataset->rows, &arrays[LRC_TOKEN_INDEX_EXAMPLES], &arrays[LRC_TOKEN_INDEX_ROWS], dataset->n_ids, job));
+    LRC_TRY(take_both(&dataset->examples, &dataset->rows, &arrays[LRC_TOKEN_INDEX_EXAMPLES],
+                      &arrays[LRC_TOKEN_INDEX_ROWS], dataset->n_ids, job));
     dataset->n_examples = arrays[LRC_TOKEN_INDEX_EXAMPLES].n / LRC_TOKEN_EXAMPLE_COLUMNS;
     dataset->n_rows = arrays[LRC_TOKEN_INDEX_ROWS].n / LRC_TOKEN_ROW_COLUMNS;
     for (int64_t r = 0; r < dataset->n_rows; r++)
@@ -353,13 +367,16 @@ static enum lrc_status take(struct lrc_dataset *dataset, const struct lrc_token_
 enum lrc_status lrc_token_cache__read_index(struct lrc_dataset *dataset, const char *path, const char *dir,
                                             const char *key, int64_t vocab_size, struct lrc_error *err)
 {
-    const struct lrc_h5_job job = {.path = path, .err = err};
-    struct lrc_token_array arrays[LRC_TOKEN_N_ARRAYS] = {
-        [LRC_TOKEN_INDEX_EXAMPLES] = {"examples", LRC_TOKEN_ARRAY_INT64, 0, NULL}, [LRC_TOKEN_INDEX_ROWS] = {"rows", LRC_TOKEN_ARRAY_INT64, 0, NULL},
-        [LRC_TOKEN_INDEX_HASHES] = {"hashes", LRC_TOKEN_ARRAY_BYTES, (int64_t)3 * LRC_TOKEN_N_HEX, NULL}, [LRC_TOKEN_INDEX_PARTS] = {"parts", LRC_TOKEN_ARRAY_INT64, 0, NULL},
-        [LRC_TOKEN_INDEX_CHUNKS] = {"chunks", LRC_TOKEN_ARRAY_INT64, 0, NULL}, [LRC_TOKEN_INDEX_CHUNK_HASHES] = {"chunk_hashes", LRC_TOKEN_ARRAY_BYTES, 0, NULL},
+    const struct lrc_h5_job job = { .path = path, .err = err };
+    struct lrc_token_array  arrays[LRC_TOKEN_N_ARRAYS] = {
+         [LRC_TOKEN_INDEX_EXAMPLES] = { "examples", LRC_TOKEN_ARRAY_INT64, 0, NULL },
+         [LRC_TOKEN_INDEX_ROWS] = { "rows", LRC_TOKEN_ARRAY_INT64, 0, NULL },
+         [LRC_TOKEN_INDEX_HASHES] = { "hashes", LRC_TOKEN_ARRAY_BYTES, (int64_t)3 * LRC_TOKEN_N_HEX, NULL },
+         [LRC_TOKEN_INDEX_PARTS] = { "parts", LRC_TOKEN_ARRAY_INT64, 0, NULL },
+         [LRC_TOKEN_INDEX_CHUNKS] = { "chunks", LRC_TOKEN_ARRAY_INT64, 0, NULL },
+         [LRC_TOKEN_INDEX_CHUNK_HASHES] = { "chunk_hashes", LRC_TOKEN_ARRAY_BYTES, 0, NULL },
     };
-    *dataset = (struct lrc_dataset){0};
+    *dataset = (struct lrc_dataset){ 0 };
     enum lrc_status status = get_index(arrays, path, err);
     if (status == LRC_STATUS_OK)
         status = take(dataset, arrays, dir, key, vocab_size, &job);

@@ -8,26 +8,31 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { DEFLATE_LEVEL = 1, SLOTS_MAX = LRC_TOKEN_STORE_BYTES / LRC_TOKEN_CHUNK_BYTES, NO_SLOT = -1, NO_CHUNK = -1 };
+enum {
+    DEFLATE_LEVEL = 1,
+    SLOTS_MAX = LRC_TOKEN_STORE_BYTES / LRC_TOKEN_CHUNK_BYTES,
+    NO_SLOT = -1,
+    NO_CHUNK = -1
+};
 
 /* A chunk in memory. */
 struct slot {
     int32_t *values; /* (LRC_TOKEN_CHUNK_TOKENS), NULL: never used */
-    int64_t chunk;
-    int was_read; /* since the hand passed */
+    int64_t  chunk;
+    int      was_read; /* since the hand passed */
 };
 
 struct lrc_token_store {
-    int64_t vocab_size, n_ids;
+    int64_t                      vocab_size, n_ids;
     struct lrc_token_store_part *parts;
-    int64_t *first_ids, *first_chunks; /* (n_parts) of a part, over all */
-    int64_t n_parts, n_chunks;
-    struct lrc_token_chunk *chunks;
-    int32_t *slot_of; /* (n_chunks) */
-    pthread_mutex_t mutex; /* guards what follows */
-    struct slot slots[SLOTS_MAX];
-    int32_t hand;
-    unsigned char *packed, *planes; /* one chunk on its way into a slot */
+    int64_t                     *first_ids, *first_chunks; /* (n_parts) of a part, over all */
+    int64_t                      n_parts, n_chunks;
+    struct lrc_token_chunk      *chunks;
+    int32_t                     *slot_of; /* (n_chunks) */
+    pthread_mutex_t              mutex;   /* guards what follows */
+    struct slot                  slots[SLOTS_MAX];
+    int32_t                      hand;
+    unsigned char               *packed, *planes; /* one chunk on its way into a slot */
 };
 
 enum lrc_status lrc_token_store_new(struct lrc_token_store **out, int64_t vocab_size, struct lrc_error *err)
@@ -74,7 +79,7 @@ void lrc_token_store_close(struct lrc_token_store *store)
 /* array: address of the caller's pointer; capacity doubles at powers of two. */
 static int grow(void *array, int64_t n, int64_t n_new, size_t elem_bytes)
 {
-    void *memory;
+    void   *memory;
     int64_t cap = 1;
     while (cap < n + n_new)
         cap *= 2;
@@ -93,7 +98,7 @@ enum lrc_status lrc_token_store_add(struct lrc_token_store *store, const char *p
                                     struct lrc_error *err)
 {
     const int64_t n = store->n_parts;
-    char *copy = lrc_strdup(path);
+    char         *copy = lrc_strdup(path);
     if (!copy || !grow(&store->parts, n, 1, sizeof *store->parts) ||
         !grow(&store->first_ids, n, 1, sizeof *store->first_ids) ||
         !grow(&store->first_chunks, n, 1, sizeof *store->first_chunks) ||
@@ -102,7 +107,7 @@ enum lrc_status lrc_token_store_add(struct lrc_token_store *store, const char *p
         lrc_free(copy);
         return lrc_fail_nomem(err, "the cached tokens");
     }
-    store->parts[n] = (struct lrc_token_store_part){copy, n_ids, n_chunks};
+    store->parts[n] = (struct lrc_token_store_part){ copy, n_ids, n_chunks };
     store->first_ids[n] = store->n_ids;
     store->first_chunks[n] = store->n_chunks;
     if (n_chunks > 0)
@@ -141,7 +146,8 @@ int64_t lrc_token_store_disk_bytes(const struct lrc_token_store *store)
     return n;
 }
 
-const struct lrc_token_store_part *lrc_token_store_parts(const struct lrc_token_store *store, int64_t *n_parts)
+const struct lrc_token_store_part *lrc_token_store_parts(const struct lrc_token_store *store,
+                                                         int64_t                      *n_parts)
 {
     *n_parts = store->n_parts;
     return store->parts;
@@ -157,7 +163,7 @@ enum lrc_status lrc_token_chunk_pack(unsigned char *out, size_t *n_out, const in
                                      struct lrc_error *err)
 {
     unsigned char *planes = lrc_calloc(LRC_TOKEN_CHUNK_BYTES, 1);
-    uLongf n = LRC_TOKEN_PACKED_BYTES_MAX;
+    uLongf         n = LRC_TOKEN_PACKED_BYTES_MAX;
     if (!planes)
         return lrc_fail_nomem(err, "the cached tokens");
     for (int64_t i = 0; i < LRC_TOKEN_CHUNK_TOKENS; i++)
@@ -187,8 +193,8 @@ static enum lrc_status read_bytes(unsigned char *out, const char *path, const st
                                   struct lrc_error *err)
 {
     enum lrc_status status = LRC_STATUS_OK;
-    int64_t done = 0;
-    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int64_t         done = 0;
+    const int       fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return lrc_fail_errno(err, "%s: cannot open", path);
     while (status == LRC_STATUS_OK && done < chunk->n_bytes) {
@@ -209,7 +215,7 @@ static enum lrc_status fetch(struct lrc_token_store *store, int64_t index, struc
 {
     const struct lrc_token_chunk *chunk = &store->chunks[index];
     const char *path = store->parts[find_part(store->first_chunks, store->n_parts, index)].path;
-    char hash[LRC_HASH_HEX_MAX];
+    char        hash[LRC_HASH_HEX_MAX];
     if (chunk->offset < 0 || chunk->n_bytes < 1 || chunk->n_bytes > LRC_TOKEN_PACKED_BYTES_MAX)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a chunk of at most %d bytes, got %lld", path,
                         LRC_TOKEN_PACKED_BYTES_MAX, (long long)chunk->n_bytes);
@@ -217,17 +223,18 @@ static enum lrc_status fetch(struct lrc_token_store *store, int64_t index, struc
     LRC_TRY(lrc_hash_bytes(hash, store->packed, (size_t)chunk->n_bytes, err));
     if (memcmp(hash, chunk->hash, LRC_HASH_HEX_MAX) == 0)
         return LRC_STATUS_OK;
-    return lrc_fail(err, LRC_STATUS_FORMAT,
-                    "%s: want the bytes at %lld that their SHA-256 names, got others: the token cache is damaged; "
-                    "remove its folder to have it made anew",
-                    path, (long long)chunk->offset);
+    return lrc_fail(
+        err, LRC_STATUS_FORMAT,
+        "%s: want the bytes at %lld that their SHA-256 names, got others: the token cache is damaged; "
+        "remove its folder to have it made anew",
+        path, (long long)chunk->offset);
 }
 
 static enum lrc_status unpack(struct lrc_token_store *store, int32_t *values, int64_t index,
                               struct lrc_error *err)
 {
     const struct lrc_token_chunk *chunk = &store->chunks[index];
-    uLongf n = LRC_TOKEN_CHUNK_BYTES;
+    uLongf                        n = LRC_TOKEN_CHUNK_BYTES;
     if (uncompress(store->planes, &n, store->packed, (uLong)chunk->n_bytes) != Z_OK ||
         n != LRC_TOKEN_CHUNK_BYTES)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: want a whole chunk at %lld, got a damaged one",
@@ -293,11 +300,12 @@ static enum lrc_status read_values(struct lrc_token_store *store, int32_t *out, 
             part++;
             continue;
         }
-        const int64_t at = in_part % LRC_TOKEN_CHUNK_TOKENS;
-        const int64_t in_chunk = LRC_TOKEN_CHUNK_TOKENS - at;
-        const int64_t n_most = in_chunk < left ? in_chunk : left, n_now = n < n_most ? n : n_most;
+        const int64_t  at = in_part % LRC_TOKEN_CHUNK_TOKENS;
+        const int64_t  in_chunk = LRC_TOKEN_CHUNK_TOKENS - at;
+        const int64_t  n_most = in_chunk < left ? in_chunk : left, n_now = n < n_most ? n : n_most;
         const int32_t *values = NULL;
-        LRC_TRY(load_chunk(&values, store, store->first_chunks[part] + in_part / LRC_TOKEN_CHUNK_TOKENS, err));
+        LRC_TRY(
+            load_chunk(&values, store, store->first_chunks[part] + in_part / LRC_TOKEN_CHUNK_TOKENS, err));
         memcpy(out, values + at, (size_t)n_now * sizeof *out);
         out += n_now;
         first += n_now;
@@ -310,7 +318,7 @@ enum lrc_status lrc_token_store_read(struct lrc_token_store *store, const struct
                                      int32_t *ids, int32_t *targets, struct lrc_error *err)
 {
     const int64_t n = example->n_tokens;
-    int64_t n_trained = 0;
+    int64_t       n_trained = 0;
     if (example->first < 0 || n < 1 || example->first > store->n_ids - n)
         return lrc_fail(err, LRC_STATUS_FORMAT, "row %u: want tokens within the cache's %lld, got others",
                         example->row_id, (long long)store->n_ids);

@@ -8,7 +8,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
-const struct lrc_unpack_limits lrc_unpack_limits_default = {(uint64_t)16 << 40, (uint64_t)1 << 30, 1000};
+const struct lrc_unpack_limits lrc_unpack_limits_default = { (uint64_t)16 << 40, (uint64_t)1 << 30, 1000 };
 
 enum { INPUT_BYTES = 1 << 18, OUTPUT_BYTES_MAX = 1 << 30 /* zlib counts in unsigned int */ };
 
@@ -33,7 +33,7 @@ static enum lrc_status refill(struct lrc_unpacker *unpacker, struct lrc_error *e
     unpacker->at = 0;
     while (unpacker->n_input < INPUT_BYTES) {
         unsigned char *room = unpacker->input + unpacker->n_input;
-        const ssize_t n = read(unpacker->fd, room, INPUT_BYTES - unpacker->n_input);
+        const ssize_t  n = read(unpacker->fd, room, INPUT_BYTES - unpacker->n_input);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
@@ -91,7 +91,8 @@ enum lrc_status lrc_unpacker_open(struct lrc_unpacker *unpacker, int fd, const c
                                   struct lrc_error *err)
 {
     *unpacker = (struct lrc_unpacker){
-        .path = path, .fd = fd, .limits = *limits, .hash = hash, .input = lrc_calloc(INPUT_BYTES, 1)};
+        .path = path, .fd = fd, .limits = *limits, .hash = hash, .input = lrc_calloc(INPUT_BYTES, 1)
+    };
     if (!unpacker->input)
         return lrc_fail_nomem(err, path);
     LRC_TRY(refill(unpacker, err));
@@ -118,7 +119,7 @@ void lrc_unpacker_close(struct lrc_unpacker *unpacker)
     }
     lrc_free(unpacker->input);
     (void)close(unpacker->fd);
-    *unpacker = (struct lrc_unpacker){0};
+    *unpacker = (struct lrc_unpacker){ 0 };
 }
 
 static enum lrc_status fail_cut(const struct lrc_unpacker *unpacker, const char *kind, struct lrc_error *err)
@@ -133,8 +134,7 @@ static enum lrc_status check_size(const struct lrc_unpacker *unpacker, struct lr
     if (unpacker->n_out > limits->bytes_max)
         return lrc_fail(err, LRC_STATUS_DATA, "%s: want at most %llu bytes when unpacked, got more",
                         unpacker->path, (unsigned long long)limits->bytes_max);
-    if (unpacker->n_out > limits->ratio_from_bytes &&
-        unpacker->n_out / limits->ratio_max > place(unpacker))
+    if (unpacker->n_out > limits->ratio_from_bytes && unpacker->n_out / limits->ratio_max > place(unpacker))
         return lrc_fail(
             err, LRC_STATUS_DATA,
             "%s: want a file that unpacks to at most %llu times its size, got %llu bytes from the first %llu",
@@ -204,9 +204,9 @@ static enum lrc_status read_zstd(struct lrc_unpacker *unpacker, unsigned char *o
         unpacker->has_ended = 1;
         return LRC_STATUS_OK;
     }
-    ZSTD_inBuffer input = {unpacker->input, unpacker->n_input, unpacker->at};
-    ZSTD_outBuffer output = {out, n, 0};
-    const size_t result = ZSTD_decompressStream(unpacker->stream, &output, &input);
+    ZSTD_inBuffer  input = { unpacker->input, unpacker->n_input, unpacker->at };
+    ZSTD_outBuffer output = { out, n, 0 };
+    const size_t   result = ZSTD_decompressStream(unpacker->stream, &output, &input);
     if (ZSTD_isError(result))
         return lrc_fail(err, LRC_STATUS_DATA, "%s: want zstd data, got a damaged stream near byte %llu: %s",
                         unpacker->path, place(unpacker), ZSTD_getErrorName(result));
@@ -236,8 +236,8 @@ enum lrc_status lrc_unpacker_read(struct lrc_unpacker *unpacker, void *out, size
     *n_got = 0;
     while (*n_got < n && !unpacker->has_ended) {
         unsigned char *room = (unsigned char *)out + *n_got;
-        const size_t n_room = n - *n_got;
-        size_t n_new = 0;
+        const size_t   n_room = n - *n_got;
+        size_t         n_new = 0;
         LRC_TRY(unpacker->kind == LRC_PACKED_GZIP   ? read_gzip(unpacker, room, n_room, &n_new, err)
                 : unpacker->kind == LRC_PACKED_ZSTD ? read_zstd(unpacker, room, n_room, &n_new, err)
                                                     : read_plain(unpacker, room, n_room, &n_new, err));

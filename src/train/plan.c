@@ -59,7 +59,8 @@ static void list_regions(struct lrc_run *run)
     add_arena(report, &run->full.arena);
     add_arena(report, &run->optimizer_arena);
     add_arena(report, &run->pass.arena);
-    add_region(report, "tokens and targets", "host", token_bytes(&run->dataset) + token_bytes(&run->held_out));
+    add_region(report, "tokens and targets", "host",
+               token_bytes(&run->dataset) + token_bytes(&run->held_out));
 }
 
 /* Bytes that a pass with other options would save. */

@@ -12,7 +12,7 @@ static enum lrc_status read_model_config(struct lrc_model_config *model, const c
                                          struct lrc_problems *problems, struct lrc_error *err)
 {
     json_t *json = NULL;
-    char *path = lrc_path_join(dir, "config.json");
+    char   *path = lrc_path_join(dir, "config.json");
     if (!path)
         return lrc_fail_nomem(err, dir);
     enum lrc_status status = lrc_json_load(&json, path, err);
@@ -51,7 +51,8 @@ static enum lrc_status load(struct lrc_run *run, struct lrc_problems *problems, 
     LRC_TRY(write_ledger(run, err));
     const struct lrc_dataset_options options = lrc_run__data_options(run);
     LRC_TRY(lrc_dataset_check(&run->dataset, &options, err));
-    return run->config->test_datasets.n > 0 ? lrc_dataset_check(&run->held_out, &options, err) : LRC_STATUS_OK;
+    return run->config->test_datasets.n > 0 ? lrc_dataset_check(&run->held_out, &options, err)
+                                            : LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_preprocess(struct lrc_preprocessed *out, const struct lrc_config *config,
@@ -59,15 +60,15 @@ enum lrc_status lrc_preprocess(struct lrc_preprocessed *out, const struct lrc_co
                                const volatile sig_atomic_t *stop, struct lrc_problems *problems,
                                struct lrc_error *err)
 {
-    const struct lrc_train_options options = {.stop = stop};
-    struct lrc_run run = {.config = config,
-                          .options = &options,
-                          .must_cache = 1,
-                          .reads_preferences = 1,
-                          .defers_check = 1,
-                          .rows_progress = progress};
-    const enum lrc_status status = load(&run, problems, err);
-    *out = (struct lrc_preprocessed){run.tokenizer, run.dataset, run.held_out};
+    const struct lrc_train_options options = { .stop = stop };
+    struct lrc_run                 run = { .config = config,
+                                           .options = &options,
+                                           .must_cache = 1,
+                                           .reads_preferences = 1,
+                                           .defers_check = 1,
+                                           .rows_progress = progress };
+    const enum lrc_status          status = load(&run, problems, err);
+    *out = (struct lrc_preprocessed){ run.tokenizer, run.dataset, run.held_out };
     lrc_template_free(run.template);
     lrc_model_config_release(&run.model.config);
     if (status != LRC_STATUS_OK)
@@ -80,5 +81,5 @@ void lrc_preprocessed_release(struct lrc_preprocessed *preprocessed)
     lrc_dataset_release(&preprocessed->dataset);
     lrc_dataset_release(&preprocessed->tests);
     lrc_tokenizer_free(preprocessed->tokenizer);
-    *preprocessed = (struct lrc_preprocessed){0};
+    *preprocessed = (struct lrc_preprocessed){ 0 };
 }

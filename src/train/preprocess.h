@@ -10,8 +10,8 @@
 
 struct lrc_preprocessed {
     struct lrc_tokenizer *tokenizer; /* NULL when no type needs one */
-    struct lrc_dataset dataset;      /* before val_set_size is taken from it */
-    struct lrc_dataset tests;        /* of test_datasets; empty without */
+    struct lrc_dataset    dataset;   /* before val_set_size is taken from it */
+    struct lrc_dataset    tests;     /* of test_datasets; empty without */
 };
 
 /* Reads config.json and the tokenizer of base_model, no weights.
@@ -25,6 +25,6 @@ enum lrc_status lrc_preprocess(struct lrc_preprocessed *out, const struct lrc_co
                                void (*progress)(const struct lrc_load_progress *progress),
                                const volatile sig_atomic_t *stop, struct lrc_problems *problems,
                                struct lrc_error *err) LRC_MUST_CHECK;
-void lrc_preprocessed_release(struct lrc_preprocessed *preprocessed); /* safe on a zeroed one */
+void            lrc_preprocessed_release(struct lrc_preprocessed *preprocessed); /* safe on a zeroed one */
 
 #endif

@@ -16,17 +16,17 @@ struct lrc_run {
     struct lrc_model         model;
     struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
-    struct lrc_template     *template;
+    struct lrc_template *template;
     struct lrc_dataset       dataset;
     struct lrc_dataset       held_out;
     struct lrc_batch_stream *stream;
     struct lrc_batch_stream *held_out_stream; /* NULL: nothing held out */
 
     /* a token cache that cannot be written is an error */
-    int  must_cache;
+    int must_cache;
     void (*rows_progress)(const struct lrc_load_progress *progress); /* may be NULL */
-    int  defers_check;      /* lrc_dataset_check() is the caller's */
-    int  reads_preferences; /* preference rows are tokenized; else they are refused */
+    int defers_check;                                                /* lrc_dataset_check() is the caller's */
+    int reads_preferences; /* preference rows are tokenized; else they are refused */
 
     int                         is_full;
     struct lrc_adapter          adapter;
@@ -40,13 +40,13 @@ struct lrc_run {
     const struct lrc_schedule  *schedule;
     struct lrc_schedule_options schedule_options;
     /* save_steps 0: at the end of epochs */
-    int64_t                     n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps;
+    int64_t n_steps, steps_per_epoch, logging_steps, eval_steps, save_steps;
 
     struct lrc_run_state state;
     struct lrc_buf       config_json;
     FILE                *metrics;
     /* clock at the session's start; seconds of earlier sessions */
-    double               time_started, time_before;
+    double time_started, time_before;
 };
 
 /* setup.c: everything up to the first step. */
@@ -56,11 +56,11 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
                                  struct lrc_error *err) LRC_MUST_CHECK;
 
 /* The parts of loading that need no weights: model.config.vocab_size is enough. */
-enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
-                                         struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status            lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
+                                                    struct lrc_error *err) LRC_MUST_CHECK;
 struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run);
-enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
-                                   struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status            lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
+                                              struct lrc_error *err) LRC_MUST_CHECK;
 
 /* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
  * errors: NOMEM when it does not fit, naming what would help and what it would save. */

@@ -15,7 +15,7 @@ static int is_qlora(const struct lrc_config *config)
 
 static enum lrc_status load_model(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
-    const struct lrc_config       *config = run->config;
+    const struct lrc_config *config = run->config;
     run->model_options = (struct lrc_model_options){
         .load_in_4bit = is_qlora(config),
         .quant = { lrc_quant_type_find(config->bnb_4bit_quant_type), 64, config->bnb_4bit_use_double_quant },
@@ -68,9 +68,9 @@ static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *datase
     const struct lrc_token_cache cache = {
         .dir = run->config->dataset_prepared_path,
         .model_dir = run->config->base_model,
-        .write = options->counts_only  ? LRC_CACHE_WRITE_NEVER
-                 : run->must_cache     ? LRC_CACHE_WRITE_MUST
-                                       : LRC_CACHE_WRITE_TRY,
+        .write = options->counts_only ? LRC_CACHE_WRITE_NEVER
+                 : run->must_cache    ? LRC_CACHE_WRITE_MUST
+                                      : LRC_CACHE_WRITE_TRY,
     };
     return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
 }
@@ -78,7 +78,7 @@ static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *datase
 struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run)
 {
     const struct lrc_config *config = run->config;
-    return (struct lrc_dataset_options) {
+    return (struct lrc_dataset_options){
         .tokenizer = run->tokenizer,
         .template = run->template,
         .sequence_len = config->sequence_len,
@@ -115,7 +115,7 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
 static enum lrc_status split_data(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    const uint64_t seed = (uint64_t)config->seed;
+    const uint64_t           seed = (uint64_t)config->seed;
     if (config->val_set_size > 0.0)
         LRC_TRY(lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size,
                                   config->shuffle_merged_datasets, seed, err));
@@ -337,7 +337,7 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
 
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
-    const struct lrc_config     *config = run->config;
+    const struct lrc_config    *config = run->config;
     const struct lrc_optimizer *type = lrc_optimizer_find(config->optimizer);
 
     LRC_ASSERT(type != NULL); /* the config reader knows the same names */

@@ -15,9 +15,9 @@ enum { VOCABULARY = 100, TOKENS_MAX = 1 << 20 };
 
 static void put(const char *path, const char *kind, const uint8_t *data, size_t size)
 {
-    unsigned char seal[LRC_H5_SEAL_BYTES];
+    unsigned char    seal[LRC_H5_SEAL_BYTES];
     struct lrc_error err;
-    FILE *file = fopen(path, "wb");
+    FILE            *file = fopen(path, "wb");
     if (!file || lrc_h5_seal_make(seal, kind, data, size, &err) != LRC_STATUS_OK ||
         fwrite(seal, 1, sizeof seal, file) != sizeof seal || fwrite(data, 1, size, file) != size ||
         fclose(file) != 0)
@@ -26,9 +26,9 @@ static void put(const char *path, const char *kind, const uint8_t *data, size_t 
 
 static void read_tokens(const struct lrc_dataset *dataset)
 {
-    struct lrc_error err = {0};
-    const int64_t n = dataset->longest < TOKENS_MAX ? dataset->longest : TOKENS_MAX;
-    int32_t *ids = lrc_calloc(n, sizeof *ids), *targets = lrc_calloc(n, sizeof *targets);
+    struct lrc_error err = { 0 };
+    const int64_t    n = dataset->longest < TOKENS_MAX ? dataset->longest : TOKENS_MAX;
+    int32_t         *ids = lrc_calloc(n, sizeof *ids), *targets = lrc_calloc(n, sizeof *targets);
     for (int64_t i = 0; i < dataset->n_examples && ids && targets; i++)
         if (dataset->examples[i].n_tokens <= n &&
             lrc_dataset_read(dataset, &dataset->examples[i], ids, targets, &err) != LRC_STATUS_OK &&
@@ -42,11 +42,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const char key[LRC_HASH_HEX_MAX] =
         "0000000000000000000000000000000000000000000000000000000000000000";
-    char dir[] = "/tmp/lorica-fuzz-tokens-XXXXXX", part_path[64], index_path[64];
+    char                    dir[] = "/tmp/lorica-fuzz-tokens-XXXXXX", part_path[64], index_path[64];
     struct lrc_token_store *store;
-    struct lrc_token_part part;
-    struct lrc_dataset dataset;
-    struct lrc_error err = {0};
+    struct lrc_token_part   part;
+    struct lrc_dataset      dataset;
+    struct lrc_error        err = { 0 };
     if (!mkdtemp(dir))
         abort();
     (void)snprintf(part_path, sizeof part_path, "%s/part-00000.h5", dir);

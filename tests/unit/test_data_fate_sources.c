@@ -15,23 +15,24 @@
 
 enum { N_ROWS = 6, SEQUENCE_LEN = 5 };
 
-static const char *const rows[N_ROWS][2] = {
-    {"Q", "A"}, {"Q\nR", "A"}, {"QRSTUVW", "A"}, {"Q", "ABCDEFG"}, {"", ""}, {"Q", "A"}};
+static const char *const rows[N_ROWS][2] = { { "Q", "A" },       { "Q\nR", "A" }, { "QRSTUVW", "A" },
+                                             { "Q", "ABCDEFG" }, { "", "" },      { "Q", "A" } };
 
 /* by strategy */
 static const enum lrc_row_fate fates[][N_ROWS] = {
-    [LRC_EXCESS_DROP] = {LRC_ROW_KEPT, LRC_ROW_KEPT, LRC_ROW_TOO_LONG, LRC_ROW_TOO_LONG, LRC_ROW_EMPTY,
-                         LRC_ROW_DUPLICATE},
-    [LRC_EXCESS_TRUNCATE] = {LRC_ROW_KEPT, LRC_ROW_KEPT, LRC_ROW_NO_TARGET, LRC_ROW_TRUNCATED, LRC_ROW_EMPTY,
-                             LRC_ROW_DUPLICATE},
-    [LRC_EXCESS_SPLIT] = {LRC_ROW_KEPT, LRC_ROW_KEPT, LRC_ROW_SPLIT, LRC_ROW_SPLIT, LRC_ROW_EMPTY,
-                          LRC_ROW_DUPLICATE},
+    [LRC_EXCESS_DROP] = { LRC_ROW_KEPT, LRC_ROW_KEPT, LRC_ROW_TOO_LONG, LRC_ROW_TOO_LONG, LRC_ROW_EMPTY,
+                          LRC_ROW_DUPLICATE },
+    [LRC_EXCESS_TRUNCATE] = { LRC_ROW_KEPT, LRC_ROW_KEPT, LRC_ROW_NO_TARGET, LRC_ROW_TRUNCATED, LRC_ROW_EMPTY,
+                              LRC_ROW_DUPLICATE },
+    [LRC_EXCESS_SPLIT] = { LRC_ROW_KEPT, LRC_ROW_KEPT, LRC_ROW_SPLIT, LRC_ROW_SPLIT, LRC_ROW_EMPTY,
+                           LRC_ROW_DUPLICATE },
 };
-static const int64_t n_tokens[N_ROWS] = {3, 5, 9, 9, 0, 3};
+static const int64_t n_tokens[N_ROWS] = { 3, 5, 9, 9, 0, 3 };
 
 enum source { LINES, ARRAY, CSV, TSV, GZIP_CSV, ZSTD_LINES, STDIN_CSV, N_SOURCES };
-static const char *const names[N_SOURCES] = {"r.jsonl", "r.json", "r.csv", "r.tsv", "r.csv.gz", "r.jsonl.zst", "-"};
-static const int64_t csv_lines[N_ROWS] = {2, 3, 5, 6, 7, 8};
+static const char *const names[N_SOURCES] = { "r.jsonl",  "r.json",      "r.csv", "r.tsv",
+                                              "r.csv.gz", "r.jsonl.zst", "-" };
+static const int64_t     csv_lines[N_ROWS] = { 2, 3, 5, 6, 7, 8 };
 
 static void put_json(struct lrc_buf *text, int is_array)
 {
@@ -55,11 +56,11 @@ static void put_csv(struct lrc_buf *text, char separator)
 
 static void put_file(const char *path, enum source source)
 {
-    struct lrc_buf text = {0};
-    unsigned char packed[1024];
+    struct lrc_buf   text = { 0 };
+    unsigned char    packed[1024];
     struct lrc_error err;
-    const void *bytes;
-    size_t n;
+    const void      *bytes;
+    size_t           n;
     if (source == LINES || source == ARRAY || source == ZSTD_LINES)
         put_json(&text, source == ARRAY);
     else
@@ -72,7 +73,8 @@ static void put_file(const char *path, enum source source)
     }
     if (source == GZIP_CSV) {
         gzFile file = gzopen(path, "wb");
-        cr_assert(file && gzwrite(file, text.data, (unsigned)text.len) == (int)text.len && gzclose(file) == Z_OK);
+        cr_assert(file && gzwrite(file, text.data, (unsigned)text.len) == (int)text.len &&
+                  gzclose(file) == Z_OK);
     } else {
         cr_assert_eq(lrc_file_write(path, bytes, n, &err), LRC_STATUS_OK, "%s", err.message);
     }
@@ -82,9 +84,9 @@ static void put_file(const char *path, enum source source)
 /* What a shell's pipe would give. */
 static void pipe_into_stdin(const char *path)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf   text = { 0 };
     struct lrc_error err;
-    int ends[2];
+    int              ends[2];
     cr_assert_eq(lrc_file_read(&text, path, &err), LRC_STATUS_OK);
     cr_assert_eq(pipe(ends), 0);
     cr_assert_eq(write(ends[1], text.data, text.len), (ssize_t)text.len);
@@ -96,19 +98,19 @@ static void pipe_into_stdin(const char *path)
 
 static void check(enum source source, enum lrc_excess excess, const struct lrc_tokenizer *tokenizer)
 {
-    struct lrc_dataset dataset;
-    struct lrc_problems problems = {0};
-    struct lrc_error err;
-    const char *folder = test_folder("fate-sources");
-    char *path = lrc_path_join(folder, source == STDIN_CSV ? "stdin.csv" : names[source]);
-    const struct lrc_dataset_spec spec = {.path = source == STDIN_CSV ? "-" : path,
-                                          .ds_type = source == STDIN_CSV ? "csv" : NULL};
-    const struct lrc_dataset_options options = {.tokenizer = tokenizer,
-                                                .sequence_len = SEQUENCE_LEN,
-                                                .excess = excess,
-                                                .max_lost_rows_fraction = 1,
-                                                .drop_duplicates = 1,
-                                                .vocab_size = 128};
+    struct lrc_dataset  dataset;
+    struct lrc_problems problems = { 0 };
+    struct lrc_error    err;
+    const char         *folder = test_folder("fate-sources");
+    char               *path = lrc_path_join(folder, source == STDIN_CSV ? "stdin.csv" : names[source]);
+    const struct lrc_dataset_spec    spec = { .path = source == STDIN_CSV ? "-" : path,
+                                              .ds_type = source == STDIN_CSV ? "csv" : NULL };
+    const struct lrc_dataset_options options = { .tokenizer = tokenizer,
+                                                 .sequence_len = SEQUENCE_LEN,
+                                                 .excess = excess,
+                                                 .max_lost_rows_fraction = 1,
+                                                 .drop_duplicates = 1,
+                                                 .vocab_size = 128 };
     put_file(path, source);
     if (source == STDIN_CSV)
         pipe_into_stdin(path);

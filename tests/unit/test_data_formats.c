@@ -7,10 +7,10 @@
 
 static void expect(int kind, int train_on_inputs, const char *format, const char *row, const char *wanted)
 {
-    struct lrc_tokenizer          *tokenizer = data_fixture_tokenizer(kind);
-    const struct lrc_data_context  context = { .tokenizer = tokenizer,
-                                               .train_on_inputs = train_on_inputs,
-                                               .vocab_size = 128 };
+    struct lrc_tokenizer         *tokenizer = data_fixture_tokenizer(kind);
+    const struct lrc_data_context context = { .tokenizer = tokenizer,
+                                              .train_on_inputs = train_on_inputs,
+                                              .vocab_size = 128 };
     data_fixture_expect(&context, format, row, wanted);
     lrc_tokenizer_free(tokenizer);
 }

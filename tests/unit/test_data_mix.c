@@ -12,28 +12,30 @@
 enum { N_SPECS = 2, N_ROWS = 20 };
 
 struct setup {
-    char paths[N_SPECS][1200];
-    struct lrc_dataset_spec specs[N_SPECS];
+    char                       paths[N_SPECS][1200];
+    struct lrc_dataset_spec    specs[N_SPECS];
     struct lrc_dataset_options options;
-    struct lrc_dataset dataset;
-    struct lrc_problems problems;
-    struct lrc_error err;
+    struct lrc_dataset         dataset;
+    struct lrc_problems        problems;
+    struct lrc_error           err;
 };
 
 /* Rows of file f: [50 f + r, 50 f + r, 99]. */
 static void begin(struct setup *s, const char *name)
 {
     const char *folder = test_folder(name);
-    *s = (struct setup){.options = {.sequence_len = 2, .max_lost_rows_fraction = 1, .vocab_size = 100,
-                                    .excess = LRC_EXCESS_SPLIT}};
+    *s = (struct setup){ .options = { .sequence_len = 2,
+                                      .max_lost_rows_fraction = 1,
+                                      .vocab_size = 100,
+                                      .excess = LRC_EXCESS_SPLIT } };
     for (int f = 0; f < N_SPECS; f++) {
-        struct lrc_buf text = {0};
+        struct lrc_buf text = { 0 };
         for (int r = 0; r < N_ROWS; r++)
             lrc_buf_printf(&text, "{\"input_ids\": [%d, %d%s]}\n", 1 + 40 * f + r, 1 + 40 * f + r,
                            r == 3 ? ", 99, 98" : "");
         (void)snprintf(s->paths[f], sizeof s->paths[f], "%s/%d.jsonl", folder, f);
         cr_assert_eq(lrc_file_write(s->paths[f], text.data, text.len, &s->err), LRC_STATUS_OK);
-        s->specs[f] = (struct lrc_dataset_spec){.path = s->paths[f]};
+        s->specs[f] = (struct lrc_dataset_spec){ .path = s->paths[f] };
         lrc_buf_release(&text);
     }
 }
@@ -66,12 +68,13 @@ Test(data_mix, split_takes_rows_as_hugging_face_does)
 {
     static const struct {
         const char *split;
-        int64_t first, n;
+        int64_t     first, n;
     } cases[] = {
-        {"train", 0, 20},         {"train[:10%]", 0, 2},     {"train[90%:]", 18, 2},    {"train[-10%:]", 18, 2},
-        {"train[:13%]", 0, 3},    {"train[12%:13%]", 2, 1},  {"train[5:]", 5, 15},      {"train[5:7]", 5, 2},
-        {"train[:-5]", 0, 15},    {"train[-5:]", 15, 5},     {"train[:1000]", 0, 20},   {"train[:]", 0, 20},
-        {"train[50%:10]", 0, 0},  {"train[7:5]", 0, 0},
+        { "train", 0, 20 },        { "train[:10%]", 0, 2 },   { "train[90%:]", 18, 2 },
+        { "train[-10%:]", 18, 2 }, { "train[:13%]", 0, 3 },   { "train[12%:13%]", 2, 1 },
+        { "train[5:]", 5, 15 },    { "train[5:7]", 5, 2 },    { "train[:-5]", 0, 15 },
+        { "train[-5:]", 15, 5 },   { "train[:1000]", 0, 20 }, { "train[:]", 0, 20 },
+        { "train[50%:10]", 0, 0 }, { "train[7:5]", 0, 0 },
     };
     struct setup s;
     begin(&s, "mix-split");
@@ -90,8 +93,9 @@ Test(data_mix, split_takes_rows_as_hugging_face_does)
 
 Test(data_mix, splits_that_are_none)
 {
-    static const char *const bad[] = {"test", "train[", "train[]", "train[5]", "train[:101%]", "train[a:]",
-                                      "train[:5] ", "train[:99999999999999]", "train[-:]", "", "train[::2]"};
+    static const char *const bad[] = { "test",         "train[",    "train[]",    "train[5]",
+                                       "train[:101%]", "train[a:]", "train[:5] ", "train[:99999999999999]",
+                                       "train[-:]",    "",          "train[::2]" };
     struct lrc_dataset_slice slice;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_expect_not(lrc_dataset_slice_read(&slice, bad[i]), "%s", bad[i]);
@@ -99,7 +103,7 @@ Test(data_mix, splits_that_are_none)
 
 Test(data_mix, rows_outside_a_split_are_not_read)
 {
-    struct setup s;
+    struct setup      s;
     static const char rows[] = "{\"input_ids\": [1, 2]}\nnot JSON at all\n";
     begin(&s, "mix-unread");
     cr_assert_eq(lrc_file_write(s.paths[0], rows, sizeof rows - 1, &s.err), LRC_STATUS_OK);
@@ -142,7 +146,7 @@ Test(data_mix, weights_copy_rows_and_draw_them)
     struct setup s;
     begin(&s, "mix-weight");
     weigh(&s, "2.5", "0.25", 7);
-    int64_t copies[2 * N_ROWS] = {0};
+    int64_t copies[2 * N_ROWS] = { 0 };
     for (int64_t i = 0; i < s.dataset.n_examples; i++)
         copies[s.dataset.examples[i].row_id]++;
     int64_t thrice = 0, drawn = 0;
@@ -185,7 +189,7 @@ Test(data_mix, draws_follow_the_seed)
 
 Test(data_mix, weights_leave_held_out_rows_alone)
 {
-    struct setup s;
+    struct setup       s;
     struct lrc_dataset held_out;
     begin(&s, "mix-held");
     load(&s);
@@ -201,8 +205,8 @@ Test(data_mix, weights_leave_held_out_rows_alone)
 
 Test(data_mix, weights_that_are_none)
 {
-    static const char *const bad[] = {"0", "-1", "x", "", "nan", "1001", "1x", "inf"};
-    struct setup s;
+    static const char *const bad[] = { "0", "-1", "x", "", "nan", "1001", "1x", "inf" };
+    struct setup             s;
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         cr_expect_eq(lrc_dataset_weight_read(bad[i]), 0, "%s", bad[i]);
     begin(&s, "mix-none");
@@ -221,9 +225,9 @@ Test(data_mix, pieces_of_a_row_have_ids_of_their_own)
     load(&s);
     check_ids_are_distinct(&s.dataset);
     cr_expect_eq(s.dataset.n_further, 2);
-    struct lrc_batch_stream *stream;
-    const struct lrc_window *window;
-    const struct lrc_batch_options options = {.micro_batch_size = 5, .accumulation_steps = 1};
+    struct lrc_batch_stream       *stream;
+    const struct lrc_window       *window;
+    const struct lrc_batch_options options = { .micro_batch_size = 5, .accumulation_steps = 1 };
     cr_assert_eq(lrc_batch_stream_new(&stream, &s.dataset, &options, &s.err), LRC_STATUS_OK);
     cr_assert_eq(lrc_batch_stream_get(stream, &window, 0, &s.err), LRC_STATUS_OK);
     const struct lrc_batch *batch = window->batches;

@@ -25,7 +25,8 @@ static void begin(struct setup *s, int kind)
     s->tokenizer = data_fixture_tokenizer(kind);
     cr_assert_eq(lrc_template_parse(&s->template, chatml, sizeof chatml - 1, "t", &err), LRC_STATUS_OK);
     s->context = (struct lrc_data_context){
-        .tokenizer = s->tokenizer, .template = s->template, .vocab_size = 128, .train_on_inputs = 1};
+        .tokenizer = s->tokenizer, .template = s->template, .vocab_size = 128, .train_on_inputs = 1
+    };
 }
 
 static void end(struct setup *s)
@@ -42,11 +43,11 @@ static void expect(int kind, const char *format, const char *row, const char *wa
     end(&s);
 }
 
-#define USER "-<|im_start|>-u-s-e-r-\\n"
+#define USER      "-<|im_start|>-u-s-e-r-\\n"
 #define ASSISTANT "-<|im_start|>-a-s-s-i-s-t-a-n-t-\\n"
-#define END "-<|im_end|>-\\n"
+#define END       "-<|im_end|>-\\n"
 #define M_USER(x) "{\"role\": \"user\", \"content\": \"" x "\"}"
-#define M_BOT(x) "{\"role\": \"assistant\", \"content\": \"" x "\"}"
+#define M_BOT(x)  "{\"role\": \"assistant\", \"content\": \"" x "\"}"
 
 Test(data_preference, pair_of_texts)
 {
@@ -61,8 +62,8 @@ Test(data_preference, pair_of_texts)
 
 Test(data_preference, pair_of_messages)
 {
-    static const char wanted[] = USER "-Q" END ASSISTANT "+A+<|im_end|>-\\n" USER "-Q" END ASSISTANT
-                                      "+B+<|im_end|>-\\n";
+    static const char wanted[] =
+        USER "-Q" END ASSISTANT "+A+<|im_end|>-\\n" USER "-Q" END ASSISTANT "+B+<|im_end|>-\\n";
     expect(FIXTURE_PLAIN, "dpo",
            "{\"prompt\": [" M_USER("Q") "], \"chosen\": [" M_BOT("A") "], \"rejected\": [" M_BOT("B") "]}",
            wanted);
@@ -74,7 +75,8 @@ Test(data_preference, pair_of_messages)
                "Q") ", " M_BOT("B") "]}",
            wanted);
     expect(FIXTURE_PLAIN, "dpo",
-           "{\"messages\": [" M_USER("Q") "], \"chosen\": " M_BOT("A") ", \"rejected\": " M_BOT("B") "}", wanted);
+           "{\"messages\": [" M_USER("Q") "], \"chosen\": " M_BOT("A") ", \"rejected\": " M_BOT("B") "}",
+           wanted);
     expect(FIXTURE_PLAIN, "dpo",
            "{\"conversations\": [{\"from\": \"human\", \"value\": \"Q\"}], \"chosen\": {\"from\": \"gpt\", "
            "\"value\": \"A\"}, \"rejected\": {\"from\": \"gpt\", \"value\": \"B\"}}",
@@ -84,8 +86,8 @@ Test(data_preference, pair_of_messages)
 Test(data_preference, answers_in_the_prompt_are_not_trained)
 {
     expect(FIXTURE_PLAIN, "dpo",
-           "{\"system\": \"S\", \"prompt\": [" M_USER("Q") ", " M_BOT("x") ", " M_USER("R") "], \"chosen\": [" M_BOT(
-               "A") "], \"rejected\": [" M_BOT("B") "]}",
+           "{\"system\": \"S\", \"prompt\": [" M_USER("Q") ", " M_BOT("x") ", " M_USER(
+               "R") "], \"chosen\": [" M_BOT("A") "], \"rejected\": [" M_BOT("B") "]}",
            "-<|im_start|>-s-y-s-t-e-m-\\n-S" END USER "-Q" END ASSISTANT "-x" END USER "-R" END ASSISTANT
            "+A+<|im_end|>-\\n"
            "-<|im_start|>-s-y-s-t-e-m-\\n-S" END USER "-Q" END ASSISTANT "-x" END USER "-R" END ASSISTANT
@@ -95,15 +97,17 @@ Test(data_preference, answers_in_the_prompt_are_not_trained)
 Test(data_preference, kto_rows)
 {
     expect(FIXTURE_PLAIN, "kto", "{\"prompt\": \"Q\", \"completion\": \"A\", \"label\": true}", "-Q+A+</s>");
-    expect(FIXTURE_PLAIN, "kto", "{\"prompt\": \"Q\", \"completion\": \"A\", \"label\": \"False\"}", "-Q+A+</s>");
+    expect(FIXTURE_PLAIN, "kto", "{\"prompt\": \"Q\", \"completion\": \"A\", \"label\": \"False\"}",
+           "-Q+A+</s>");
     static const char wanted[] = USER "-Q" END ASSISTANT "-x" END USER "-R" END ASSISTANT "+A+<|im_end|>-\\n";
     expect(FIXTURE_PLAIN, "kto",
            "{\"prompt\": [" M_USER("Q") ", " M_BOT("x") ", " M_USER("R") "], \"completion\": [" M_BOT(
                "A") "], \"label\": false}",
            wanted);
-    expect(FIXTURE_PLAIN, "kto",
-           "{\"messages\": [" M_USER("Q") ", " M_BOT("x") ", " M_USER("R") ", " M_BOT("A") "], \"label\": true}",
-           wanted);
+    expect(
+        FIXTURE_PLAIN, "kto",
+        "{\"messages\": [" M_USER("Q") ", " M_BOT("x") ", " M_USER("R") ", " M_BOT("A") "], \"label\": true}",
+        wanted);
 }
 
 Test(data_preference, mistakes_are_named)
@@ -116,7 +120,8 @@ Test(data_preference, mistakes_are_named)
            "'rejected': want messages, as in the chosen answer, got a string");
     expect(FIXTURE_PLAIN, "dpo", "{\"prompt\": [" M_USER("Q") "], \"chosen\": \"A\", \"rejected\": \"B\"}",
            "'prompt': want a string, as the answers are, got an array");
-    expect(FIXTURE_PLAIN, "dpo", "{\"prompt\": [" M_USER("Q") "], \"chosen\": [" M_BOT("A") "], \"rejected\": [{}]}",
+    expect(FIXTURE_PLAIN, "dpo",
+           "{\"prompt\": [" M_USER("Q") "], \"chosen\": [" M_BOT("A") "], \"rejected\": [{}]}",
            "message 1: 'role': want a string, got nothing");
     expect(FIXTURE_PLAIN, "dpo", "{\"prompt\": [3], \"chosen\": [" M_BOT("A") "], \"rejected\": [{}]}",
            "message 0: want an object, got an integer");
@@ -126,7 +131,8 @@ Test(data_preference, mistakes_are_named)
            "'label': want true or false, got nothing");
     expect(FIXTURE_PLAIN, "kto", "{\"prompt\": \"Q\", \"completion\": \"A\", \"label\": \"yes\"}",
            "'label': want true or false, got a string");
-    expect(FIXTURE_PLAIN, "kto", "{\"completion\": \"A\", \"label\": true}", "'prompt': want a string, got nothing");
+    expect(FIXTURE_PLAIN, "kto", "{\"completion\": \"A\", \"label\": true}",
+           "'prompt': want a string, got nothing");
     expect(FIXTURE_PLAIN, "kto", "{\"prompt\": \"Q\", \"completion\": [" M_BOT("A") "], \"label\": true}",
            "'prompt': want messages, got a string");
     expect(FIXTURE_PLAIN, "kto", "{\"prompt\": \"Q\", \"completion\": 5, \"label\": true}",
@@ -135,35 +141,38 @@ Test(data_preference, mistakes_are_named)
 
 Test(data_preference, columns_can_be_mapped)
 {
-    struct setup s;
-    const struct lrc_dataset_spec spec = {
-        .field_prompt = "question", .field_chosen = "good", .field_rejected = "bad", .field_label = "ok",
-        .field_completion = "good"};
+    struct setup                  s;
+    const struct lrc_dataset_spec spec = { .field_prompt = "question",
+                                           .field_chosen = "good",
+                                           .field_rejected = "bad",
+                                           .field_label = "ok",
+                                           .field_completion = "good" };
     begin(&s, FIXTURE_PLAIN);
     s.context.spec = &spec;
     data_fixture_expect(&s.context, "dpo", "{\"question\": \"Q\", \"good\": \"A\", \"bad\": \"B\"}",
                         "-Q+A+</s>-Q+B+</s>");
-    data_fixture_expect(&s.context, "kto", "{\"question\": \"Q\", \"good\": \"A\", \"ok\": true}", "-Q+A+</s>");
+    data_fixture_expect(&s.context, "kto", "{\"question\": \"Q\", \"good\": \"A\", \"ok\": true}",
+                        "-Q+A+</s>");
     end(&s);
 }
 
 /* Pairs as two examples that share a row: "row/id side:tokens>trained" */
 static void expect_loaded(const char *rows, enum lrc_excess excess, const char *wanted)
 {
-    struct setup s;
-    struct lrc_dataset dataset;
-    struct lrc_problems problems = {0};
-    struct lrc_error err;
-    struct lrc_buf shown = {0};
-    char *path = lrc_path_join(test_folder("preference"), "r.jsonl");
-    const struct lrc_dataset_spec spec = {.path = path};
+    struct setup                  s;
+    struct lrc_dataset            dataset;
+    struct lrc_problems           problems = { 0 };
+    struct lrc_error              err;
+    struct lrc_buf                shown = { 0 };
+    char                         *path = lrc_path_join(test_folder("preference"), "r.jsonl");
+    const struct lrc_dataset_spec spec = { .path = path };
     begin(&s, FIXTURE_PLAIN);
-    const struct lrc_dataset_options options = {.tokenizer = s.tokenizer,
-                                                .template = s.template,
-                                                .sequence_len = 5,
-                                                .excess = excess,
-                                                .max_lost_rows_fraction = 1,
-                                                .vocab_size = 128};
+    const struct lrc_dataset_options options = { .tokenizer = s.tokenizer,
+                                                 .template = s.template,
+                                                 .sequence_len = 5,
+                                                 .excess = excess,
+                                                 .max_lost_rows_fraction = 1,
+                                                 .vocab_size = 128 };
     cr_assert_eq(lrc_file_write(path, rows, strlen(rows), &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_dataset_load(&dataset, &spec, 1, &options, &problems, &err), LRC_STATUS_OK, "%s",
                  err.message);

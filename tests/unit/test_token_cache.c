@@ -18,21 +18,21 @@ enum { N_ROWS = 60, VOCABULARY = 100, PATH_BYTES = 1600 };
 
 /* Rows in a file, the cache's folder beside it. */
 struct setup {
-    char rows[1200], dir[1200];
-    struct lrc_dataset_spec spec;
-    struct lrc_dataset_list list;
+    char                       rows[1200], dir[1200];
+    struct lrc_dataset_spec    spec;
+    struct lrc_dataset_list    list;
     struct lrc_dataset_options options;
-    struct lrc_token_cache cache;
-    struct lrc_dataset dataset;
-    struct lrc_problems problems;
-    struct lrc_error err;
+    struct lrc_token_cache     cache;
+    struct lrc_dataset         dataset;
+    struct lrc_problems        problems;
+    struct lrc_error           err;
 };
 
 static char warned[2048], told[2048], told_all[8192];
 
 static void keep_line(enum lrc_log_level level, const char *line)
 {
-    char *kept = level == LRC_LOG_WARN ? warned : told;
+    char        *kept = level == LRC_LOG_WARN ? warned : told;
     const size_t n_all = strlen(told_all);
     (void)snprintf(kept, sizeof warned, "%s", line);
     (void)snprintf(told_all + n_all, sizeof told_all - n_all, "%s\n", line);
@@ -40,7 +40,7 @@ static void keep_line(enum lrc_log_level level, const char *line)
 
 static void write_rows(const char *path, int first)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf   text = { 0 };
     struct lrc_error err;
     for (int r = 0; r < N_ROWS; r++) {
         lrc_buf_puts(&text, "{\"input_ids\": [1");
@@ -55,15 +55,16 @@ static void write_rows(const char *path, int first)
 static void begin(struct setup *s, const char *name)
 {
     const char *folder = test_folder(name);
-    *s = (struct setup){0};
+    *s = (struct setup){ 0 };
     (void)snprintf(s->rows, sizeof s->rows, "%s/rows.jsonl", folder);
     (void)snprintf(s->dir, sizeof s->dir, "%s/cache", folder);
     write_rows(s->rows, 3);
-    s->spec = (struct lrc_dataset_spec){.path = s->rows, .type = "tokenized"};
-    s->list = (struct lrc_dataset_list){&s->spec, 1};
-    s->options = (struct lrc_dataset_options){
-        .sequence_len = 7, .max_lost_rows_fraction = 1, .vocab_size = VOCABULARY};
-    s->cache = (struct lrc_token_cache){.dir = s->dir, .model_dir = folder, .write = LRC_CACHE_WRITE_MUST};
+    s->spec = (struct lrc_dataset_spec){ .path = s->rows, .type = "tokenized" };
+    s->list = (struct lrc_dataset_list){ &s->spec, 1 };
+    s->options = (struct lrc_dataset_options){ .sequence_len = 7,
+                                               .max_lost_rows_fraction = 1,
+                                               .vocab_size = VOCABULARY };
+    s->cache = (struct lrc_token_cache){ .dir = s->dir, .model_dir = folder, .write = LRC_CACHE_WRITE_MUST };
     warned[0] = told[0] = told_all[0] = '\0';
     lrc_log_set_sink(keep_line);
 }
@@ -103,7 +104,7 @@ static void expect_same_tokens(const struct lrc_dataset *a, const struct lrc_dat
     }
     for (int64_t i = 0; i < a->n_examples; i++) {
         struct lrc_error err;
-        const size_t bytes = (size_t)a->examples[i].n_tokens * sizeof(int32_t);
+        const size_t     bytes = (size_t)a->examples[i].n_tokens * sizeof(int32_t);
         cr_assert_eq(lrc_dataset_read(a, &a->examples[i], ids[0], targets[0], &err), LRC_STATUS_OK);
         cr_assert_eq(lrc_dataset_read(b, &b->examples[i], ids[1], targets[1], &err), LRC_STATUS_OK, "%s",
                      err.message);
@@ -152,7 +153,7 @@ static void expect_direct(struct setup *s)
 Test(token_cache, second_load_reads_the_same_dataset)
 {
     struct setup s;
-    char path[PATH_BYTES];
+    char         path[PATH_BYTES];
     begin(&s, "cache-same");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     expect_direct(&s);
@@ -176,7 +177,7 @@ Test(token_cache, second_load_reads_the_same_dataset)
 Test(token_cache, whatever_changes_tokens_changes_the_key)
 {
     struct setup s;
-    char keys[8][LRC_HASH_HEX_MAX], moved[1400], again[LRC_HASH_HEX_MAX];
+    char         keys[8][LRC_HASH_HEX_MAX], moved[1400], again[LRC_HASH_HEX_MAX];
     begin(&s, "cache-key");
     key_of(keys[0], &s);
     (void)snprintf(moved, sizeof moved, "%s/moved", s.cache.model_dir);
@@ -224,13 +225,14 @@ static void read_index(struct setup *s, struct lrc_dataset *read, enum lrc_statu
     key_of(key, s);
     path_of(index, s, "index.h5");
     path_of(dir, s, "");
-    cr_assert_eq(lrc_token_cache__read_index(read, index, dir, key, VOCABULARY, &s->err), wanted, "byte %zu", at);
+    cr_assert_eq(lrc_token_cache__read_index(read, index, dir, key, VOCABULARY, &s->err), wanted, "byte %zu",
+                 at);
 }
 
 static void read_part(struct setup *s, enum lrc_status wanted, size_t at)
 {
-    char key[LRC_HASH_HEX_MAX], path[PATH_BYTES];
-    struct lrc_token_part part;
+    char                    key[LRC_HASH_HEX_MAX], path[PATH_BYTES];
+    struct lrc_token_part   part;
     struct lrc_token_store *store;
     key_of(key, s);
     path_of(path, s, "part-00000.h5");
@@ -243,10 +245,10 @@ static void read_part(struct setup *s, enum lrc_status wanted, size_t at)
 
 static void expect_damage_found(struct setup *s, const char *name)
 {
-    struct lrc_buf whole = {0};
+    struct lrc_buf     whole = { 0 };
     struct lrc_dataset read;
-    char path[PATH_BYTES];
-    const int is_index = strcmp(name, "index.h5") == 0;
+    char               path[PATH_BYTES];
+    const int          is_index = strcmp(name, "index.h5") == 0;
     path_of(path, s, name);
     cr_assert_eq(lrc_file_read(&whole, path, &s->err), LRC_STATUS_OK);
     unsigned char *bytes = (unsigned char *)whole.data;
@@ -286,24 +288,25 @@ Test(token_cache, damaged_files_are_named_and_made_anew)
 /* The tokens of a damaged part are not given out, whenever the damage comes. */
 Test(token_cache, damage_under_an_open_store_is_an_error)
 {
-    struct setup s;
-    struct lrc_buf whole = {0};
-    char path[PATH_BYTES];
-    int32_t ids[16], targets[16];
+    struct setup   s;
+    struct lrc_buf whole = { 0 };
+    char           path[PATH_BYTES];
+    int32_t        ids[16], targets[16];
     begin(&s, "cache-open");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     path_of(path, &s, "part-00000.h5");
     cr_assert_eq(lrc_file_read(&whole, path, &s.err), LRC_STATUS_OK);
-    int64_t n_chunks;
+    int64_t                       n_chunks;
     const struct lrc_token_chunk *chunk = lrc_token_store_chunks(s.dataset.store, &n_chunks);
     cr_assert_eq(n_chunks, 1);
     whole.data[chunk->offset + chunk->n_bytes / 2] ^= 1;
     rewrite(path, (const unsigned char *)whole.data, whole.len);
-    cr_assert_eq(lrc_dataset_read(&s.dataset, &s.dataset.examples[0], ids, targets, &s.err), LRC_STATUS_FORMAT);
+    cr_assert_eq(lrc_dataset_read(&s.dataset, &s.dataset.examples[0], ids, targets, &s.err),
+                 LRC_STATUS_FORMAT);
     cr_expect(strstr(s.err.message, "that their SHA-256 names, got others"), "%s", s.err.message);
-    struct lrc_batch_stream *stream;
-    const struct lrc_window *window;
-    const struct lrc_batch_options options = {.micro_batch_size = 2, .accumulation_steps = 1};
+    struct lrc_batch_stream       *stream;
+    const struct lrc_window       *window;
+    const struct lrc_batch_options options = { .micro_batch_size = 2, .accumulation_steps = 1 };
     cr_assert_eq(lrc_batch_stream_new(&stream, &s.dataset, &options, &s.err), LRC_STATUS_OK);
     cr_assert_eq(lrc_batch_stream_get(stream, &window, 3, &s.err), LRC_STATUS_FORMAT);
     cr_expect(strstr(s.err.message, "remove its folder"), "%s", s.err.message);
@@ -318,7 +321,7 @@ Test(token_cache, damage_under_an_open_store_is_an_error)
 
 static void expect_refused(struct setup *s, const char *want)
 {
-    char path[PATH_BYTES], key[LRC_HASH_HEX_MAX];
+    char               path[PATH_BYTES], key[LRC_HASH_HEX_MAX];
     struct lrc_dataset read;
     key_of(key, s);
     path_of(path, s, "index.h5");
@@ -364,7 +367,7 @@ Test(token_cache, sealed_nonsense_is_refused)
 Test(token_cache, examples_that_the_tokens_contradict_are_refused)
 {
     struct setup s;
-    int32_t ids[16], targets[16];
+    int32_t      ids[16], targets[16];
     begin(&s, "cache-contradiction");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
     struct lrc_example example = s.dataset.examples[3];
@@ -404,9 +407,9 @@ Test(token_cache, folder_that_cannot_be_written_is_told)
  * batches must be the same whatever stays. */
 static void write_many(const char *path, int n_rows)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf   text = { 0 };
     struct lrc_error err;
-    uint32_t x = 12345;
+    uint32_t         x = 12345;
     for (int r = 0; r < n_rows; r++) {
         lrc_buf_puts(&text, "{\"input_ids\": [1");
         x = x * 1664525u + 1013904223u;
@@ -444,7 +447,7 @@ static void same_windows(const struct lrc_window *a, const struct lrc_window *b)
 static void same_epochs(const struct lrc_dataset *a, const struct lrc_dataset *b,
                         const struct lrc_batch_options *options)
 {
-    struct lrc_error err;
+    struct lrc_error         err;
     struct lrc_batch_stream *streams[2];
     cr_assert_eq(lrc_batch_stream_new(&streams[0], a, options, &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_batch_stream_new(&streams[1], b, options, &err), LRC_STATUS_OK);
@@ -467,7 +470,7 @@ static void same_epochs(const struct lrc_dataset *a, const struct lrc_dataset *b
 
 Test(token_cache, batches_from_the_disk_are_those_from_memory)
 {
-    struct setup s;
+    struct setup       s;
     struct lrc_dataset direct;
     begin(&s, "cache-batches");
     write_many(s.rows, 6000);
@@ -481,11 +484,15 @@ Test(token_cache, batches_from_the_disk_are_those_from_memory)
     cr_assert_eq(lrc_dataset_load(&direct, &s.spec, 1, &s.options, &s.problems, &s.err), LRC_STATUS_OK);
     expect_same(&direct, &s.dataset);
     const struct lrc_batch_options options[] = {
-        {.micro_batch_size = 7, .accumulation_steps = 3, .shuffle = 1, .seed = 5},
-        {.micro_batch_size = 7, .accumulation_steps = 3},
-        {.micro_batch_size = 4, .accumulation_steps = 2, .shuffle = 1, .seed = 5, .group_by_length = 1},
-        {.micro_batch_size = 2, .accumulation_steps = 4, .shuffle = 1, .seed = 5, .pack_tokens = 1000,
-         .longest_first = 1},
+        { .micro_batch_size = 7, .accumulation_steps = 3, .shuffle = 1, .seed = 5 },
+        { .micro_batch_size = 7, .accumulation_steps = 3 },
+        { .micro_batch_size = 4, .accumulation_steps = 2, .shuffle = 1, .seed = 5, .group_by_length = 1 },
+        { .micro_batch_size = 2,
+          .accumulation_steps = 4,
+          .shuffle = 1,
+          .seed = 5,
+          .pack_tokens = 1000,
+          .longest_first = 1 },
     };
     for (size_t i = 0; i < sizeof options / sizeof *options; i++)
         same_epochs(&direct, &s.dataset, &options[i]);
@@ -534,7 +541,7 @@ Test(token_cache, an_interrupted_writer_is_gone_on_with)
 Test(token_cache, what_a_killed_writer_left_is_used)
 {
     struct setup s;
-    char index[PATH_BYTES], aside[PATH_BYTES], second[PATH_BYTES];
+    char         index[PATH_BYTES], aside[PATH_BYTES], second[PATH_BYTES];
     begin(&s, "cache-killed");
     write_many(s.rows, 9000);
     s.options.sequence_len = 1600;
@@ -563,9 +570,9 @@ Test(token_cache, what_a_killed_writer_left_is_used)
 /* A seal that is right on a part of other rows: everything is made anew. */
 Test(token_cache, parts_that_do_not_fit_the_files_are_made_anew)
 {
-    struct setup s;
-    char key[LRC_HASH_HEX_MAX], index[PATH_BYTES], path[PATH_BYTES];
-    struct lrc_token_part part;
+    struct setup            s;
+    char                    key[LRC_HASH_HEX_MAX], index[PATH_BYTES], path[PATH_BYTES];
+    struct lrc_token_part   part;
     struct lrc_token_store *store;
     begin(&s, "cache-misfit");
     cr_assert_eq(load(&s), LRC_STATUS_OK, "%s", s.err.message);
@@ -600,8 +607,8 @@ Test(token_cache, out_of_memory_fault)
     begin(&s, "cache-memory");
     int n_refused = 0;
     for (int64_t n = 0; n < 120; n++) {
-        struct lrc_problems problems = {0};
-        enum lrc_status status = LRC_STATUS_OK;
+        struct lrc_problems problems = { 0 };
+        enum lrc_status     status = LRC_STATUS_OK;
         cr_assert_eq(lrc_dir_remove(s.dir, &s.err), LRC_STATUS_OK);
         test_alloc_fail_at(n);
         for (int round = 0; round < 2 && status == LRC_STATUS_OK; round++) {
@@ -612,7 +619,8 @@ Test(token_cache, out_of_memory_fault)
         const int64_t live = test_alloc_live();
         test_alloc_restore();
         cr_assert_eq(live, 0, "allocation %lld leaks", (long long)n);
-        cr_assert(status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM, "%lld: %s", (long long)n, s.err.message);
+        cr_assert(status == LRC_STATUS_OK || status == LRC_STATUS_NOMEM, "%lld: %s", (long long)n,
+                  s.err.message);
         n_refused += status == LRC_STATUS_NOMEM;
     }
     cr_assert_gt(n_refused, 30);
@@ -623,8 +631,8 @@ Test(token_cache, out_of_memory_fault)
 
 static int64_t peak_bytes(void)
 {
-    char line[256];
-    long kib = 0;
+    char  line[256];
+    long  kib = 0;
     FILE *file = fopen("/proc/self/status", "r");
     cr_assert(file);
     while (fgets(line, sizeof line, file))
@@ -637,12 +645,13 @@ static int64_t peak_bytes(void)
 /* Every row once, in a shuffled order. */
 static int64_t read_epoch(const struct lrc_dataset *dataset)
 {
-    struct lrc_error err;
-    struct lrc_batch_stream *stream;
-    const struct lrc_window *window;
-    int64_t n_tokens = 0;
+    struct lrc_error               err;
+    struct lrc_batch_stream       *stream;
+    const struct lrc_window       *window;
+    int64_t                        n_tokens = 0;
     const struct lrc_batch_options options = {
-        .micro_batch_size = 4, .accumulation_steps = 2, .shuffle = 1, .seed = 3};
+        .micro_batch_size = 4, .accumulation_steps = 2, .shuffle = 1, .seed = 3
+    };
     if (lrc_batch_stream_new(&stream, dataset, &options, &err) != LRC_STATUS_OK)
         return -1;
     for (int64_t step = 0; step < lrc_batch_stream_steps_per_epoch(stream); step++)
@@ -674,8 +683,8 @@ Test(token_cache, memory_does_not_grow_with_the_tokens)
     const pid_t child = fork(); /* its peak is its own */
     if (child == 0) {
         const int64_t before = peak_bytes();
-        const int made = load(&s) == LRC_STATUS_OK && s.dataset.n_ids == (int64_t)ROWS * ROW_TOKENS;
-        const int is_read = made && read_epoch(&s.dataset) == s.dataset.n_ids;
+        const int     made = load(&s) == LRC_STATUS_OK && s.dataset.n_ids == (int64_t)ROWS * ROW_TOKENS;
+        const int     is_read = made && read_epoch(&s.dataset) == s.dataset.n_ids;
         const int64_t grown = peak_bytes() - before;
         (void)fprintf(stderr, "memory: %lld MB for %lld MB of tokens\n", (long long)grown >> 20,
                       (long long)s.dataset.n_ids * 8 >> 20);

@@ -19,17 +19,17 @@ struct marks {
 static struct marks choose_marks(void)
 {
     const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
-    const int is_plain = (no_colour && *no_colour) || (term && strcmp(term, "dumb") == 0);
-    return !is_plain && isatty(STDOUT_FILENO) ? (struct marks){"\033[32m", "\033[0m"}
-                                              : (struct marks){"[[", "]]"};
+    const int   is_plain = (no_colour && *no_colour) || (term && strcmp(term, "dumb") == 0);
+    return !is_plain && isatty(STDOUT_FILENO) ? (struct marks){ "\033[32m", "\033[0m" }
+                                              : (struct marks){ "[[", "]]" };
 }
 
 /* A row on its way to the screen. */
 struct view {
-    struct marks marks;
+    struct marks                marks;
     const struct lrc_tokenizer *tokenizer; /* NULL: ids are all there is */
-    struct lrc_buf out;
-    int is_open; /* within marks */
+    struct lrc_buf              out;
+    int                         is_open; /* within marks */
 };
 
 static void mark(struct view *view, int trained)
@@ -61,8 +61,8 @@ static enum lrc_status show_text(struct view *view, const int32_t *ids, const in
                                  struct lrc_error *err)
 {
     struct lrc_decode_stream stream;
-    struct lrc_buf text = {0};
-    enum lrc_status status = LRC_STATUS_OK;
+    struct lrc_buf           text = { 0 };
+    enum lrc_status          status = LRC_STATUS_OK;
     lrc_decode_init(&stream, view->tokenizer, LRC_SKIP_NONE);
     for (int64_t i = 0; i <= n && status == LRC_STATUS_OK; i++) {
         lrc_buf_clear(&text);
@@ -105,13 +105,14 @@ static enum lrc_status show_row(struct view *view, const struct lrc_dataset *dat
                                 int32_t *ids, int32_t *targets, struct lrc_error *err)
 {
     static const char *const sides[] = {
-        [LRC_SIDE_NONE] = "", [LRC_SIDE_CHOSEN] = ", chosen", [LRC_SIDE_REJECTED] = ", rejected"};
+        [LRC_SIDE_NONE] = "", [LRC_SIDE_CHOSEN] = ", chosen", [LRC_SIDE_REJECTED] = ", rejected"
+    };
     const struct lrc_example *example = &dataset->examples[i];
     LRC_TRY(lrc_dataset_read(dataset, example, ids, targets, err));
     lrc_buf_clear(&view->out);
     view->is_open = 0;
-    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id,
-                   sides[example->side], (long long)example->n_tokens, (long long)example->n_trained);
+    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id, sides[example->side],
+                   (long long)example->n_tokens, (long long)example->n_trained);
     if (view->tokenizer)
         LRC_TRY(show_text(view, ids, targets, example->n_tokens, err));
     else
@@ -130,9 +131,9 @@ static enum lrc_status show_row(struct view *view, const struct lrc_dataset *dat
 static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_preprocessed *data,
                                  int64_t n_rows, struct lrc_error *err)
 {
-    struct view view = {.marks = choose_marks(), .tokenizer = data->tokenizer};
-    int32_t *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
-    int32_t *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
+    struct view     view = { .marks = choose_marks(), .tokenizer = data->tokenizer };
+    int32_t        *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
+    int32_t        *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
     enum lrc_status status = ids && targets ? LRC_STATUS_OK : lrc_fail_nomem(err, "the rows to be shown");
     for (int64_t i = 0; i < n_rows && i < data->dataset.n_examples && status == LRC_STATUS_OK; i++)
         status = show_row(&view, &data->dataset, i, lrc_cli_has(cli, "ids"), ids, targets, err);
@@ -145,18 +146,18 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
 static void print_summary(const struct lrc_cli *cli, const struct lrc_preprocessed *data)
 {
     const struct lrc_dataset *rows = &data->dataset, *tests = &data->tests;
-    const int64_t n_kept = rows->n_examples - rows->n_further;
+    const int64_t             n_kept = rows->n_examples - rows->n_further;
     if (lrc_cli_has(cli, "json"))
-        lrc_cli_print(
-            "{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
-            "\"test_rows\": %lld, \"test_kept\": %lld}\n",
-            (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples, (long long)rows->n_tokens,
-            (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
-            (long long)(tests->n_examples - tests->n_further));
+        lrc_cli_print("{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": "
+                      "%lld, \"longest\": %lld, "
+                      "\"test_rows\": %lld, \"test_kept\": %lld}\n",
+                      (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples,
+                      (long long)rows->n_tokens, (long long)rows->n_trained, (long long)rows->longest,
+                      (long long)tests->n_rows, (long long)(tests->n_examples - tests->n_further));
     else
-        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n",
-                      (long long)n_kept, (long long)rows->n_rows, (long long)rows->n_tokens,
-                      (long long)rows->n_trained, (long long)rows->longest);
+        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n", (long long)n_kept,
+                      (long long)rows->n_rows, (long long)rows->n_tokens, (long long)rows->n_trained,
+                      (long long)rows->longest);
 }
 
 static void show_progress(const struct lrc_load_progress *progress)
@@ -185,8 +186,8 @@ static void catch_signals(void)
 static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_config *config,
                                   struct lrc_problems *problems, struct lrc_error *err)
 {
-    int64_t n_shown = 0;
-    struct lrc_preprocessed data = {0};
+    int64_t                 n_shown = 0;
+    struct lrc_preprocessed data = { 0 };
     catch_signals();
     LRC_TRY(lrc_cli_int(cli, "show", &n_shown, 1, INT64_MAX, err));
     if (n_shown == 0 && !config->dataset_prepared_path)
@@ -208,10 +209,10 @@ static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_co
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct lrc_config config = {0};
-    struct lrc_buf threads = {0};
-    int n = cli->n_arguments - 1;
-    const char **overrides = lrc_calloc(n + 1, sizeof *overrides);
+    struct lrc_config config = { 0 };
+    struct lrc_buf    threads = { 0 };
+    int               n = cli->n_arguments - 1;
+    const char      **overrides = lrc_calloc(n + 1, sizeof *overrides);
     if (!overrides)
         return lrc_fail_nomem(err, "command line");
     memcpy(overrides, cli->arguments + 1, (size_t)n * sizeof *overrides);
@@ -232,9 +233,9 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 }
 
 static const struct lrc_option preprocess_options[] = {
-    {"show", "N", "print the first N rows, trained tokens in colour or in [[...]]"},
-    {"ids", NULL, "with --show: also every token's id and piece, + for trained ones"},
-    {NULL, NULL, NULL},
+    { "show", "N", "print the first N rows, trained tokens in colour or in [[...]]" },
+    { "ids", NULL, "with --show: also every token's id and piece, + for trained ones" },
+    { NULL, NULL, NULL },
 };
 
 const struct lrc_command lrc_command_preprocess = {

@@ -9,9 +9,9 @@ struct job {
     const struct lrc_cli *cli;
     struct lrc_runner     runner;
     struct lrc_tokenizer *tokenizer;
-    struct lrc_template  *template;
-    struct lrc_dataset    dataset;
-    struct lrc_score      score;
+    struct lrc_template *template;
+    struct lrc_dataset dataset;
+    struct lrc_score   score;
 };
 
 static enum lrc_status load_data(struct job *job, const char *model_dir, struct lrc_problems *problems,

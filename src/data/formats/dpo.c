@@ -2,8 +2,9 @@
  *
  *   {"prompt": "...", "chosen": "...", "rejected": "..."}
  *   {"prompt": [messages], "chosen": [messages], "rejected": [messages]}      (TRL)
- *   {"chosen": [all messages], "rejected": [all messages]}                    (the prompt is what both begin with)
- *   {"messages" or "conversations": [messages], "chosen": message, "rejected": message}   (Axolotl, LLaMA-Factory)
+ *   {"chosen": [all messages], "rejected": [all messages]}     (the prompt is what both begin with)
+ *   {"messages" or "conversations": [messages], "chosen": message, "rejected": message}
+ *                                                              (Axolotl, LLaMA-Factory)
  *
  * The row becomes two examples that share its number: the chosen one, then the rejected one. */
 #include "data/preference.h"
@@ -38,7 +39,7 @@ static int row_needs_template(const json_t *row, const struct lrc_dataset_spec *
 
 static struct lrc_text text_of(const json_t *string)
 {
-    return (struct lrc_text){json_string_value(string), json_string_length(string)};
+    return (struct lrc_text){ json_string_value(string), json_string_length(string) };
 }
 
 /* Bytes that both begin with; a character is not cut, and the space before the first difference is the
@@ -66,14 +67,14 @@ static enum lrc_status encode_texts(struct lrc_encoded *out, const struct lrc_da
                                     const json_t *prompt, const json_t *const answers[2],
                                     struct lrc_error *err)
 {
-    struct lrc_text texts[2] = {text_of(answers[0]), text_of(answers[1])}, before = {0};
+    struct lrc_text texts[2] = { text_of(answers[0]), text_of(answers[1]) }, before = { 0 };
     if (prompt) {
         before = text_of(prompt);
     } else {
         const size_t n = shared_text(&texts[0], &texts[1]);
-        before = (struct lrc_text){texts[0].bytes, n};
+        before = (struct lrc_text){ texts[0].bytes, n };
         for (int i = 0; i < 2; i++)
-            texts[i] = (struct lrc_text){texts[i].bytes + n, texts[i].n - n};
+            texts[i] = (struct lrc_text){ texts[i].bytes + n, texts[i].n - n };
     }
     for (int i = 0; i < 2; i++) {
         LRC_TRY(lrc_encode_answer_text(out, context, &before, &texts[i], err));
@@ -89,8 +90,8 @@ static enum lrc_status encode_messages(struct lrc_encoded *out, const struct lrc
 {
     const size_t n_context = prompt ? 0 : shared_messages(answers[0], answers[1]);
     for (int i = 0; i < 2; i++) {
-        struct lrc_encoded one = {0}; /* a template's text stands alone */
-        enum lrc_status status =
+        struct lrc_encoded one = { 0 }; /* a template's text stands alone */
+        enum lrc_status    status =
             lrc_encode_answer_messages(&one, context, row, prompt, answers[i], n_context, err);
         for (int64_t k = 0; status == LRC_STATUS_OK && k < one.ids.len; k++)
             lrc_encode_id(out, one.ids.data[k], one.trained.data[k] ? LRC_TRAINED_YES : LRC_TRAINED_NO);
@@ -105,11 +106,11 @@ static enum lrc_status encode_messages(struct lrc_encoded *out, const struct lrc
 static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
                               const json_t *row, struct lrc_error *err)
 {
-    const char *const columns[2] = {chosen_column(context->spec), rejected_column(context->spec)};
-    const json_t *const answers[2] = {json_object_get(row, columns[0]), json_object_get(row, columns[1])};
-    const char *prompt_name;
-    const json_t *prompt = lrc_row_prompt(&prompt_name, row, context->spec);
-    const int are_texts = lrc_answer_is_text(answers[0]);
+    const char *const   columns[2] = { chosen_column(context->spec), rejected_column(context->spec) };
+    const json_t *const answers[2] = { json_object_get(row, columns[0]), json_object_get(row, columns[1]) };
+    const char         *prompt_name;
+    const json_t       *prompt = lrc_row_prompt(&prompt_name, row, context->spec);
+    const int           are_texts = lrc_answer_is_text(answers[0]);
     for (int i = 0; i < 2; i++)
         if (!is_answer(answers[i]) || lrc_answer_is_text(answers[i]) != are_texts)
             return lrc_fail(err, LRC_STATUS_DATA, "'%s': want %s, got %s", columns[i],
@@ -137,6 +138,9 @@ static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_con
     return LRC_STATUS_OK;
 }
 
-const struct lrc_data_format lrc_data_format_dpo = {
-    .name = "dpo", .needs_tokenizer = 1, .row_needs_template = row_needs_template, .is_preference = 1,
-    .claims = claims, .encode = encode};
+const struct lrc_data_format lrc_data_format_dpo = { .name = "dpo",
+                                                     .needs_tokenizer = 1,
+                                                     .row_needs_template = row_needs_template,
+                                                     .is_preference = 1,
+                                                     .claims = claims,
+                                                     .encode = encode };

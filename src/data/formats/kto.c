@@ -20,7 +20,7 @@ static const char *completion_column(const struct lrc_dataset_spec *spec)
 
 static int claims(const json_t *row, const struct lrc_dataset_spec *spec)
 {
-    const char *key;
+    const char   *key;
     const json_t *completion = json_object_get(row, completion_column(spec));
     return json_is_boolean(json_object_get(row, label_column(spec))) && !json_object_get(row, "chosen") &&
            (lrc_answer_is_text(completion) || lrc_answer_is_messages(completion) ||
@@ -36,11 +36,11 @@ static int row_needs_template(const json_t *row, const struct lrc_dataset_spec *
 static enum lrc_status read_label(int *label, const json_t *row, const struct lrc_dataset_spec *spec,
                                   struct lrc_error *err)
 {
-    const char *key = label_column(spec);
+    const char   *key = label_column(spec);
     const json_t *column = json_object_get(row, key);
-    const char *text = json_string_value(column);
-    const int is_true = text && (strcmp(text, "true") == 0 || strcmp(text, "True") == 0);
-    const int is_false = text && (strcmp(text, "false") == 0 || strcmp(text, "False") == 0);
+    const char   *text = json_string_value(column);
+    const int     is_true = text && (strcmp(text, "true") == 0 || strcmp(text, "True") == 0);
+    const int     is_false = text && (strcmp(text, "false") == 0 || strcmp(text, "False") == 0);
     if (!json_is_boolean(column) && !is_true && !is_false)
         return lrc_fail(err, LRC_STATUS_DATA, "'%s': want true or false, got %s", key,
                         lrc_json_type_name(column));
@@ -60,10 +60,10 @@ static enum lrc_status encode_texts(struct lrc_encoded *out, const struct lrc_da
 static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_context *context,
                               const json_t *row, struct lrc_error *err)
 {
-    const char *prompt_name, *name = completion_column(context->spec);
+    const char   *prompt_name, *name = completion_column(context->spec);
     const json_t *answer = json_object_get(row, name);
     const json_t *prompt = lrc_row_prompt(&prompt_name, row, context->spec);
-    int label = 0;
+    int           label = 0;
     LRC_TRY(read_label(&label, row, context->spec, err));
     if (lrc_answer_is_text(answer)) {
         LRC_TRY(encode_texts(out, context, row, prompt_name, err));
@@ -84,6 +84,9 @@ static enum lrc_status encode(struct lrc_encoded *out, const struct lrc_data_con
     return LRC_STATUS_OK;
 }
 
-const struct lrc_data_format lrc_data_format_kto = {
-    .name = "kto", .needs_tokenizer = 1, .row_needs_template = row_needs_template, .is_preference = 1,
-    .claims = claims, .encode = encode};
+const struct lrc_data_format lrc_data_format_kto = { .name = "kto",
+                                                     .needs_tokenizer = 1,
+                                                     .row_needs_template = row_needs_template,
+                                                     .is_preference = 1,
+                                                     .claims = claims,
+                                                     .encode = encode };
