@@ -15,22 +15,34 @@
 #ifndef LRC_KERNELS_BACKEND_H
 #define LRC_KERNELS_BACKEND_H
 
+#include "base/arena.h"
 #include "ops_all.h"
 
-struct lrc_stream; /* opaque; NULL for the CPU backends */
+struct lrc_stream; /* opaque; NULL: the CPU's only one, CUDA's default one */
+struct lrc_event;  /* a place in a stream */
 
 struct lrc_backend {
     const char *name;
-    /* Memory that the ops of this backend read and write; host memory for the CPU backends. A transfer is in
-     * the stream's order; the host's side of it may be reused after synchronize(). */
+    /* Memory that the ops read and write, and the host memory that transfers are fast from and do not wait
+     * for; NULL: both are the heap, and views on the host's data do. */
+    const struct lrc_memory *memory;
+    const struct lrc_memory *staging;
+    /* A transfer is in the stream's order; the host's side of it may be reused after an event behind it or
+     * synchronize(). What fails in zero() shows at the next synchronize(). */
     void (*zero)(struct lrc_stream *, void *memory, size_t size_bytes);
-    enum lrc_status (*allocate)(void **memory, size_t size_bytes, struct lrc_error *);
-    void (*release)(void *memory); /* NULL is fine */
     enum lrc_status (*upload)(struct lrc_stream *, void *to, const void *from, size_t size_bytes,
                               struct lrc_error *);
     enum lrc_status (*download)(struct lrc_stream *, void *to, const void *from, size_t size_bytes,
                                 struct lrc_error *);
     enum lrc_status (*synchronize)(struct lrc_stream *, struct lrc_error *);
+    /* Events: record puts one into the stream, wait returns when the stream has passed it, elapsed is the
+     * time between two that are passed. Releasing NULL is fine. */
+    enum lrc_status (*event_new)(struct lrc_event **, struct lrc_error *);
+    void (*event_free)(struct lrc_event *);
+    enum lrc_status (*event_record)(struct lrc_stream *, struct lrc_event *, struct lrc_error *);
+    enum lrc_status (*event_wait)(struct lrc_event *, struct lrc_error *);
+    enum lrc_status (*event_elapsed)(double *ms, const struct lrc_event *from, const struct lrc_event *to,
+                                     struct lrc_error *);
 #define LRC_OP(op)                                                                                           \
     enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"
@@ -72,9 +84,9 @@ int lrc_backend_cpu_has_bf16(void);
 /* Inside <op>_cpu.c, which is compiled once per instruction set: LRC_CPU(rmsnorm_forward) is the function's
  * name. */
 #ifdef LRC_ISA
-#define LRC_CPU__NAME(op, isa) lrc_##op##_cpu_##isa
+#define LRC_CPU__NAME(op, isa)   lrc_##op##_cpu_##isa
 #define LRC_CPU__EXPAND(op, isa) LRC_CPU__NAME(op, isa)
-#define LRC_CPU(op) LRC_CPU__EXPAND(op, LRC_ISA)
+#define LRC_CPU(op)              LRC_CPU__EXPAND(op, LRC_ISA)
 #define LRC_OP(op)                                                                                           \
     enum lrc_status LRC_CPU(op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"

@@ -50,6 +50,9 @@ function(lrc_collect_ops target dir)
     string(APPEND includes "#include \"${op}/${op}.h\"\n")
     list(APPEND cpu_sources ${folder}/${op}_cpu.c)
     target_sources(${target} PRIVATE ${folder}/${op}.c)
+    if(EXISTS ${folder}/${op}_cpu_layout.c)
+      target_sources(${target} PRIVATE ${folder}/${op}_cpu_layout.c)
+    endif()
   endforeach()
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/ops.def CONTENT
 "#ifdef LRC_OP
@@ -62,7 +65,7 @@ ${folders}#undef LRC_OP_FOLDER
   file(CONFIGURE OUTPUT ${CMAKE_BINARY_DIR}/generated/ops_all.h CONTENT "${includes}")
   target_include_directories(${target} PUBLIC ${CMAKE_BINARY_DIR}/generated)
 
-  file(GLOB once CONFIGURE_DEPENDS ${dir}/common/*.c ${dir}/backend.c)
+  file(GLOB once CONFIGURE_DEPENDS ${dir}/common/*.c ${dir}/backend.c ${dir}/device.c)
   target_sources(${target} PRIVATE ${once})
   set(flags_portable "")
   set(flags_avx2 -mavx2 -mfma -mf16c)

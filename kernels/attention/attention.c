@@ -26,6 +26,14 @@ size_t lrc_attention_workspace_bytes(int64_t n_rows, int64_t n_heads, int64_t n_
            LRC_ATTENTION_ALIGN;
 }
 
+size_t lrc_attention_workspace_wide_bytes(int64_t n_rows, int64_t n_docs, int64_t longest, int64_t n_heads,
+                                          int64_t n_kv_heads, int64_t head_dim)
+{
+    const int64_t n_blocks = n_rows / LRC_ATTENTION_BLOCK + n_docs;
+    return lrc_attention_workspace_bytes(n_rows, n_heads, n_kv_heads, head_dim, 1) +
+           lrc_attention__offsets_bytes(n_rows) + lrc_attention__d_s_bytes(n_blocks, n_heads, longest);
+}
+
 static enum lrc_status check_documents(const struct lrc_attention_shape *shape, const char *where,
                                        int64_t n_rows, struct lrc_error *err)
 {
@@ -77,18 +85,18 @@ static enum lrc_status check_workspace(const void *workspace, size_t got, const 
 }
 
 enum lrc_status lrc_attention_forward_check(const struct lrc_attention_forward_args *args,
-                                            struct lrc_error *err)
+                                            struct lrc_error                        *err)
 {
-    static const char             where[] = "attention_forward";
+    static const char           where[] = "attention_forward";
     const struct lrc_check_want any = { LRC_CHECK_ACTIVATION,
                                         3,
                                         { LRC_CHECK_ANY, LRC_CHECK_ANY, LRC_CHECK_ANY } };
-    const struct lrc_tensor      *q = &args->q;
+    const struct lrc_tensor    *q = &args->q;
     LRC_TRY(lrc_check_tensor(q, "attention_forward: q", &any, err));
     LRC_TRY(lrc_check_tensor(&args->k, "attention_forward: k", &any, err));
     LRC_TRY(check_heads(q, &args->k, where, err));
     LRC_TRY(check_documents(&args->shape, where, q->shape[0], err));
-    const int64_t n_keys = args->shape.n_past + q->shape[0];
+    const int64_t                n_keys = args->shape.n_past + q->shape[0];
     const struct lrc_check_want *kv =
         LRC_CHECK_3D(LRC_CHECK_ACTIVATION, n_keys, args->k.shape[1], q->shape[2]);
     LRC_TRY(lrc_check_tensor(&args->k, "attention_forward: k", kv, err));
@@ -99,13 +107,13 @@ enum lrc_status lrc_attention_forward_check(const struct lrc_attention_forward_a
 }
 
 enum lrc_status lrc_attention_backward_check(const struct lrc_attention_backward_args *args,
-                                             struct lrc_error *err)
+                                             struct lrc_error                         *err)
 {
-    static const char             where[] = "attention_backward";
+    static const char           where[] = "attention_backward";
     const struct lrc_check_want any = { LRC_CHECK_ACTIVATION,
                                         3,
                                         { LRC_CHECK_ANY, LRC_CHECK_ANY, LRC_CHECK_ANY } };
-    const struct lrc_tensor      *q = &args->q;
+    const struct lrc_tensor    *q = &args->q;
     LRC_TRY(lrc_check_tensor(q, "attention_backward: q", &any, err));
     LRC_TRY(lrc_check_tensor(&args->k, "attention_backward: k", &any, err));
     LRC_TRY(check_heads(q, &args->k, where, err));

@@ -25,37 +25,45 @@ struct lrc_attention_shape {
     const int32_t
         *doc_offsets; /* (n_docs + 1): rows doc_offsets[d] .. doc_offsets[d+1]-1 are document d; from 0 to T.
                                  * In host memory with every backend: the arguments' check reads it. */
+    /* the same in the memory of the backend; NULL: a backend with memory of its own copies them at every call,
+     * and a recorded sequence of calls keeps their values */
+    const int32_t *doc_offsets_device;
     int64_t        n_docs;
-    int64_t        n_past;      /* 0 unless n_docs is 1 */
-    int64_t        window;      /* rows a query sees, itself included; 0: all */
+    int64_t        n_past; /* 0 unless n_docs is 1 */
+    int64_t        window; /* rows a query sees, itself included; 0: all */
     float          scale;
 };
 
 struct lrc_attention_forward_args {
-    struct lrc_tensor q;   /* (T, H, C) F32 or BF16; rows may be strided */
-    struct lrc_tensor k;   /* (n_past + T, K, C) */
-    struct lrc_tensor v;   /* (n_past + T, K, C) */
-    struct lrc_tensor out; /* (T, H, C) */
-    float            *lse; /* (T, H); NULL when no backward pass follows */
+    struct lrc_tensor          q;   /* (T, H, C) F32 or BF16; rows may be strided */
+    struct lrc_tensor          k;   /* (n_past + T, K, C) */
+    struct lrc_tensor          v;   /* (n_past + T, K, C) */
+    struct lrc_tensor          out; /* (T, H, C) */
+    float                     *lse; /* (T, H); NULL when no backward pass follows */
     struct lrc_attention_shape shape;
-    void             *workspace; /* lrc_attention_workspace_bytes() */
-    size_t            workspace_bytes;
+    void                      *workspace; /* lrc_attention_workspace_bytes() */
+    size_t                     workspace_bytes;
 };
 
 struct lrc_attention_backward_args {
-    struct lrc_tensor d_out; /* (T, H, C) F32 or BF16 */
-    struct lrc_tensor q, k, v, out; /* as in forward */
-    const float      *lse;          /* (T, H) of forward */
-    struct lrc_tensor d_q;          /* (T, H, C) */
-    struct lrc_tensor d_k;          /* (T, K, C) */
-    struct lrc_tensor d_v;          /* (T, K, C) */
+    struct lrc_tensor          d_out;        /* (T, H, C) F32 or BF16 */
+    struct lrc_tensor          q, k, v, out; /* as in forward */
+    const float               *lse;          /* (T, H) of forward */
+    struct lrc_tensor          d_q;          /* (T, H, C) */
+    struct lrc_tensor          d_k;          /* (T, K, C) */
+    struct lrc_tensor          d_v;          /* (T, K, C) */
     struct lrc_attention_shape shape;
-    void             *workspace;
-    size_t            workspace_bytes;
+    void                      *workspace;
+    size_t                     workspace_bytes;
 };
 
 /* Enough for forward and backward of up to n_rows query rows on n_threads threads. */
 size_t lrc_attention_workspace_bytes(int64_t n_rows, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
                                      int n_threads);
+
+/* With which a backend with memory of its own need not make the scores twice backwards: room for the products of
+ * every pair of rows within documents of at most `longest` rows. */
+size_t lrc_attention_workspace_wide_bytes(int64_t n_rows, int64_t n_docs, int64_t longest, int64_t n_heads,
+                                          int64_t n_kv_heads, int64_t head_dim);
 
 #endif

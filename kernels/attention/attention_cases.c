@@ -24,13 +24,14 @@ struct arrays {
     struct lrc_tensor          owner[N_ARRAYS], view[N_ARRAYS];
     struct lrc_tensor          lse; /* (T, H) */
     struct lrc_attention_shape shape;
+    int32_t                   *offsets; /* those of the shape, on the heap */
     void                      *workspace;
     size_t                     workspace_bytes;
 };
 
 static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_dtype dtype)
 {
-    const int is_output = i == OUT || i >= D_Q;
+    const int     is_output = i == OUT || i >= D_Q;
     const int64_t width = shape[1] * shape[2] + GAP;
     t->owner[i] = lrc_cases_tensor_2d(dtype, shape[0], width, LRC_CASES_POISON);
     t->view[i] = lrc_tensor_3d(t->owner[i].data, dtype, shape[0], shape[1], shape[2]);
@@ -51,13 +52,35 @@ static struct arrays arrays_new(const struct problem *p)
         array_new(&t, i, shape, p->dtype);
     }
     t.lse = lrc_cases_tensor_2d(LRC_DTYPE_F32, n_rows, p->n_heads, LRC_CASES_POISON);
-    t.shape = (struct lrc_attention_shape){ p->doc_offsets, p->n_docs, p->n_past, p->window,
-                                            p->scale > 0 ? p->scale : 1.0f / sqrtf((float)p->head_dim) };
+    t.shape = (struct lrc_attention_shape){
+        .doc_offsets = p->doc_offsets,
+        .n_docs = p->n_docs,
+        .n_past = p->n_past,
+        .window = p->window,
+        .scale = p->scale > 0 ? p->scale : 1.0f / sqrtf((float)p->head_dim),
+    };
+    t.offsets = lrc_calloc(p->n_docs + 1, sizeof *t.offsets);
+    cr_assert(t.offsets, "no memory for a case");
+    memcpy(t.offsets, p->doc_offsets, (size_t)(p->n_docs + 1) * sizeof *t.offsets);
     t.workspace_bytes =
         lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
+    return t;
+}
+
+/* With the workspace that a device works best with. */
+static struct arrays arrays_new_wide(const struct problem *p)
+{
+    const int64_t n_rows = p->doc_offsets[p->n_docs];
+    struct arrays t = arrays_new(p);
+    lrc_free(t.workspace);
+    t.workspace_bytes =
+        lrc_attention_workspace_wide_bytes(n_rows, p->n_docs, n_rows, p->n_heads, p->n_kv_heads, p->head_dim);
+    t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
+    cr_assert(t.workspace, "no memory for a case");
+    memset(t.workspace, 0xff, t.workspace_bytes + 64);
     return t;
 }
 
@@ -76,6 +99,7 @@ static void arrays_free(struct arrays *t)
     }
     lrc_cases_free(&t->lse);
     lrc_free(t->workspace);
+    lrc_free(t->offsets);
 }
 
 /* A contiguous copy of a view. */
@@ -232,8 +256,8 @@ static void oracle_run(const struct oracle *o, enum pass pass)
     for (int64_t d = 0; d < p->n_docs; d++)
         for (int64_t at = p->doc_offsets[d]; at < p->doc_offsets[d + 1]; at++)
             for (int64_t h = 0; h < p->n_heads; h++) {
-                const int64_t to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
-                const int64_t from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
+                const int64_t      to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
+                const int64_t      from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
                 const struct query q = { at, h, h / (p->n_heads / p->n_kv_heads), from, to };
                 query_forward(o, &q);
                 if (pass == BOTH)
@@ -260,11 +284,11 @@ struct bounds {
 static struct bounds bounds_of(const struct oracle *o)
 {
     const struct problem *p = o->p;
-    const double eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
-    const double c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
+    const double  eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
+    const double  c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
     const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
     const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;
-    const double s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
+    const double  s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
                  columns = largest(o->p_column, n_k);
     struct bounds b;
     b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
@@ -302,12 +326,14 @@ static void expect_array(const struct lrc_backend *backend, const struct arrays 
     lrc_cases_free(&got);
 }
 
-/* Every sum has an order of its own: the number of threads does not change a bit. */
+/* Every sum has an order of its own: neither the number of threads nor where the offsets lie changes a bit. */
 static void expect_same_bits(const struct lrc_backend *backend, const struct arrays *first,
                              const struct problem *p, int n_threads)
 {
     static const int outputs[] = { OUT, D_Q, D_K, D_V };
     struct arrays    again = arrays_new(p);
+    if (n_threads == 1)
+        again.shape.doc_offsets_device = again.offsets;
     lrc_cases_threads(n_threads);
     run(backend, &again);
     lrc_cases_threads(0);
@@ -319,6 +345,29 @@ static void expect_same_bits(const struct lrc_backend *backend, const struct arr
     }
     lrc_cases_expect_same(backend, p->name, &again.lse, &first->lse);
     arrays_free(&again);
+}
+
+static void expect_gradients(const struct lrc_backend *backend, const struct arrays *t,
+                             const struct oracle *o, const struct bounds *b)
+{
+    expect_array(backend, t, o, D_Q, b->d_q);
+    expect_array(backend, t, o, D_K, b->d_k);
+    expect_array(backend, t, o, D_V, b->d_v);
+}
+
+/* Offsets where the backend has its own, and room for more than the least. */
+static void expect_wide(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o,
+                        const struct bounds *b)
+{
+    struct arrays t = arrays_new_wide(p);
+    run(backend, &t);
+    expect_gradients(backend, &t, o, b);
+    arrays_free(&t);
+    t = arrays_new_wide(p);
+    t.shape.doc_offsets_device = t.offsets;
+    run(backend, &t);
+    expect_gradients(backend, &t, o, b);
+    arrays_free(&t);
 }
 
 static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
@@ -335,9 +384,8 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
     lrc_cases_expect_close(backend, what, &t.lse, o.lse, b.lse);
     expect_array(backend, &t, &o, OUT, b.out);
     if (p->n_past == 0) {
-        expect_array(backend, &t, &o, D_Q, b.d_q);
-        expect_array(backend, &t, &o, D_K, b.d_k);
-        expect_array(backend, &t, &o, D_V, b.d_v);
+        expect_gradients(backend, &t, &o, &b);
+        expect_wide(backend, p, &o, &b);
     }
     expect_same_bits(backend, &t, p, 2);
     expect_same_bits(backend, &t, p, 1);
@@ -379,8 +427,8 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 static void expect_refusals(const struct lrc_backend *backend)
 {
     static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
-    static const int32_t                     decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
-    struct arrays                            t = arrays_new(&p);
+    static const int32_t        decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
+    struct arrays               t = arrays_new(&p);
     const struct lrc_attention_forward_args  good = forward_args(&t);
     const struct lrc_attention_backward_args good_back = backward_args(&t);
     struct lrc_attention_forward_args        f[8];
@@ -414,7 +462,7 @@ static void expect_refusals(const struct lrc_backend *backend)
     arrays_free(&t);
 }
 
-#define F32 LRC_DTYPE_F32
+#define F32  LRC_DTYPE_F32
 #define BF16 LRC_DTYPE_BF16
 
 /* name, H, K, C, window, n_past, scale, dtype, documents */

@@ -1,7 +1,6 @@
+#include "attention/attention_pairs.h"
 #include "attention/attention_work.h"
 #include "backend.h"
-
-#include <float.h>
 
 /* Rows of BLOCK: a column is a query. */
 struct softmax {
@@ -50,14 +49,6 @@ static void softmax_step(const struct softmax *s, int64_t n_keys, int64_t n_quer
         softmax_vectors(s, n_keys, BLOCK_VECTORS);
 }
 
-static void rows_scale(float *tile, const float *factors, int64_t n_rows, int64_t width)
-{
-    for (int64_t i = 0; i < n_rows; i++)
-#pragma omp simd
-        for (int64_t c = 0; c < width; c++)
-            tile[i * width + c] *= factors[i];
-}
-
 static void forward_item(const struct call *call, const struct block *block, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
@@ -65,19 +56,19 @@ static void forward_item(const struct call *call, const struct block *block, int
     const int64_t width = lrc_attention__padded(call->q->shape[2]), n_heads = call->q->shape[1];
     const int64_t kv_head = head / (n_heads / call->k->shape[1]), query = shape->n_past + block->first;
     float *qt = scratch.tile[0], *kv = scratch.tile[1], *out = scratch.tile[2], *scores = scratch.scores[0];
-    float        *max = scratch.rows[0], *sum = scratch.rows[1], *rescale = scratch.rows[2];
+    float *max = scratch.rows[0], *sum = scratch.rows[1], *rescale = scratch.rows[2];
 
     tile_load_transposed(qt, kv,
                          &(struct tile_place){ call->q, block->doc_first + block->first, block->n, head },
                          shape->scale);
     const struct softmax softmax = { scores, max, sum, rescale };
-    struct tile_product product = { .c = scores,
-                                    .b = qt,
-                                    .n_cols = block->n <= FEW ? FEW : BLOCK,
-                                    .n_depth = width,
-                                    .a_row = width,
-                                    .a_depth = 1,
-                                    .stride = BLOCK };
+    struct tile_product  product = { .c = scores,
+                                     .b = qt,
+                                     .n_cols = block->n <= FEW ? FEW : BLOCK,
+                                     .n_depth = width,
+                                     .a_row = width,
+                                     .a_depth = 1,
+                                     .stride = BLOCK };
     memset(out, 0, (size_t)(block->n * width) * sizeof *out);
     for (int64_t i = 0; i < BLOCK; i++) {
         max[i] = -INFINITY;
@@ -115,50 +106,15 @@ static void forward_item(const struct call *call, const struct block *block, int
     tile_store(&(struct tile_place){ call->out, block->doc_first + block->first, block->n, head }, out, 1.0f);
 }
 
-enum lrc_status LRC_CPU(attention_forward)(struct lrc_stream *stream,
-                                           const struct lrc_attention_forward_args *args,
-                                           struct lrc_error *err)
-{
-    struct call call = { .q = &args->q,
-                         .k = &args->k,
-                         .v = &args->v,
-                         .out = &args->out,
-                         .lse = args->lse,
-                         .shape = &args->shape };
-    const int64_t n_heads = args->q.shape[1], n_items = n_blocks(&args->shape) * n_heads;
-    (void)stream;
-    (void)err;
-    call_place(&call, args->workspace, args->workspace_bytes);
-    /* the last blocks see most keys: longest first */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads) if (n_items > 1)
-    for (int64_t item = n_items - 1; item >= 0; item--) {
-        const struct block block = block_find(&args->shape, item / n_heads);
-        forward_item(&call, &block, item % n_heads);
-    }
-    return LRC_STATUS_OK;
-}
-
-/* lse and delta of the block's queries; padding rows get lse = +inf, so that their p is 0. */
-static void row_values(const struct call *call, const struct block *block, int64_t head, float *lse,
-                       float *delta)
-{
-    const int64_t n_heads = call->q->shape[1];
-    for (int64_t i = 0; i < BLOCK; i++) {
-        const int64_t at = (block->doc_first + block->first + min64(i, block->n - 1)) * n_heads + head;
-        lse[i] = i < block->n ? call->lse[at] : INFINITY;
-        delta[i] = i < block->n ? call->delta[at] : 0.0f;
-    }
-}
-
 static void delta_rows(const struct call *call)
 {
     const int64_t n_rows = call->q->shape[0], n_heads = call->q->shape[1], n_cols = call->q->shape[2];
-#pragma omp parallel for schedule(static)
+#pragma omp      parallel for schedule(static)
     for (int64_t r = 0; r < n_rows; r++)
         for (int64_t h = 0; h < n_heads; h++) {
-            float out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
-            const struct tile_place out_at = { call->out, r, 1, h }, d_out_at = { call->d_out, r, 1, h };
-            if (call->out->dtype == LRC_DTYPE_F32)
+                 float out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
+                 const struct tile_place out_at = { call->out, r, 1, h }, d_out_at = { call->d_out, r, 1, h };
+                 if (call->out->dtype == LRC_DTYPE_F32)
                 memcpy(out, tile_row(&out_at, 0), (size_t)n_cols * sizeof *out);
             else
                 lrc_vec_from_bf16(out, tile_row(&out_at, 0), n_cols);
@@ -170,15 +126,15 @@ static void delta_rows(const struct call *call)
             for (int64_t c = 0; c < n_cols; c++)
                 sum += out[c] * d_out[c];
             call->delta[r * n_heads + h] = sum;
-        }
-}
+             }
+     }
 
 /* d_q of a block of queries: over its key tiles, transposed (rows are keys) as in forward. */
 static void query_item(const struct call *call, const struct block *block, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = lrc_attention__padded(call->q->shape[2]),
+    const int64_t                     width = lrc_attention__padded(call->q->shape[2]),
                   kv_head = head / (call->q->shape[1] / call->k->shape[1]);
     float *qt = scratch.tile[0], *d_out_t = scratch.tile[1], *d_q = scratch.tile[2], *k = scratch.tile[3],
           *v = scratch.tile[4];
@@ -248,7 +204,7 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
                      int64_t key, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
-    const int64_t width = lrc_attention__padded(call->q->shape[2]);
+    const int64_t                     width = lrc_attention__padded(call->q->shape[2]);
     float *kt = scratch->tile[0], *vt = scratch->tile[1], *d_k = scratch->tile[2], *d_v = scratch->tile[3];
     float *q = scratch->tile[4], *d_out = scratch->tile[5], *p = scratch->scores[0],
           *d_s = scratch->scores[1];
@@ -285,15 +241,13 @@ static void key_step(const struct call *call, const struct scratch *scratch, con
     tile_multiply(&product);
 }
 
-enum d_q_way { D_Q_APART, D_Q_HERE };
-
 /* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. D_Q_HERE: d_q as
  * well, where one thread takes all key blocks of a document in ascending order. */
 static void key_item(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = lrc_attention__padded(call->q->shape[2]),
+    const int64_t                     width = lrc_attention__padded(call->q->shape[2]),
                   group = call->q->shape[1] / call->k->shape[1];
     const int64_t last = block->first + block->n - 1;
     const int64_t end = shape->window > 0 ? min64(block->n_keys, last + shape->window) : block->n_keys;
@@ -321,6 +275,48 @@ static void key_item(const struct call *call, const struct block *block, int64_t
     tile_store(&rows, d_v, 1.0f);
 }
 
+/* Pairs, where all tensors can be read as such and the CPU multiplies them. */
+static const struct ways *ways_for(const struct lrc_tensor *const tensors[], int n)
+{
+    static const struct ways by_floats = { forward_item, query_item, key_item };
+#ifdef LRC_ISA_avx512
+    static const struct ways by_pairs = { pairs_forward_item, pairs_query_item, pairs_key_item };
+    int                      fit = lrc_backend_cpu_has_bf16();
+    for (int i = 0; i < n; i++)
+        fit = fit && pairs_fit(tensors[i]);
+    if (fit)
+        return &by_pairs;
+#else
+    (void)tensors;
+    (void)n;
+#endif
+    return &by_floats;
+}
+
+enum lrc_status LRC_CPU(attention_forward)(struct lrc_stream                       *stream,
+                                           const struct lrc_attention_forward_args *args,
+                                           struct lrc_error                        *err)
+{
+    struct call   call = { .ways = ways_for((const struct lrc_tensor *[]){ &args->q, &args->k, &args->v }, 3),
+                           .q = &args->q,
+                           .k = &args->k,
+                           .v = &args->v,
+                           .out = &args->out,
+                           .lse = args->lse,
+                           .shape = &args->shape };
+    const int64_t n_heads = args->q.shape[1], n_items = n_blocks(&args->shape) * n_heads;
+    (void)stream;
+    (void)err;
+    call_place(&call, args->workspace, args->workspace_bytes);
+    /* the last blocks see most keys: longest first */
+#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads) if (n_items > 1)
+    for (int64_t item = n_items - 1; item >= 0; item--) {
+        const struct block block = block_find(&args->shape, item / n_heads);
+        call.ways->forward(&call, &block, item % n_heads);
+    }
+    return LRC_STATUS_OK;
+}
+
 /* d_k, d_v and d_q by blocks of keys, then by blocks of queries: 7 products of tiles where one pass needs 5,
  * but many items. */
 static void backward_by_blocks(const struct call *call)
@@ -330,12 +326,12 @@ static void backward_by_blocks(const struct call *call)
 #pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
     for (int64_t item = 0; item < blocks * n_kv_heads; item++) {
         const struct block block = block_find(call->shape, item / n_kv_heads);
-        key_item(call, &block, item % n_kv_heads, D_Q_APART);
+        call->ways->key(call, &block, item % n_kv_heads, D_Q_APART);
     }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
     for (int64_t item = blocks * n_heads - 1; item >= 0; item--) {
         const struct block block = block_find(call->shape, item / n_heads);
-        query_item(call, &block, item % n_heads);
+        call->ways->query(call, &block, item % n_heads);
     }
 }
 
@@ -350,7 +346,7 @@ static void backward_by_documents(const struct call *call)
         for (int64_t first = 0; first < length; first += BLOCK) {
             const struct block block = { shape->doc_offsets[doc], first, min64(BLOCK, length - first),
                                          length };
-            key_item(call, &block, item % n_kv_heads, D_Q_HERE);
+            call->ways->key(call, &block, item % n_kv_heads, D_Q_HERE);
         }
     }
 }
@@ -360,7 +356,7 @@ static void backward_by_documents(const struct call *call)
 static int documents_are_faster(const struct call *call)
 {
     const struct lrc_attention_shape *shape = call->shape;
-    double load[LRC_ATTENTION_THREADS_MAX] = { 0 }, total = 0, longest = 0;
+    double                            load[LRC_ATTENTION_THREADS_MAX] = { 0 }, total = 0, longest = 0;
     for (int64_t item = 0; item < shape->n_docs * call->k->shape[1]; item++) {
         const double length = (double)doc_length(shape, item / call->k->shape[1]);
         int          idle = 0;
@@ -373,24 +369,26 @@ static int documents_are_faster(const struct call *call)
     return 5 * longest <= 7 * total / call->n_threads;
 }
 
-enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream *stream,
+enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream                        *stream,
                                             const struct lrc_attention_backward_args *args,
-                                            struct lrc_error *err)
+                                            struct lrc_error                         *err)
 {
     union {
         const float *read_only;
         float       *any;
     } lse = { .read_only = args->lse };
-    struct call call = { .q = &args->q,
-                         .k = &args->k,
-                         .v = &args->v,
-                         .out = &args->out,
-                         .d_out = &args->d_out,
-                         .d_q = &args->d_q,
-                         .d_k = &args->d_k,
-                         .d_v = &args->d_v,
-                         .lse = lse.any,
-                         .shape = &args->shape };
+    const struct lrc_tensor *const read[] = { &args->q, &args->k, &args->v, &args->d_out };
+    struct call                    call = { .ways = ways_for(read, 4),
+                                            .q = &args->q,
+                                            .k = &args->k,
+                                            .v = &args->v,
+                                            .out = &args->out,
+                                            .d_out = &args->d_out,
+                                            .d_q = &args->d_q,
+                                            .d_k = &args->d_k,
+                                            .d_v = &args->d_v,
+                                            .lse = lse.any,
+                                            .shape = &args->shape };
     (void)stream;
     (void)err;
     call_place(&call, args->workspace, args->workspace_bytes);

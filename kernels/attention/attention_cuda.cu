@@ -5,11 +5,10 @@ extern "C" {
 #include "attention/attention_layout.h"
 }
 
-constexpr int TABLE_PIECE =
-    128; /* entries that go to the device at a time: 2 KiB of the 4 that arguments may have */
+constexpr int OFFSETS_PIECE = 960; /* offsets that go to the device at a time: arguments may have 4 KiB */
 
-struct table_piece {
-    struct attention_rows rows[TABLE_PIECE];
+struct offsets_piece {
+    int32_t at[OFFSETS_PIECE];
     int n;
 };
 
@@ -30,51 +29,48 @@ static bool is_aligned(const struct lrc_tensor &tensor)
            tensor.shape[2] % 8 == 0;
 }
 
-/* Where the workspace's floats begin, and the table of blocks after delta: in the room of d_q's sums, which
- * this backend does not need and which has 64 bytes for every row. */
 static float *workspace_floats(void *workspace)
 {
     return reinterpret_cast<float *>(((uintptr_t)workspace + LRC_ATTENTION_ALIGN - 1) / LRC_ATTENTION_ALIGN *
                                      LRC_ATTENTION_ALIGN);
 }
 
-static __global__ void attention_table_kernel(struct attention_rows *table, struct table_piece piece)
+static __global__ void __launch_bounds__(OFFSETS_PIECE)
+    attention_offsets_kernel(int32_t *offsets, struct offsets_piece piece)
 {
     if ((int)threadIdx.x < piece.n)
-        table[threadIdx.x] = piece.rows[threadIdx.x];
+        offsets[threadIdx.x] = piece.at[threadIdx.x];
 }
 
-/* The piece to the end of the table. As a kernel's argument it needs no host memory that outlives the call.
+/* The piece to the end of the offsets. As a kernel's argument it needs no host memory that outlives the call.
  */
-static enum lrc_status table_flush(struct lrc_stream *stream, struct attention_rows *table,
-                                   struct table_piece *piece, int64_t *n_blocks, struct lrc_error *err)
+static enum lrc_status offsets_flush(struct lrc_stream *stream, int32_t *offsets, struct offsets_piece *piece,
+                                     int64_t *n, struct lrc_error *err)
 {
-    if (piece->n == 0)
-        return LRC_STATUS_OK;
-    LRC_LAUNCH(attention_table_kernel, 1, TABLE_PIECE, 0, stream, table + *n_blocks, *piece);
-    *n_blocks += piece->n;
+    LRC_LAUNCH(attention_offsets_kernel, 1, OFFSETS_PIECE, 0, stream, offsets + *n, *piece);
+    *n += piece->n;
     piece->n = 0;
-    return LRC_CUDA_LAUNCHED(err, "attention: table of %lld blocks", (long long)*n_blocks);
+    return LRC_CUDA_LAUNCHED(err, "attention: %lld offsets", (long long)*n);
 }
 
-/* The blocks of all documents into `table` on the device; doc_offsets are the host's. */
-static enum lrc_status table_fill(struct lrc_stream *stream, struct attention_rows *table,
-                                  const struct lrc_attention_shape &shape, int64_t *n_blocks,
-                                  struct lrc_error *err)
+/* The offsets of the host to the device, without empty documents, so that they are never more than T + 1. */
+static enum lrc_status offsets_upload(struct lrc_stream *stream, int32_t *offsets,
+                                      const struct lrc_attention_shape &shape, int64_t *n_docs,
+                                      struct lrc_error *err)
 {
-    struct table_piece piece = {};
-    *n_blocks = 0;
+    struct offsets_piece piece = {};
+    int64_t n = 0;
+    piece.at[piece.n++] = 0;
     for (int64_t d = 0; d < shape.n_docs; d++) {
-        const int32_t begin = shape.doc_offsets[d], end = shape.doc_offsets[d + 1];
-        for (int64_t first = begin; first < end; first += ATTENTION_BLOCK) {
-            const int64_t left = end - first;
-            const int32_t n = (int32_t)(left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK);
-            if (piece.n == TABLE_PIECE)
-                LRC_TRY(table_flush(stream, table, &piece, n_blocks, err));
-            piece.rows[piece.n++] = {(int32_t)first, n, begin, end};
-        }
+        if (shape.doc_offsets[d + 1] == shape.doc_offsets[d])
+            continue;
+        if (piece.n == OFFSETS_PIECE)
+            LRC_TRY(offsets_flush(stream, offsets, &piece, &n, err));
+        piece.at[piece.n++] = shape.doc_offsets[d + 1];
     }
-    return table_flush(stream, table, &piece, n_blocks, err);
+    LRC_TRY(offsets_flush(stream, offsets, &piece, &n, err));
+    *n_docs = n - 1;
+    return LRC_STATUS_OK;
 }
 
 static enum lrc_status job_start(struct lrc_stream *stream, struct attention_job *job,
@@ -84,9 +80,6 @@ static enum lrc_status job_start(struct lrc_stream *stream, struct attention_job
 {
     const struct lrc_attention_layout layout = lrc_attention__layout(q.shape[0], q.shape[1], q.shape[2]);
     job->delta = workspace_floats(workspace);
-    struct attention_rows *table =
-        reinterpret_cast<struct attention_rows *>(job->delta + layout.delta_floats);
-    job->blocks = table;
     job->n_rows = q.shape[0];
     job->n_heads = q.shape[1];
     job->n_kv_heads = k.shape[1];
@@ -94,7 +87,17 @@ static enum lrc_status job_start(struct lrc_stream *stream, struct attention_job
     job->window = shape.window;
     job->head_dim = (int)q.shape[2];
     job->scale = shape.scale;
-    return table_fill(stream, table, shape, &job->n_blocks, err);
+    job->doc_offsets = shape.doc_offsets_device;
+    job->n_docs = shape.n_docs;
+    if (job->n_rows == 0)
+        return LRC_STATUS_OK;
+    if (!job->doc_offsets) { /* in the room of d_q's sums, which this backend does not need */
+        int32_t *offsets = reinterpret_cast<int32_t *>(job->delta + layout.delta_floats);
+        LRC_TRY(offsets_upload(stream, offsets, shape, &job->n_docs, err));
+        job->doc_offsets = offsets;
+    }
+    job->n_blocks = job->n_rows / ATTENTION_BLOCK + job->n_docs;
+    return LRC_STATUS_OK;
 }
 
 #define LAUNCHED(err, job)                                                                                   \
@@ -114,18 +117,25 @@ static enum lrc_status mma_forward(struct lrc_stream *stream, const struct atten
     return LAUNCHED(err, job);
 }
 
-template <int CP, int COLS, int BK, int BQ>
+template <int CP, int COLS, int BK, int BQ, int STAGES>
 static enum lrc_status mma_backward(struct lrc_stream *stream, const struct attention_job &job,
                                     struct lrc_error *err)
 {
-    constexpr size_t query_bytes = mma_query_shared<CP, BK>(), key_bytes = mma_key_shared<CP, BQ>();
+    constexpr size_t query_bytes = mma_query_shared<CP, BK, STAGES>(),
+                     key_bytes = mma_key_shared<CP, BQ, STAGES>();
     const dim3 queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    constexpr size_t fold_bytes = mma_fold_shared<CP>();
     const dim3 keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
-    LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK>), query_bytes);
-    LRC_LAUNCH((attention_mma_query_kernel<CP, BK>), queries, MMA_THREADS, query_bytes, stream, job);
+    LRC_SHARED_ALLOW((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), key_bytes);
+    LRC_LAUNCH((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), keys, MMA_THREADS, key_bytes, stream, job);
     LRC_TRY(LAUNCHED(err, job));
-    LRC_SHARED_ALLOW((attention_mma_key_kernel<CP, COLS, BQ>), key_bytes);
-    LRC_LAUNCH((attention_mma_key_kernel<CP, COLS, BQ>), keys, MMA_THREADS, key_bytes, stream, job);
+    if (job.d_s) {
+        LRC_SHARED_ALLOW((attention_mma_fold_kernel<CP, BQ>), fold_bytes);
+        LRC_LAUNCH((attention_mma_fold_kernel<CP, BQ>), queries, MMA_THREADS, fold_bytes, stream, job);
+        return LAUNCHED(err, job);
+    }
+    LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK, STAGES>), query_bytes);
+    LRC_LAUNCH((attention_mma_query_kernel<CP, BK, STAGES>), queries, MMA_THREADS, query_bytes, stream, job);
     return LAUNCHED(err, job);
 }
 
@@ -185,6 +195,27 @@ LRC_CUDA_OP(attention_forward)
     return mma_forward<256, 32>(stream, job, err);
 }
 
+/* Where d_s may be kept, behind delta and the offsets: when the workspace has room for the longest document, which
+ * with offsets on the device may be any. */
+static void d_s_place(struct attention_job *job, const struct lrc_attention_shape &shape, void *workspace,
+                      size_t workspace_bytes)
+{
+    int64_t longest = 0;
+    for (int64_t d = 0; d < shape.n_docs; d++) {
+        const int64_t n = shape.doc_offsets[d + 1] - shape.doc_offsets[d];
+        longest = n > longest ? n : longest;
+    }
+    longest = shape.doc_offsets_device ? job->n_rows : longest;
+    const struct lrc_attention_layout layout = lrc_attention__layout(job->n_rows, job->n_heads, job->head_dim);
+    unsigned char *at = reinterpret_cast<unsigned char *>(job->delta + layout.delta_floats) +
+                        lrc_attention__offsets_bytes(job->n_rows);
+    const size_t left = (size_t)(static_cast<unsigned char *>(workspace) + workspace_bytes - at);
+    if (lrc_attention__d_s_bytes(job->n_blocks, job->n_heads, longest) > left)
+        return;
+    job->d_s = reinterpret_cast<uint4 *>(at);
+    job->n_groups = lrc_attention__groups(longest);
+}
+
 LRC_CUDA_OP(attention_backward)
 (struct lrc_stream *stream, const struct lrc_attention_backward_args *args, struct lrc_error *err)
 {
@@ -209,9 +240,10 @@ LRC_CUDA_OP(attention_backward)
     LRC_TRY(LAUNCHED(err, job));
     if (!narrow || job.head_dim > MMA_HEAD_DIM_MAX)
         return plain_backward(stream, job, err);
+    d_s_place(&job, args->shape, args->workspace, args->workspace_bytes);
     if (job.head_dim <= 64)
-        return mma_backward<64, 64, 64, 64>(stream, job, err);
+        return mma_backward<64, 64, 64, 64, 2>(stream, job, err);
     if (job.head_dim <= 128)
-        return mma_backward<128, 128, 64, 32>(stream, job, err);
-    return mma_backward<256, 128, 32, 16>(stream, job, err);
+        return mma_backward<128, 128, 64, 32, 2>(stream, job, err);
+    return mma_backward<256, 128, 32, 16, 1>(stream, job, err);
 }

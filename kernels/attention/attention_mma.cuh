@@ -75,8 +75,8 @@ static __device__ __forceinline__ void mma_weighted(float sums[COLS / 8][4], con
 #pragma unroll
     for (int k = 0; k < K; k += 16) {
         const float *low = weights[k / 8], *high = weights[k / 8 + 1];
-        const uint32_t left[4] = {lrc_cuda_pack_bf16(low[0], low[1]), lrc_cuda_pack_bf16(low[2], low[3]),
-                                  lrc_cuda_pack_bf16(high[0], high[1]), lrc_cuda_pack_bf16(high[2], high[3])};
+        const uint32_t left[4] = {lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
+                                  lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3])};
 #pragma unroll
         for (int n = 0; n < COLS; n += 16) {
             uint32_t right[4];
@@ -115,7 +115,7 @@ mma_store(const struct attention_view &view, const float sums[COLS / 8][4], cons
             const int c = col + 8 * n + 2 * pair;
             const float low = sums[n][2 * half] * factor[half], high = sums[n][2 * half + 1] * factor[half];
             if (job.is_aligned && c < job.head_dim) {
-                *reinterpret_cast<uint32_t *>(to + 8 * n) = lrc_cuda_pack_bf16(low, high);
+                *reinterpret_cast<uint32_t *>(to + 8 * n) = lrc_vec_pack_bf16(low, high);
                 continue;
             }
             if (c < job.head_dim)
@@ -142,8 +142,9 @@ static __device__ __forceinline__ float mma_row_sum(float value)
 constexpr float MMA_LOG2E = 1.44269504088896f, MMA_LN2 = 0.693147180559945f;
 
 /* One tile of the softmax: scores of 16 queries from row i0 and N keys from row j0 become weights exp(s -
- * most); `most`, `total` (this lane's part) and the sums so far follow. most counts in units of log2. */
-template <int N, int COLS>
+ * most); `most`, `total` (this lane's part) and the sums so far follow. most counts in units of log2. MASKED:
+ * some query does not see some key; most tiles are seen whole, and comparing costs as much as the rest. */
+template <int N, int COLS, bool MASKED>
 static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float sums[COLS / 8][4],
                                                    float most[2], float total[2],
                                                    const struct attention_job &job, int64_t i0, int64_t j0)
@@ -159,20 +160,21 @@ static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 float &score = scores[n][2 * half + e];
-                score = attention_sees(job, i, j0 + 8 * n + 2 * pair + e) ? score * scale : -INFINITY;
+                const bool sees = !MASKED || attention_sees(job, i, j0 + 8 * n + 2 * pair + e);
+                score = sees ? score * scale : -INFINITY;
                 now = fmaxf(now, score);
             }
         now = mma_row_max(now);
         const float base =
             now == -INFINITY ? 0.0f : now; /* a row that sees nothing yet: weights 0, not NaN */
-        const float keep = exp2f(most[half] - base);
+        const float keep = lrc_exp2(most[half] - base);
         float sum = 0;
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
             for (int e = 0; e < 2; e++) {
                 float &score = scores[n][2 * half + e];
-                score = exp2f(score - base);
+                score = lrc_exp2(score - base);
                 sum += score;
             }
         most[half] = now;
@@ -197,7 +199,9 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kern
 {
     LRC_SHARED(uint16_t, q);
     uint16_t *k = q + MMA_ROWS * mma_stride<CP>(), *v = k + BK * mma_stride<CP>();
-    const struct attention_rows b = job.blocks[job.n_blocks - 1 - blockIdx.x]; /* long ones first */
+    const struct attention_rows b = attention_rows_find(job, job.n_blocks - 1 - blockIdx.x); /* long ones first */
+    if (b.n == 0)
+        return;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
                   end = (int64_t)b.first + b.n;
     const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
@@ -219,7 +223,10 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kern
         if (j + BK < keys.to)
             mma_tile_load<BK, CP>(k, job.k, kv_head, j + BK, keys.to, job);
         lrc_cp_async_commit();
-        mma_softmax<BK, CP>(scores, out, most, total, job, b.first + row, j);
+        if (attention_sees_all(job, b.first + row, 16, j, BK))
+            mma_softmax<BK, CP, false>(scores, out, most, total, job, b.first + row, j);
+        else
+            mma_softmax<BK, CP, true>(scores, out, most, total, job, b.first + row, j);
         lrc_cp_async_wait<1>();
         __syncthreads();
         mma_weighted<BK, CP, CP>(out, scores, v, 0);
@@ -240,19 +247,49 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kern
     mma_store<CP>(job.out, out, factor, head, b.first + row, end, 0, job);
 }
 
-template <int CP, int BK> static constexpr size_t mma_query_shared()
+/* ---- backward ----
+ *
+ * STAGES 2: the next tiles arrive while this one is worked on; 1: where shared memory has no room for two.
+ * d_s leaves out the factor `scale`, which the results are multiplied by when they are stored. */
+
+/* s and d_p (16, N) become p and d_s. Rows are queries i0 .. and columns keys j0 .., or with TRANSPOSED rows
+ * keys j0 .. and columns queries i0 ... lse in units of log2 and delta: of(n, e) of an element's query. */
+template <int N, bool TRANSPOSED, bool MASKED, typename Lse, typename Delta>
+static __device__ __forceinline__ void mma_gradient(float s[N / 8][4], float d_p[N / 8][4], Lse lse,
+                                                    Delta delta, const struct attention_job &job, int64_t i0,
+                                                    int64_t j0)
 {
-    return sizeof(uint16_t) * (size_t)(2 * MMA_ROWS + 2 * BK) * (size_t)mma_stride<CP>();
+    const int lane = threadIdx.x % LRC_CUDA_LANES;
+    const float scale = job.scale * MMA_LOG2E;
+#pragma unroll
+    for (int n = 0; n < N / 8; n++)
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            const int across = 8 * n + 2 * (lane % 4) + e % 2, down = lane / 4 + e / 2 * 8;
+            const bool sees = !MASKED || attention_sees(job, i0 + (TRANSPOSED ? across : down),
+                                                        j0 + (TRANSPOSED ? down : across));
+            const float p = sees ? lrc_exp2(s[n][e] * scale - lse(n, e)) : 0.0f;
+            s[n][e] = p;
+            d_p[n][e] = p * (d_p[n][e] - delta(n, e));
+        }
 }
 
-/* d_q. grid: (n_blocks, H) */
-template <int CP, int BK>
+template <int CP, int BK, int STAGES> static constexpr size_t mma_query_shared()
+{
+    return sizeof(uint16_t) * (size_t)(2 * MMA_ROWS + (STAGES + 1) * BK) * (size_t)mma_stride<CP>();
+}
+
+/* d_q. The values of a tile are needed for d_p only, so that one buffer does for them; the keys have STAGES.
+ * grid: (n_blocks, H) */
+template <int CP, int BK, int STAGES>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel(struct attention_job job)
 {
+    constexpr int TILE = BK * mma_stride<CP>();
     LRC_SHARED(uint16_t, q);
-    uint16_t *d_out = q + MMA_ROWS * mma_stride<CP>(), *k = d_out + MMA_ROWS * mma_stride<CP>();
-    uint16_t *v = k + BK * mma_stride<CP>();
-    const struct attention_rows b = job.blocks[job.n_blocks - 1 - blockIdx.x];
+    uint16_t *d_out = q + MMA_ROWS * mma_stride<CP>(), *v = d_out + MMA_ROWS * mma_stride<CP>(), *k = v + TILE;
+    const struct attention_rows b = attention_rows_find(job, job.n_blocks - 1 - blockIdx.x);
+    if (b.n == 0)
+        return;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
                   end = (int64_t)b.first + b.n;
     const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
@@ -264,54 +301,97 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
         lse[half] = i < end ? job.lse[i * job.n_heads + head] * MMA_LOG2E : INFINITY; /* p = 0 */
         delta[half] = i < end ? job.delta[i * job.n_heads + head] : 0.0f;
     }
+    const auto lse_of = [&](int, int e) { return lse[e / 2]; };
+    const auto delta_of = [&](int, int e) { return delta[e / 2]; };
     mma_zero<CP>(d_q);
     mma_tile_load<MMA_ROWS, CP>(q, job.q, head, b.first, end, job);
     mma_tile_load<MMA_ROWS, CP>(d_out, job.d_out, head, b.first, end, job);
+    mma_tile_load<BK, CP>(k, job.k, kv_head, keys.from, keys.to, job);
+    mma_tile_load<BK, CP>(v, job.v, kv_head, keys.from, keys.to, job);
+    lrc_cp_async_commit();
+    int now = 0;
     for (int64_t j = keys.from; j < keys.to; j += BK) {
+        const bool is_more = j + BK < keys.to;
         float s[BK / 8][4], d_p[BK / 8][4];
         mma_zero<BK>(s);
         mma_zero<BK>(d_p);
-        mma_tile_load<BK, CP>(k, job.k, kv_head, j, keys.to, job);
-        mma_tile_load<BK, CP>(v, job.v, kv_head, j, keys.to, job);
-        lrc_cp_async_commit();
         lrc_cp_async_wait<0>();
         __syncthreads();
-        mma_scores<BK, CP>(s, q + row * mma_stride<CP>(), k);
+        if (STAGES > 1 && is_more)
+            mma_tile_load<BK, CP>(k + (1 - now) * TILE, job.k, kv_head, j + BK, keys.to, job);
+        mma_scores<BK, CP>(s, q + row * mma_stride<CP>(), k + now * TILE);
         mma_scores<BK, CP>(d_p, d_out + row * mma_stride<CP>(), v);
-#pragma unroll
-        for (int n = 0; n < BK / 8; n++)
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                const int64_t at = j + 8 * n + 2 * (lane % 4) + e % 2,
-                              i = b.first + row + lane / 4 + e / 2 * 8;
-                const float p =
-                    attention_sees(job, i, at) ? exp2f(s[n][e] * (job.scale * MMA_LOG2E) - lse[e / 2]) : 0.0f;
-                s[n][e] = p * (d_p[n][e] - delta[e / 2]) * job.scale;
-            }
-        mma_weighted<BK, CP, CP>(d_q, s, k, 0);
         __syncthreads();
+        if (is_more)
+            mma_tile_load<BK, CP>(v, job.v, kv_head, j + BK, keys.to, job);
+        if (attention_sees_all(job, b.first + row, 16, j, BK))
+            mma_gradient<BK, false, false>(s, d_p, lse_of, delta_of, job, b.first + row, j);
+        else
+            mma_gradient<BK, false, true>(s, d_p, lse_of, delta_of, job, b.first + row, j);
+        mma_weighted<BK, CP, CP>(d_q, d_p, k + now * TILE, 0);
+        if (STAGES == 1 && is_more) {
+            __syncthreads();
+            mma_tile_load<BK, CP>(k, job.k, kv_head, j + BK, keys.to, job);
+        }
+        lrc_cp_async_commit();
+        now = STAGES > 1 ? 1 - now : 0;
     }
-    const float one[2] = {1, 1};
-    mma_store<CP>(job.d_q, d_q, one, head, b.first + row, end, 0, job);
+    const float factor[2] = {job.scale, job.scale};
+    mma_store<CP>(job.d_q, d_q, factor, head, b.first + row, end, 0, job);
 }
 
-template <int CP, int BQ> static constexpr size_t mma_key_shared()
+/* Tiles of queries with what their softmax left: lse and delta follow the elements. */
+template <int CP, int BQ> static __host__ __device__ constexpr int mma_key_stage()
 {
-    return sizeof(uint16_t) * (size_t)(2 * MMA_ROWS + 2 * BQ) * (size_t)mma_stride<CP>() +
-           2 * BQ * sizeof(float);
+    return 2 * BQ * mma_stride<CP>() + 2 * BQ * (int)(sizeof(float) / sizeof(uint16_t));
+}
+
+template <int CP, int BQ, int STAGES> static constexpr size_t mma_key_shared()
+{
+    return sizeof(uint16_t) * ((size_t)(2 * MMA_ROWS) * (size_t)mma_stride<CP>() +
+                               (size_t)STAGES * (size_t)mma_key_stage<CP, BQ>());
+}
+
+/* Rows beyond `end` are zero, lse and delta too: what they give, exp2(0) times zeros, is nothing. */
+template <int CP, int BQ>
+static __device__ __forceinline__ void mma_key_load(uint16_t *stage, int64_t head, int64_t first, int64_t end,
+                                                    const struct attention_job &job)
+{
+    float *lse = reinterpret_cast<float *>(stage + 2 * BQ * mma_stride<CP>()), *delta = lse + BQ;
+    mma_tile_load<BQ, CP>(stage, job.q, head, first, end, job);
+    mma_tile_load<BQ, CP>(stage + BQ * mma_stride<CP>(), job.d_out, head, first, end, job);
+    for (int r = (int)threadIdx.x; r < BQ; r += MMA_THREADS) {
+        const bool there = first + r < end;
+        const int64_t at = there ? (first + r) * job.n_heads + head : 0;
+        lrc_cp_async_4(lse + r, job.lse + at, there ? 4 : 0);
+        lrc_cp_async_4(delta + r, job.delta + at, there ? 4 : 0);
+    }
+}
+
+/* The warp's d_s (16 keys, BQ queries) for attention_mma_fold_kernel, rounded as its own product takes it. */
+template <int BQ> static __device__ __forceinline__ void mma_keep(uint4 *to, const float d_s[BQ / 8][4])
+{
+    constexpr int EACH = MMA_WARPS * LRC_CUDA_LANES; /* of a group of queries */
+#pragma unroll
+    for (int k = 0; k < BQ; k += ATTENTION_GROUP) {
+        const float *low = d_s[k / 8], *high = d_s[k / 8 + 1];
+        to[k / ATTENTION_GROUP * EACH + threadIdx.x] =
+            make_uint4(lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
+                       lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3]));
+    }
 }
 
 /* d_k and d_v. Scores are made transposed, keys by queries. A block owns COLS columns of the results: of wide
  * heads each part makes the scores anew, since both sums would not fit in registers. grid: (n_blocks, K, CP /
  * COLS) */
-template <int CP, int COLS, int BQ>
+template <int CP, int COLS, int BQ, int STAGES>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(struct attention_job job)
 {
     LRC_SHARED(uint16_t, k);
-    uint16_t *v = k + MMA_ROWS * mma_stride<CP>(), *q = v + MMA_ROWS * mma_stride<CP>();
-    uint16_t *d_out = q + BQ * mma_stride<CP>();
-    float *lse = reinterpret_cast<float *>(d_out + BQ * mma_stride<CP>()), *delta = lse + BQ;
-    const struct attention_rows b = job.blocks[blockIdx.x];
+    uint16_t *v = k + MMA_ROWS * mma_stride<CP>(), *stages = v + MMA_ROWS * mma_stride<CP>();
+    const struct attention_rows b = attention_rows_find(job, blockIdx.x);
+    if (b.n == 0)
+        return;
     const int64_t kv_head = blockIdx.y, n_group = job.n_heads / job.n_kv_heads, end = (int64_t)b.first + b.n;
     const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const int col = (int)blockIdx.z * COLS;
@@ -321,42 +401,117 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
     mma_zero<COLS>(d_v);
     mma_tile_load<MMA_ROWS, CP>(k, job.k, kv_head, b.first, end, job);
     mma_tile_load<MMA_ROWS, CP>(v, job.v, kv_head, b.first, end, job);
-    for (int64_t head = kv_head * n_group; head < (kv_head + 1) * n_group; head++)
-        for (int64_t i = queries.from; i < queries.to; i += BQ) {
-            float s[BQ / 8][4], d_p[BQ / 8][4];
-            mma_zero<BQ>(s);
-            mma_zero<BQ>(d_p);
-            mma_tile_load<BQ, CP>(q, job.q, head, i, queries.to, job);
-            mma_tile_load<BQ, CP>(d_out, job.d_out, head, i, queries.to, job);
-            lrc_cp_async_commit();
-            for (int r = (int)threadIdx.x; r < BQ; r += MMA_THREADS) {
-                const int64_t at = (i + r) * job.n_heads + head;
-                lse[r] = i + r < queries.to ? job.lse[at] * MMA_LOG2E : INFINITY; /* p = 0 */
-                delta[r] = i + r < queries.to ? job.delta[at] : 0.0f;
-            }
-            lrc_cp_async_wait<0>();
+    mma_key_load<CP, BQ>(stages, kv_head * n_group, queries.from, queries.to, job);
+    lrc_cp_async_commit();
+    int now = 0;
+    for (int64_t head = kv_head * n_group, i = queries.from; head < (kv_head + 1) * n_group;) {
+        const bool is_last_tile = i + BQ >= queries.to;
+        const int64_t next_head = head + is_last_tile, next = is_last_tile ? queries.from : i + BQ;
+        const bool is_more = next_head < (kv_head + 1) * n_group;
+        const uint16_t *q = stages + now * mma_key_stage<CP, BQ>(), *d_out = q + BQ * mma_stride<CP>();
+        const float *lse = reinterpret_cast<const float *>(d_out + BQ * mma_stride<CP>()), *delta = lse + BQ;
+        const auto lse_of = [&](int n, int e) { return lse[8 * n + 2 * (lane % 4) + e % 2] * MMA_LOG2E; };
+        const auto delta_of = [&](int n, int e) { return delta[8 * n + 2 * (lane % 4) + e % 2]; };
+        float s[BQ / 8][4], d_p[BQ / 8][4];
+        mma_zero<BQ>(s);
+        mma_zero<BQ>(d_p);
+        lrc_cp_async_wait<0>();
+        __syncthreads();
+        if (STAGES > 1 && is_more)
+            mma_key_load<CP, BQ>(stages + (1 - now) * mma_key_stage<CP, BQ>(), next_head, next, queries.to,
+                                 job);
+        mma_scores<BQ, CP>(s, k + row * mma_stride<CP>(), q);
+        mma_scores<BQ, CP>(d_p, v + row * mma_stride<CP>(), d_out);
+        if (attention_sees_all(job, i, BQ, b.first + row, 16))
+            mma_gradient<BQ, true, false>(s, d_p, lse_of, delta_of, job, i, b.first + row);
+        else
+            mma_gradient<BQ, true, true>(s, d_p, lse_of, delta_of, job, i, b.first + row);
+        if (job.d_s && col == 0)
+            mma_keep<BQ>(attention_d_s(job, blockIdx.x, head, (i - b.doc_first) / ATTENTION_GROUP), d_p);
+        mma_weighted<BQ, COLS, CP>(d_v, s, d_out, col);
+        mma_weighted<BQ, COLS, CP>(d_k, d_p, q, col);
+        if (STAGES == 1 && is_more) {
             __syncthreads();
-            mma_scores<BQ, CP>(s, k + row * mma_stride<CP>(), q);
-            mma_scores<BQ, CP>(d_p, v + row * mma_stride<CP>(), d_out);
-#pragma unroll
-            for (int n = 0; n < BQ / 8; n++)
-#pragma unroll
-                for (int e = 0; e < 4; e++) {
-                    const int r = 8 * n + 2 * (lane % 4) + e % 2;
-                    const int64_t j = b.first + row + lane / 4 + e / 2 * 8;
-                    const float p = attention_sees(job, i + r, j)
-                                        ? exp2f(s[n][e] * (job.scale * MMA_LOG2E) - lse[r])
-                                        : 0.0f;
-                    d_p[n][e] = p * (d_p[n][e] - delta[r]) * job.scale;
-                    s[n][e] = p;
-                }
-            mma_weighted<BQ, COLS, CP>(d_v, s, d_out, col);
-            mma_weighted<BQ, COLS, CP>(d_k, d_p, q, col);
-            __syncthreads();
+            mma_key_load<CP, BQ>(stages, next_head, next, queries.to, job);
         }
-    const float one[2] = {1, 1};
-    mma_store<COLS>(job.d_k, d_k, one, kv_head, b.first + row, end, col, job);
+        lrc_cp_async_commit();
+        head = next_head;
+        i = next;
+        now = STAGES > 1 ? 1 - now : 0;
+    }
+    const float one[2] = {1, 1}, factor[2] = {job.scale, job.scale};
+    mma_store<COLS>(job.d_k, d_k, factor, kv_head, b.first + row, end, col, job);
     mma_store<COLS>(job.d_v, d_v, one, kv_head, b.first + row, end, col, job);
+}
+
+/* Whether the key kernel, which takes BQ queries at a time, has kept d_s of query rows i .. of the document's
+ * block number `nth` of keys. */
+template <int BQ>
+static __device__ __forceinline__ bool mma_is_kept(const struct attention_job &job, const struct attention_rows &doc,
+                                                   int64_t nth, int64_t i)
+{
+    const int64_t first = doc.doc_first + nth * ATTENTION_BLOCK, left = doc.doc_end - first;
+    const struct attention_span queries =
+        attention_queries(job, doc, first, left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK);
+    return doc.doc_first + (i - doc.doc_first) / BQ * BQ < queries.to;
+}
+
+template <int CP> static constexpr size_t mma_fold_shared()
+{
+    return sizeof(uint16_t) * (size_t)(2 * ATTENTION_BLOCK) * (size_t)mma_stride<CP>();
+}
+
+/* d_q from the d_s that the key kernel kept: one product where attention_mma_query_kernel makes three. Keys
+ * come a block at a time, the next one while this one is worked on; a lane's factors come straight from memory,
+ * and turn from keys by queries into queries by keys. grid: (n_blocks, H) */
+template <int CP, int BQ>
+static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(struct attention_job job)
+{
+    constexpr int TILE = ATTENTION_BLOCK * mma_stride<CP>(), STEPS = ATTENTION_BLOCK / ATTENTION_GROUP;
+    LRC_SHARED(uint16_t, k);
+    const int64_t slot = job.n_blocks - 1 - blockIdx.x;
+    const struct attention_rows b = attention_rows_find(job, slot);
+    if (b.n == 0)
+        return;
+    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads), end = (int64_t)b.first + b.n;
+    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int64_t own = (b.first - b.doc_first) / ATTENTION_BLOCK, i = b.first + row;
+    const int64_t from = (attention_keys(job, b, b.first, b.n).from - b.doc_first) / ATTENTION_BLOCK;
+    float d_q[CP / 8][4];
+    mma_zero<CP>(d_q);
+    mma_tile_load<ATTENTION_BLOCK, CP>(k, job.k, kv_head, b.doc_first + from * ATTENTION_BLOCK, end, job);
+    lrc_cp_async_commit();
+    for (int64_t nth = from; nth <= own; nth++) {
+        const int now = (int)(nth - from) % 2;
+        uint4 words[STEPS];
+        const bool is_kept = mma_is_kept<BQ>(job, b, nth, i);
+        const uint4 *kept = attention_d_s(job, slot - own + nth, head, (i - b.doc_first) / ATTENTION_GROUP) + lane;
+#pragma unroll
+        for (int step = 0; step < STEPS; step++)
+            words[step] = is_kept ? kept[step * LRC_CUDA_LANES] : make_uint4(0, 0, 0, 0);
+        lrc_cp_async_wait<0>();
+        __syncthreads();
+        if (nth < own)
+            mma_tile_load<ATTENTION_BLOCK, CP>(k + (1 - now) * TILE, job.k, kv_head,
+                                               b.doc_first + (nth + 1) * ATTENTION_BLOCK, end, job);
+        lrc_cp_async_commit();
+#pragma unroll
+        for (int step = 0; step < STEPS; step++) {
+            const uint32_t left[4] = {lrc_movmatrix_trans(words[step].x), lrc_movmatrix_trans(words[step].z),
+                                      lrc_movmatrix_trans(words[step].y), lrc_movmatrix_trans(words[step].w)};
+            const uint16_t *k_row = k + now * TILE + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() +
+                                    lane / 16 * 8;
+#pragma unroll
+            for (int n = 0; n < CP; n += 16) {
+                uint32_t right[4];
+                lrc_ldmatrix_x4_trans(right, k_row + n);
+                lrc_mma_bf16(d_q[n / 8], left, right);
+                lrc_mma_bf16(d_q[n / 8 + 1], left, right + 2);
+            }
+        }
+    }
+    const float factor[2] = {job.scale, job.scale};
+    mma_store<CP>(job.d_q, d_q, factor, head, b.first + row, end, 0, job);
 }
 
 #endif

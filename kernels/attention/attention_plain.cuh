@@ -31,7 +31,7 @@ struct plain_block {
 static __device__ __forceinline__ struct plain_block plain_block_find(const struct attention_job &job)
 {
     const struct attention_rows doc =
-        job.blocks[job.n_blocks - 1 - blockIdx.x / PLAIN_PARTS]; /* long ones first */
+        attention_rows_find(job, job.n_blocks - 1 - blockIdx.x / PLAIN_PARTS); /* long ones first */
     const int offset = (int)(blockIdx.x % PLAIN_PARTS) * PLAIN_ROWS, left = doc.n - offset;
     return {doc, doc.first + offset, left < 0 ? 0 : left < PLAIN_ROWS ? left : PLAIN_ROWS};
 }
@@ -166,10 +166,18 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_delta_kernel(s
     if (index >= job.n_rows * job.n_heads)
         return; /* the whole warp */
     const int64_t row = index / job.n_heads, head = index % job.n_heads;
+    const struct lrc_vec_view d_out = attention_vec_view(job.d_out, job), out = attention_vec_view(job.out, job);
     float sum = 0;
-    for (int c = lane; c < job.head_dim; c += LRC_CUDA_LANES)
-        sum += lrc_cuda_load(job.d_out.data, job.d_out.dtype, attention_at(job.d_out, row, head) + c) *
-               lrc_cuda_load(job.out.data, job.out.dtype, attention_at(job.out, row, head) + c);
+    for (int c = lane * LRC_VEC_GROUP; c < job.head_dim; c += LRC_CUDA_LANES * LRC_VEC_GROUP) {
+        const struct lrc_vec_raw raw_d_out = lrc_vec_fetch(
+            d_out, {row, head * job.d_out.head + c, head * job.d_out.head + job.head_dim});
+        float x[LRC_VEC_GROUP], y[LRC_VEC_GROUP];
+        lrc_vec_load(y, out, {row, head * job.out.head + c, head * job.out.head + job.head_dim});
+        lrc_vec_widen(x, raw_d_out, job.d_out.dtype);
+#pragma unroll
+        for (int i = 0; i < LRC_VEC_GROUP; i++)
+            sum += x[i] * y[i];
+    }
     sum = lrc_cuda_warp_sum(sum);
     if (lane == 0)
         job.delta[index] = sum;

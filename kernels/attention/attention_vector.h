@@ -1,60 +1,16 @@
-/* One vector register of floats, for the loops that a compiler does not keep in registers by itself. The
- * width is that of the instruction set. For attention_cpu.c only. */
+/* What attention computes in vectors beside their arithmetic. For attention_cpu.c only. */
 #ifndef LRC_ATTENTION_VECTOR_H
 #define LRC_ATTENTION_VECTOR_H
 
 #include "common/vec_cpu.h"
-
-#if defined(LRC_ISA_avx512) || defined(LRC_ISA_avx2)
-#include <immintrin.h>
-#endif
+#include "common/vector_cpu.h"
 
 /* VECTOR_ROWS rows of two vectors of sums, two vectors and a scalar fill the registers. */
-#if defined(LRC_ISA_avx512)
-enum { VECTOR_FLOATS = 16, VECTOR_ROWS = 8 };
-typedef __m512 vector;
-#elif defined(LRC_ISA_avx2)
-enum { VECTOR_FLOATS = 8, VECTOR_ROWS = 4 };
-typedef __m256 vector;
+#ifdef LRC_ISA_avx512
+enum { VECTOR_ROWS = 8 };
 #else
-enum { VECTOR_FLOATS = 4, VECTOR_ROWS = 4 };
-typedef float vector __attribute__((vector_size(16)));
+enum { VECTOR_ROWS = 4 };
 #endif
-
-static inline vector vector_load(const float *from)
-{
-    vector value;
-    memcpy(&value, from, sizeof value);
-    return value;
-}
-
-static inline void vector_store(float *to, vector value)
-{
-    memcpy(to, &value, sizeof value);
-}
-
-static inline vector vector_set(float value)
-{
-#if defined(LRC_ISA_avx512)
-    return _mm512_set1_ps(value);
-#elif defined(LRC_ISA_avx2)
-    return _mm256_set1_ps(value);
-#else
-    return (vector){ value, value, value, value };
-#endif
-}
-
-/* a b + c, fused where the instruction set has it */
-static inline vector vector_fma(vector a, vector b, vector c)
-{
-#if defined(LRC_ISA_avx512)
-    return _mm512_fmadd_ps(a, b, c);
-#elif defined(LRC_ISA_avx2)
-    return _mm256_fmadd_ps(a, b, c);
-#else
-    return a * b + c;
-#endif
-}
 
 /* The larger one; b when a is NaN. */
 static inline vector vector_max(vector a, vector b)

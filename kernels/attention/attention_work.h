@@ -14,15 +14,18 @@
 
 enum { FEW = 16 }; /* queries in one vector of the widest instruction set: the one of generation among them */
 
+struct ways;
+
 struct call {
-    const struct lrc_tensor           *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
-    float                             *lse;   /* (T, H) */
-    float                             *delta; /* (T, H) */
-    float                             *d_q_sums; /* (H, T, padded C) */
-    const struct lrc_attention_shape  *shape;
-    float                             *threads; /* scratch: thread_floats each */
-    size_t                             thread_floats;
-    int                                n_threads;
+    const struct ways                *ways;
+    const struct lrc_tensor          *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
+    float                            *lse;      /* (T, H) */
+    float                            *delta;    /* (T, H) */
+    float                            *d_q_sums; /* (H, T, padded C) */
+    const struct lrc_attention_shape *shape;
+    float                            *threads; /* scratch: thread_floats each */
+    size_t                            thread_floats;
+    int                               n_threads;
 };
 
 struct scratch {
@@ -58,9 +61,9 @@ static inline void call_place(struct call *call, void *workspace, size_t workspa
         lrc_attention__layout(call->q->shape[0], call->q->shape[1], call->q->shape[2]);
     const uintptr_t start = (uintptr_t)workspace,
                     aligned = (start + LRC_ATTENTION_ALIGN - 1) / LRC_ATTENTION_ALIGN * LRC_ATTENTION_ALIGN;
-    const size_t    n_floats = (workspace_bytes - (size_t)(aligned - start)) / sizeof(float);
-    const size_t    fit = (n_floats - layout.delta_floats - layout.d_q_floats) / layout.thread_floats;
-    const int n_wanted =
+    const size_t n_floats = (workspace_bytes - (size_t)(aligned - start)) / sizeof(float);
+    const size_t fit = (n_floats - layout.delta_floats - layout.d_q_floats) / layout.thread_floats;
+    const int    n_wanted =
         omp_get_max_threads() < LRC_ATTENTION_THREADS_MAX ? omp_get_max_threads() : LRC_ATTENTION_THREADS_MAX;
     call->delta = (float *)workspace + (aligned - start) / sizeof(float);
     call->d_q_sums = call->delta + layout.delta_floats;
@@ -114,7 +117,7 @@ static inline int64_t keys_from(const struct lrc_attention_shape *shape, int64_t
 
 /* scores (n_rows, BLOCK) = rows (n_rows, width) times columns (width, BLOCK) */
 static inline void scores_multiply(float *scores, const float *rows, const float *columns, int64_t n_rows,
-                            int64_t width)
+                                   int64_t width)
 {
     tile_multiply(&(struct tile_product){ .c = scores,
                                           .a = rows,
@@ -162,5 +165,34 @@ static inline void mask_by_query(float *scores, const struct lrc_attention_shape
     for (int64_t i = 0; i < n_queries; i++)
         mask_row(scores + i * BLOCK, keys_from(shape, query + i) - key, query + i - key + 1);
 }
+
+static inline void rows_scale(float *tile, const float *factors, int64_t n_rows, int64_t width)
+{
+    for (int64_t i = 0; i < n_rows; i++)
+#pragma omp simd
+        for (int64_t c = 0; c < width; c++)
+            tile[i * width + c] *= factors[i];
+}
+
+/* lse and delta of the block's queries; padding rows get lse = +inf, so that their p is 0. */
+static inline void row_values(const struct call *call, const struct block *block, int64_t head, float *lse,
+                              float *delta)
+{
+    const int64_t n_heads = call->q->shape[1];
+    for (int64_t i = 0; i < BLOCK; i++) {
+        const int64_t at = (block->doc_first + block->first + min64(i, block->n - 1)) * n_heads + head;
+        lse[i] = i < block->n ? call->lse[at] : INFINITY;
+        delta[i] = i < block->n ? call->delta[at] : 0.0f;
+    }
+}
+
+enum d_q_way { D_Q_APART, D_Q_HERE };
+
+/* Items in the type of words in which products run. */
+struct ways {
+    void (*forward)(const struct call *call, const struct block *block, int64_t head);
+    void (*query)(const struct call *call, const struct block *block, int64_t head);
+    void (*key)(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way);
+};
 
 #endif

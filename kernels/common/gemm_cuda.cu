@@ -7,11 +7,43 @@ extern "C" {
 
 #ifdef LRC_CUDA_HOST
 
-enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, struct lrc_error *err)
+#include <vector>
+
+/* The CPU's product does not add to BF16: through float32 sums, then. */
+static enum lrc_status add_narrow(const struct lrc_gemm *gemm)
 {
+    std::vector<float> sums((size_t)(gemm->m * gemm->n));
+    struct lrc_gemm    wide = *gemm;
+    wide.c = sums.data();
+    wide.c_stride = gemm->n;
+    wide.c_dtype = LRC_DTYPE_F32;
+    wide.mode = LRC_GEMM_SET;
+    LRC_TRY(lrc_gemm_run(&wide, nullptr));
+    for (int64_t r = 0; r < gemm->m; r++)
+        for (int64_t i = 0; i < gemm->n; i++) {
+            uint16_t *c = static_cast<uint16_t *>(gemm->c) + r * gemm->c_stride + i;
+            *c = lrc_cuda_to_bf16(lrc_cuda_from_bf16(*c) + sums[(size_t)(r * gemm->n + i)]);
+        }
+    return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *gemm,
+                              const struct lrc_gemm_room *room, struct lrc_error *)
+{
+    const struct lrc_gemm      product = *gemm;
+    const struct lrc_gemm_room its = *room;
     if (gemm->m == 0 || gemm->n == 0)
         return LRC_STATUS_OK;
-    return lrc_gemm_run(gemm, err);
+    lrc_cuda_host_enter((cudaStream_t)stream);
+    lrc_cuda_host_queue([product, its] {
+        if (its.size_bytes > 0)
+            memset(its.memory, 0xff, its.size_bytes); /* it is the product's for as long as that takes */
+        const bool narrow = product.c_dtype == LRC_DTYPE_BF16 && product.mode == LRC_GEMM_ADD;
+        return (narrow ? add_narrow(&product) : lrc_gemm_run(&product, nullptr)) == LRC_STATUS_OK
+                   ? cudaSuccess
+                   : cudaErrorUnknown;
+    });
+    return LRC_STATUS_OK;
 }
 
 #else
@@ -22,31 +54,32 @@ enum lrc_status lrc_gemm_cuda(struct lrc_stream *, const struct lrc_gemm *gemm, 
 /* What the choice of an algorithm depends on. */
 struct gemm_key {
     int64_t m, n, k, a_stride, b_stride, c_stride;
-    int a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
+    int     a_transposed, b_transposed, dtype, c_dtype, a_align, b_align, c_align, device;
+    uint64_t room_bytes;
 };
 
 /* Entries are replaced in turn: training uses a short list of shapes. */
 constexpr int CACHE_MAX = 512, DEVICES_MAX = 64;
 
 struct gemm_entry {
-    gemm_key key;
-    cublasLtMatmulDesc_t product;
+    gemm_key               key;
+    cublasLtMatmulDesc_t   product;
     cublasLtMatrixLayout_t a, b, c;
-    cublasLtMatmulAlgo_t algorithm;
+    cublasLtMatmulAlgo_t   algorithm;
 };
 
 static struct {
-    std::mutex mutex;
+    std::mutex       mutex;
     cublasLtHandle_t handle[DEVICES_MAX];
-    gemm_entry entries[CACHE_MAX];
-    int n_entries, next;
+    gemm_entry       entries[CACHE_MAX];
+    int              n_entries, next;
 } cache;
 
 static void entry_release(gemm_entry *entry)
 {
     if (entry->product)
         (void)cublasLtMatmulDescDestroy(entry->product);
-    const cublasLtMatrixLayout_t layouts[] = {entry->a, entry->b, entry->c};
+    const cublasLtMatrixLayout_t layouts[] = { entry->a, entry->b, entry->c };
     for (cublasLtMatrixLayout_t layout : layouts)
         if (layout)
             (void)cublasLtMatrixLayoutDestroy(layout);
@@ -86,9 +119,10 @@ static cublasStatus_t product_create(gemm_entry *entry, const gemm_key *key)
 
 static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference, const gemm_key *key)
 {
-    const uint64_t workspace =
-        0; /* an op brings its own memory, and this library's would be shared by streams */
-    const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE; /* one order of the sums */
+    /* a sum that is split is added in a step of its own, in order, in the op's memory: the library's own would
+     * be shared by streams */
+    const uint64_t workspace = key->room_bytes;
+    const uint32_t reduction = CUBLASLT_REDUCTION_SCHEME_NONE | CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     const uint32_t align_a = (uint32_t)key->b_align, align_b = (uint32_t)key->a_align,
                    align_c = (uint32_t)key->c_align;
     TRY_BLAS(cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
@@ -107,9 +141,9 @@ static cublasStatus_t preference_set(cublasLtMatmulPreference_t preference, cons
 
 static cublasStatus_t algorithm_choose(gemm_entry *entry, const gemm_key *key)
 {
-    cublasLtMatmulPreference_t preference = nullptr;
+    cublasLtMatmulPreference_t      preference = nullptr;
     cublasLtMatmulHeuristicResult_t result = {};
-    int n = 0;
+    int                             n = 0;
     TRY_BLAS(cublasLtMatmulPreferenceCreate(&preference));
     cublasStatus_t status = preference_set(preference, key);
     if (status == CUBLAS_STATUS_SUCCESS)
@@ -131,7 +165,7 @@ static cublasStatus_t entry_find(gemm_entry **found, const gemm_key *key)
         }
     if (!cache.handle[key->device])
         TRY_BLAS(cublasLtCreate(&cache.handle[key->device]));
-    gemm_entry entry = {};
+    gemm_entry     entry = {};
     cublasStatus_t status = product_create(&entry, key);
     if (status == CUBLAS_STATUS_SUCCESS)
         status = algorithm_choose(&entry, key);
@@ -157,7 +191,8 @@ static int alignment_of(const void *pointer)
     return align;
 }
 
-static cublasStatus_t run(struct lrc_stream *stream, const struct lrc_gemm *gemm, int device)
+static cublasStatus_t run(struct lrc_stream *stream, const struct lrc_gemm *gemm,
+                          const struct lrc_gemm_room *room, int device)
 {
     gemm_key key;
     memset(&key, 0, sizeof key); /* compared as bytes */
@@ -175,25 +210,33 @@ static cublasStatus_t run(struct lrc_stream *stream, const struct lrc_gemm *gemm
     key.b_align = alignment_of(gemm->b.data);
     key.c_align = alignment_of(gemm->c);
     key.device = device;
+    key.room_bytes = room->size_bytes < LRC_GEMM_ROOM_BYTES ? room->size_bytes : LRC_GEMM_ROOM_BYTES;
     const std::lock_guard<std::mutex> lock(cache.mutex);
-    gemm_entry *entry = nullptr;
-    const float one = 1.0f, beta = gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
+    gemm_entry                       *entry = nullptr;
+    const float                       one = 1.0f, beta = gemm->mode == LRC_GEMM_ADD ? 1.0f : 0.0f;
     TRY_BLAS(entry_find(&entry, &key));
     return cublasLtMatmul(cache.handle[device], entry->product, &one, gemm->b.data, entry->b, gemm->a.data,
-                          entry->a, &beta, gemm->c, entry->c, gemm->c, entry->c, &entry->algorithm, nullptr,
-                          0, (cudaStream_t)stream);
+                          entry->a, &beta, gemm->c, entry->c, gemm->c, entry->c, &entry->algorithm,
+                          room->memory, (size_t)key.room_bytes, (cudaStream_t)stream);
 }
 
-enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *gemm, struct lrc_error *err)
+enum lrc_status lrc_gemm_cuda(struct lrc_stream *stream, const struct lrc_gemm *gemm,
+                              const struct lrc_gemm_room *room, struct lrc_error *err)
 {
-    if (gemm->m == 0 || gemm->n == 0)
+    if (gemm->m == 0 || gemm->n == 0 || (gemm->k == 0 && gemm->mode == LRC_GEMM_ADD))
         return LRC_STATUS_OK;
+    const size_t bytes = lrc_dtype_bytes(gemm->c_dtype);
+    if (gemm->k == 0) /* which the library refuses */
+        return lrc_cuda_result(cudaMemset2DAsync(gemm->c, (size_t)gemm->c_stride * bytes, 0,
+                                                 (size_t)gemm->n * bytes, (size_t)gemm->m, (cudaStream_t)stream),
+                               err, "matrix product (m %lld, n %lld, k 0)", (long long)gemm->m,
+                               (long long)gemm->n);
     int device = 0;
     LRC_TRY(lrc_cuda_result(cudaGetDevice(&device), err, "matrix product"));
     if (device >= DEVICES_MAX)
         return lrc_fail(err, LRC_STATUS_DEVICE, "matrix product: want a device below %d, got %d", DEVICES_MAX,
                         device);
-    const cublasStatus_t status = run(stream, gemm, device);
+    const cublasStatus_t status = run(stream, gemm, room, device);
     if (status == CUBLAS_STATUS_SUCCESS)
         return LRC_STATUS_OK;
     return lrc_fail(err, LRC_STATUS_DEVICE,

@@ -15,19 +15,20 @@
 
 #ifdef LRC_CUDA_HOST
 #define LRC_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                           \
-    ((void)(stream), lrc_cuda_host_launch(#kernel, grid, block, shared_bytes, [=] { kernel(__VA_ARGS__); }))
+    (lrc_cuda_host_enter((cudaStream_t)(stream)),                                                            \
+     lrc_cuda_host_launch(#kernel, grid, block, shared_bytes, kernel, __VA_ARGS__))
 #define LRC_SHARED(type, name) type *name = reinterpret_cast<type *>(lrc_cuda_host_shared())
 #define LRC_SHARED_ARRAY(type, name, n)                                                                      \
     static const char name##_key = 0;                                                                        \
-    type *const       name = static_cast<type *>(                                                            \
-        lrc_cuda_host_shared_array(&name##_key, static_cast<size_t>(n) * sizeof(type)))
+    type *const       name =                                                                                 \
+        static_cast<type *>(lrc_cuda_host_shared_array(&name##_key, static_cast<size_t>(n) * sizeof(type)))
 #define LRC_SHARED_ALLOW(kernel, bytes) (void)(bytes)
 #else
 #define LRC_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                           \
     kernel<<<grid, block, shared_bytes, (cudaStream_t)(stream)>>>(__VA_ARGS__)
 #define LRC_SHARED(type, name)                                                                               \
     extern __shared__ __align__(16) unsigned char lrc_smem[];                                                \
-    type *const name = reinterpret_cast<type *>(lrc_smem)
+    type *const                                   name = reinterpret_cast<type *>(lrc_smem)
 #define LRC_SHARED_ARRAY(type, name, n) __shared__ __align__(16) type name[n]
 /* a refusal shows as the launch's own error */
 #define LRC_SHARED_ALLOW(kernel, bytes)                                                                      \

@@ -1,8 +1,14 @@
 #include "backend.h"
 
 #include "common/check.h"
+#include "grad_norm/grad_norm_layout.h"
 
 #include <inttypes.h>
+
+size_t lrc_grad_norm_workspace_bytes(void)
+{
+    return LRC_GRAD_NORM_SUMS_MAX * sizeof(double);
+}
 
 enum lrc_status lrc_grad_norm_check(const struct lrc_grad_norm_args *args, struct lrc_error *err)
 {
@@ -22,5 +28,10 @@ enum lrc_status lrc_grad_norm_check(const struct lrc_grad_norm_args *args, struc
     if (!(args->max_norm >= 0.0f))
         return lrc_fail(err, LRC_STATUS_NUMERIC, "grad_norm: max_norm: want at least 0, got %g",
                         (double)args->max_norm);
+    if (!args->workspace || args->workspace_bytes < lrc_grad_norm_workspace_bytes() ||
+        ((uintptr_t)args->workspace & (sizeof(double) - 1)) != 0)
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "grad_norm: workspace: want %zu bytes for doubles, got %zu at %p",
+                        lrc_grad_norm_workspace_bytes(), args->workspace_bytes, args->workspace);
     return LRC_STATUS_OK;
 }

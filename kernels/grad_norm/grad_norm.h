@@ -18,8 +18,13 @@ struct lrc_grad_norm_args {
     const struct lrc_tensor *grads;
     int64_t                  n_grads;
     float                    max_norm;
-    float                   *norm; /* (1) */
-    float                   *clip; /* (1) */
+    float                   *norm;      /* (1) */
+    float                   *clip;      /* (1) */
+    void                    *workspace; /* lrc_grad_norm_workspace_bytes(), at a multiple of 8 */
+    size_t                   workspace_bytes;
 };
+
+/* Partial sums of a backend that makes many of them at once. */
+size_t lrc_grad_norm_workspace_bytes(void);
 
 #endif

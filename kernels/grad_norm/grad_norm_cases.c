@@ -1,11 +1,14 @@
 #include "common/cases.h"
 
+#include "base/alloc.h"
+
 enum { GRADS_MAX = 4 };
 
 struct problem {
     const struct lrc_backend *backend;
     struct lrc_tensor         grads[GRADS_MAX], norm, clip;
     int64_t                   n_grads;
+    void                     *workspace;
 };
 
 static struct problem problem_new(const struct lrc_backend *backend, const int64_t *sizes, int64_t n_grads)
@@ -13,6 +16,9 @@ static struct problem problem_new(const struct lrc_backend *backend, const int64
     struct problem p = { .backend = backend, .n_grads = n_grads };
     for (int64_t i = 0; i < n_grads; i++)
         p.grads[i] = lrc_cases_tensor_1d(LRC_DTYPE_F32, sizes[i], (uint64_t)i + 1);
+    p.workspace = lrc_calloc((int64_t)lrc_grad_norm_workspace_bytes(), 1);
+    cr_assert(p.workspace, "no memory for a case");
+    memset(p.workspace, 0xff, lrc_grad_norm_workspace_bytes()); /* NaN */
     p.norm = lrc_cases_tensor_1d(LRC_DTYPE_F32, 1, LRC_CASES_POISON);
     p.clip = lrc_cases_tensor_1d(LRC_DTYPE_F32, 1, LRC_CASES_POISON);
     return p;
@@ -24,11 +30,20 @@ static void problem_free(struct problem *p)
         lrc_cases_free(&p->grads[i]);
     lrc_cases_free(&p->norm);
     lrc_cases_free(&p->clip);
+    lrc_free(p->workspace);
 }
 
 static struct lrc_grad_norm_args args_of(const struct problem *p, float max_norm)
 {
-    return (struct lrc_grad_norm_args){ p->grads, p->n_grads, max_norm, p->norm.data, p->clip.data };
+    return (struct lrc_grad_norm_args){
+        p->grads,
+        p->n_grads,
+        max_norm,
+        p->norm.data,
+        p->clip.data,
+        p->workspace,
+        lrc_grad_norm_workspace_bytes(),
+    };
 }
 
 static void run(void *context)
@@ -126,6 +141,8 @@ static void bad_arguments(const struct lrc_backend *backend)
     LRC_CASES_REFUSED(backend, grad_norm, good, LRC_STATUS_SHAPE, bad.clip = NULL, &err);
     LRC_CASES_REFUSED(backend, grad_norm, good, LRC_STATUS_NUMERIC, bad.max_norm = -1, &err);
     LRC_CASES_REFUSED(backend, grad_norm, good, LRC_STATUS_NUMERIC, bad.max_norm = NAN, &err);
+    LRC_CASES_REFUSED(backend, grad_norm, good, LRC_STATUS_SHAPE, bad.workspace = NULL, &err);
+    LRC_CASES_REFUSED(backend, grad_norm, good, LRC_STATUS_SHAPE, bad.workspace_bytes--, &err);
     problem_free(&p);
 }
 

@@ -1,16 +1,14 @@
 #include "common/vec_cuda.cuh"
 
-/* Two stages: up to SUMS_MAX blocks add the squares of up to TABLE_MAX tensors a launch, each into its own
- * partial sum; one block then adds the partial sums in order. The number of blocks depends on the sizes
- * alone, never on the device, and so does the order.
- *
- * The partial sums are 8 KiB of device memory of the module, because the contract has no workspace, and a
- * single block that walks everything reads at the rate of one multiprocessor, about 1/100 of the device's.
- * They tie the op to one stream of a device at a time. */
-constexpr int SUMS_MAX = 1024;
-constexpr int TABLE_MAX = 120; /* tensors: 2,880 of the 4,096 bytes that arguments may take */
+extern "C" {
+#include "grad_norm/grad_norm_layout.h"
+}
 
-static __device__ double partial_sums[SUMS_MAX];
+/* Two stages: up to SUMS_MAX blocks add the squares of up to TABLE_MAX tensors a launch, each into its own
+ * partial sum in the workspace; one block then adds the partial sums in order. The number of blocks depends on
+ * the sizes alone, never on the device, and so does the order. */
+constexpr int SUMS_MAX = LRC_GRAD_NORM_SUMS_MAX;
+constexpr int TABLE_MAX = 120; /* tensors: 2,880 of the 4,096 bytes that arguments may take */
 
 struct norm_entry {
     const float *data;
@@ -23,6 +21,7 @@ struct norm_table {
     int               n_entries;
     int               next_block; /* after the last entry */
     int               is_first;   /* of the launches: = instead of += */
+    double           *sums;       /* (SUMS_MAX) */
 };
 
 static __device__ __forceinline__ double chunk_squares(const struct lrc_vec_view &view, int64_t n_elems,
@@ -57,14 +56,14 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) grad_norm_sums_kernel(
     }
     sum = lrc_vec_block_sum(sum, scratch);
     if (threadIdx.x == 0)
-        partial_sums[blockIdx.x] = table.is_first ? sum : partial_sums[blockIdx.x] + sum;
+        table.sums[blockIdx.x] = table.is_first ? sum : table.sums[blockIdx.x] + sum;
 }
 
 static __global__ void __launch_bounds__(SUMS_MAX)
-    grad_norm_finish_kernel(float *norm, float *clip, float max_norm, int n_sums)
+    grad_norm_finish_kernel(float *norm, float *clip, float max_norm, const double *sums, int n_sums)
 {
     LRC_SHARED_ARRAY(double, scratch, LRC_VEC_WARPS_MAX);
-    const double mine = (int)threadIdx.x < n_sums ? partial_sums[threadIdx.x] : 0.0;
+    const double mine = (int)threadIdx.x < n_sums ? sums[threadIdx.x] : 0.0;
     const double total = lrc_vec_block_sum(mine, scratch);
     if (threadIdx.x != 0)
         return;
@@ -105,12 +104,13 @@ LRC_CUDA_OP(grad_norm)(struct lrc_stream *stream, const struct lrc_grad_norm_arg
         n_all += chunks_of(&args->grads[i]);
     const int n_sums = (int)(n_all < SUMS_MAX ? n_all : SUMS_MAX);
     table.is_first = 1;
+    table.sums = static_cast<double *>(args->workspace);
     for (int64_t next = 0; next < args->n_grads && n_sums > 0; table.is_first = 0) {
         next = table_fill(&table, args, next, n_sums);
         LRC_LAUNCH(grad_norm_sums_kernel, (unsigned)n_sums, LRC_VEC_THREADS, 0, stream, table);
         LRC_TRY(LRC_CUDA_LAUNCHED(err, "grad_norm: sums of %d tensors", table.n_entries));
     }
     LRC_LAUNCH(grad_norm_finish_kernel, 1, SUMS_MAX, 0, stream, args->norm, args->clip, args->max_norm,
-               n_sums);
+               static_cast<const double *>(args->workspace), n_sums);
     return LRC_CUDA_LAUNCHED(err, "grad_norm: %lld tensors", (long long)args->n_grads);
 }

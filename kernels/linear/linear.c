@@ -1,6 +1,7 @@
 #include "backend.h"
 #include "common/check.h"
 #include "common/check_weight.h"
+#include "linear/linear_cpu_layout.h"
 #include "linear/linear_layout.h"
 
 #include <inttypes.h>
@@ -36,12 +37,12 @@ static size_t take(size_t *total, int64_t rows, int64_t cols, size_t elem_bytes)
 struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
                                             enum lrc_dtype compute)
 {
-    const size_t  bytes = lrc_dtype_bytes(compute);
-    const int64_t forward = in * clamp(lrc_linear__panel(in, compute), 0, out);
-    const int64_t backward = out * clamp(lrc_linear__panel(out, compute), 0, in);
-    const int64_t rows_in = in * clamp(lrc_linear__chunk(in, compute), 0, n_rows);
-    const int64_t rows_out = out * clamp(lrc_linear__chunk(out, compute), 0, n_rows);
-    const int64_t tile_rows = clamp(n_rows, 0, LRC_LINEAR_CHUNK_MAX);
+    const size_t             bytes = lrc_dtype_bytes(compute);
+    const int64_t            forward = in * clamp(lrc_linear__panel(in, compute), 0, out);
+    const int64_t            backward = out * clamp(lrc_linear__panel(out, compute), 0, in);
+    const int64_t            rows_in = in * clamp(lrc_linear__chunk(in, compute), 0, n_rows);
+    const int64_t            rows_out = out * clamp(lrc_linear__chunk(out, compute), 0, n_rows);
+    const int64_t            tile_rows = clamp(n_rows, 0, LRC_LINEAR_CHUNK_MAX);
     struct lrc_linear_layout layout = { 0 };
     layout.panel = take(&layout.total, 1, forward > backward ? forward : backward, bytes);
     layout.rows = take(&layout.total, 1, rows_in > rows_out ? rows_in : rows_out, bytes);
@@ -58,7 +59,22 @@ struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t 
 size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
                                   enum lrc_dtype activation)
 {
-    return lrc_linear__layout(n_rows, in, out, rank, activation).total;
+    const size_t cpu = lrc_linear__cpu_layout(n_rows, in, out, rank).total;
+    const size_t other = lrc_linear__layout(n_rows, in, out, rank, activation).total;
+    return cpu > other ? cpu : other;
+}
+
+size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *weight, int64_t rank,
+                                       enum lrc_dtype activation)
+{
+    const int64_t in = weight->cols, out = weight->rows, tail = lrc_linear__tail(rank);
+    const int     is_direct = weight->type == LRC_BLOCK_DENSE && weight->dtype == activation;
+    size_t        total = lrc_linear_workspace_bytes(n_rows, in, out, rank, activation);
+    /* x or d_out beside the adapter's part, where it pays: the narrower one. Without an adapter, d_out alone. */
+    (void)take(&total, n_rows, rank > 0 ? (in < out ? in : out) + tail : out, lrc_dtype_bytes(activation));
+    if (!is_direct)
+        (void)take(&total, in + tail, out + tail, lrc_dtype_bytes(activation));
+    return total + LRC_LINEAR_GEMM_BYTES;
 }
 
 static enum lrc_status check_matrix(const struct lrc_tensor *tensor, const char *where,

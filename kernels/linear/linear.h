@@ -8,7 +8,8 @@
  *              d_weight += d_outᵀ x,  d_bias += sum_t d_out[t]
  *
  * Products run in the type of x: F32 x: W is dequantized or widened to float32; BF16 x: W is rounded to BF16,
- * the adapter's float32 factors too, and sums are float32. Results are rounded once when the output is BF16.
+ * the adapter's float32 factors too, and sums are float32. Results are rounded once when the output is BF16; a
+ * backend may round the adapter's part to BF16 before that.
  *
  * Dropout: element i of row t is kept when unit(word i % 4 of philox(key, step << 32 | row_ids[t],
  * positions[t] << 32 | i / 4)) >= p, and then multiplied by 1 / (1 - p); see base/rng.h. It acts on the
@@ -71,5 +72,10 @@ struct lrc_linear_backward_args {
 /* Enough for forward and backward of up to n_rows rows in the given activation type. */
 size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
                                   enum lrc_dtype activation);
+
+/* What a backend with memory of its own works best with: room for all rows, for the whole weight unless it can
+ * be read where it lies, and for the matrix products' own sums. The CPU gains nothing from it. */
+size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *weight, int64_t rank,
+                                       enum lrc_dtype activation);
 
 #endif

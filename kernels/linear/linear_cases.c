@@ -16,6 +16,7 @@ struct problem {
     enum weight_kind    kind;
     int                 with_bias;
     enum lrc_accumulate accumulate;
+    int                 is_wide; /* workspace of lrc_linear_workspace_wide_bytes() */
 };
 
 struct arrays {
@@ -96,6 +97,8 @@ static struct arrays arrays_new(const struct problem *p)
     t.d_weight = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, p->in, 35);
     t.d_bias = lrc_cases_tensor_1d(LRC_DTYPE_F32, p->out, 36);
     t.workspace_bytes = lrc_linear_workspace_bytes(p->n_rows, p->in, p->out, p->rank, p->x);
+    if (p->is_wide)
+        t.workspace_bytes = lrc_linear_workspace_wide_bytes(p->n_rows, &t.weight, p->rank, p->x);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
@@ -166,8 +169,8 @@ static struct lrc_linear_backward_args backward_args(const struct arrays *t, con
 
 struct oracle {
     const struct problem *p;
-    double *x, *w, *a, *b, *bias, *mask, *d_y, scale;
-    double *u, *y,
+    double               *x, *w, *a, *b, *bias, *mask, *d_y, scale;
+    double               *u, *y,
         *low; /* low: sum of the magnitudes of the adapter's part, what its roundings are relative to */
     double *d_u, *d_x, *d_x_low, *d_a, *d_b, *d_weight, *d_bias;
 };
@@ -242,8 +245,8 @@ static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
 
 static void oracle_free(struct oracle *o)
 {
-    double *const all[] = { o->x, o->w, o->a, o->b, o->bias, o->mask, o->d_y, o->u, o->y, o->low,
-                            o->d_u, o->d_x, o->d_x_low, o->d_a, o->d_b, o->d_weight, o->d_bias };
+    double *const all[] = { o->x,   o->w,   o->a,   o->b,       o->bias, o->mask, o->d_y,      o->u,     o->y,
+                            o->low, o->d_u, o->d_x, o->d_x_low, o->d_a,  o->d_b,  o->d_weight, o->d_bias };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         lrc_free(all[i]);
 }
@@ -321,12 +324,12 @@ struct bounds {
 static struct bounds bounds_of(const struct oracle *o)
 {
     const struct problem *p = o->p;
-    const double eps = LRC_CASES_EPS_F32, narrow = p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
-    const double in = (double)p->in, out = (double)p->out, rank = (double)p->rank, rows = (double)p->n_rows;
-    const double keep = p->p > 0 ? 1 / (1 - (double)p->p) : 1, dropped = p->p > 0 ? narrow : 0;
-    const double u = rank > 0 ? in * keep : 0, d_u = rank > 0 ? out : 0; /* |scale| < 1 */
-    const double low = largest(o->low, p->n_rows * p->out), d_low = largest(o->d_x_low, p->n_rows * p->in);
-    const double u_error = (in + 4) * eps * u + dropped * in * keep, d_u_error = (out + 4) * eps * d_u;
+    const double          eps = LRC_CASES_EPS_F32, narrow = p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
+    const double  in = (double)p->in, out = (double)p->out, rank = (double)p->rank, rows = (double)p->n_rows;
+    const double  keep = p->p > 0 ? 1 / (1 - (double)p->p) : 1, dropped = p->p > 0 ? narrow : 0;
+    const double  u = rank > 0 ? in * keep : 0, d_u = rank > 0 ? out : 0; /* |scale| < 1 */
+    const double  low = largest(o->low, p->n_rows * p->out), d_low = largest(o->d_x_low, p->n_rows * p->in);
+    const double  u_error = (in + 4) * eps * u + dropped * in * keep, d_u_error = (out + 4) * eps * d_u;
     struct bounds b;
     b.u = u_error;
     b.y = (in + 2) * eps * in + rank * u_error + (rank + 6) * eps * (low + in) + narrow * low;
@@ -432,8 +435,8 @@ static void expect_finite_differences(const struct lrc_backend *backend)
                                .y = LRC_DTYPE_F32,
                                .kind = WEIGHT_F32,
                                .with_bias = 1 };
-    struct arrays t = arrays_new(&p);
-    struct oracle o = oracle_new(&t, &p);
+    struct arrays        t = arrays_new(&p);
+    struct oracle        o = oracle_new(&t, &p);
     memset(t.adapter.d_a.data, 0,
            (size_t)(p.rank * p.in) * sizeof(float)); /* parameter gradients are added */
     memset(t.adapter.d_b.data, 0, (size_t)(p.rank * p.out) * sizeof(float));
@@ -455,14 +458,14 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 
 static void expect_mask(const struct lrc_backend *backend)
 {
-    const struct problem p = { .n_rows = 150,
-                               .in = 600,
-                               .out = 1,
-                               .rank = 600,
-                               .p = 0.3f,
-                               .x = LRC_DTYPE_F32,
-                               .y = LRC_DTYPE_F32,
-                               .kind = WEIGHT_F32 };
+    const struct problem     p = { .n_rows = 150,
+                                   .in = 600,
+                                   .out = 1,
+                                   .rank = 600,
+                                   .p = 0.3f,
+                                   .x = LRC_DTYPE_F32,
+                                   .y = LRC_DTYPE_F32,
+                                   .kind = WEIGHT_F32 };
     struct arrays            t = arrays_new(&p);
     const struct lrc_dropout dropout = dropout_of(&t, &p);
     struct lrc_error         err = { 0 };
@@ -489,14 +492,14 @@ static void expect_mask(const struct lrc_backend *backend)
 
 static void expect_refusals(const struct lrc_backend *backend)
 {
-    const struct problem p = { .n_rows = 4,
-                               .in = 8,
-                               .out = 6,
-                               .rank = 2,
-                               .x = LRC_DTYPE_F32,
-                               .y = LRC_DTYPE_F32,
-                               .kind = WEIGHT_F32,
-                               .with_bias = 1 };
+    const struct problem                  p = { .n_rows = 4,
+                                                .in = 8,
+                                                .out = 6,
+                                                .rank = 2,
+                                                .x = LRC_DTYPE_F32,
+                                                .y = LRC_DTYPE_F32,
+                                                .kind = WEIGHT_F32,
+                                                .with_bias = 1 };
     struct arrays                         t = arrays_new(&p);
     const struct lrc_linear_forward_args  good = forward_args(&t, &p);
     const struct lrc_linear_backward_args good_back = backward_args(&t, &p);
@@ -538,24 +541,38 @@ static void expect_refusals(const struct lrc_backend *backend)
 
 void lrc_linear_cases(const struct lrc_backend *backend)
 {
-#define F32 LRC_DTYPE_F32
+#define F32  LRC_DTYPE_F32
 #define BF16 LRC_DTYPE_BF16
-    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate */
+    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate, workspace is wide */
     static const struct problem problems[] = {
-        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
-        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
-        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD },
-        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET },
-        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD },
-        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET },
-        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET },
-        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET },
-        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET },
-        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET },
-        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET },
-        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD },
-        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0,
-          LRC_ACCUMULATE_SET }, /* panels and chunks of several kinds */
+        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
+        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
+        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 },
+        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
+        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD, 0 },
+        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0 },
+        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
+        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
+        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
+        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
+        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD, 0 },
+        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET,
+          0 }, /* panels and chunks of several kinds */
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET,
+          1 }, /* what a device does with room */
+        { 40, 96, 64, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1 },
+        { 33, 65, 70, 17, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1 },
+        { 33, 70, 65, 3, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
+        { 33, 65, 70, 17, 0.3f, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 1 },
+        { 17, 33, 50, 4, 0, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_ADD, 1 },
+        { 300, 1100, 600, 4, 0, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
+        { 3, 3000, 2500, 2, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },    /* windows of columns */
+        { 2600, 512, 24, 2, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* windows of rows */
+        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },    /* sums in two depths */
+        { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
+        { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 }, /* blocks of rows */
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);

@@ -2,369 +2,142 @@
 #include "base/rng.h"
 #include "common/gemm.h"
 #include "common/vec_cpu.h"
-#include "dequantize/dequantize_range.h"
-#include "linear/linear_layout.h"
+#include "linear/linear_product.h"
+#include "linear/linear_rank.h"
 
 struct scratch {
-    unsigned char *panel, *rows, *a, *b, *low;
-    float         *tile, *masked, *d_u, *bias;
+    unsigned char *copies, *thread;
+    uint32_t      *low;
+    float         *d_u, *sums, *bias;
+    size_t         thread_bytes;
 };
 
-static struct scratch scratch_place(void *workspace, const struct lrc_linear_layout *layout)
+static struct scratch scratch_place(void *workspace, const struct lrc_linear_cpu_layout *layout)
 {
     unsigned char *base = workspace;
-    return (struct scratch){ .panel = base + layout->panel,
-                             .rows = base + layout->rows,
-                             .a = base + layout->a,
-                             .b = base + layout->b,
-                             .low = base + layout->low,
-                             .tile = (float *)(void *)(base + layout->tile),
-                             .masked = (float *)(void *)(base + layout->masked),
+    return (struct scratch){ .copies = base + layout->copies,
+                             .thread = base + layout->thread,
+                             .low = (uint32_t *)(void *)(base + layout->low),
                              .d_u = (float *)(void *)(base + layout->d_u),
-                             .bias = (float *)(void *)(base + layout->bias) };
+                             .sums = (float *)(void *)(base + layout->sums),
+                             .bias = (float *)(void *)(base + layout->bias),
+                             .thread_bytes = layout->thread_bytes };
 }
 
-static int64_t min64(int64_t a, int64_t b)
+/* Pairs need the instruction, and code for it: a narrower backend may run on a machine that has it. */
+static struct word word_of(enum lrc_dtype compute)
 {
-    return a < b ? a : b;
+    const int in_pairs = (int)TILE_HAS_PAIRS && compute == LRC_DTYPE_BF16 && lrc_backend_cpu_has_bf16();
+    return (struct word){ compute, in_pairs ? 2 : 1 };
 }
 
-/* to[i] = scale * from[i] in the compute type; rows of n_cols. */
-static void scale_to(void *to, enum lrc_dtype compute, const float *from, int64_t n, float scale)
-{
-#pragma omp parallel for schedule(static) if (n > LRC_VEC_PARALLEL_MIN)
-    for (int64_t first = 0; first < n; first += LRC_VEC_BLOCK) {
-        const int64_t m = lrc_vec_block(first, n);
-        LRC_VEC_BUFFER(scaled);
-        float *out = compute == LRC_DTYPE_F32 ? (float *)to + first : scaled;
-#pragma omp simd
-        for (int64_t i = 0; i < m; i++)
-            out[i] = from[first + i] * scale;
-        if (compute == LRC_DTYPE_BF16)
-            lrc_vec_to_bf16((uint16_t *)to + first, scaled, m);
-    }
-}
+/* ---- activations as words ---- */
 
-/* A float32 factor in the compute type: itself, or rounded into `room`. */
-static const void *factor(void *room, enum lrc_dtype compute, const struct lrc_tensor *tensor)
-{
-    if (compute == LRC_DTYPE_F32)
-        return tensor->data;
-    scale_to(room, compute, tensor->data, lrc_tensor_elems(tensor), 1.0f);
-    return room;
-}
-
-/* ---- dropout ---- */
-
-/* keep[i] = 0 or 1 / (1 - p) for n <= LRC_VEC_BLOCK columns from `first`, a multiple of 4, of row t. */
-static void dropout_factors(float *keep, const struct lrc_dropout *dropout, int64_t t, int64_t first,
-                            int64_t n)
-{
-    const float    kept = 1.0f / (1.0f - dropout->p), p = dropout->p;
-    const uint64_t key = dropout->key, high = (uint64_t)*dropout->step << 32 | dropout->row_ids[t];
-    const uint64_t low = (uint64_t)(uint32_t)dropout->positions[t] << 32 | (uint64_t)first / 4;
-    const int64_t  whole = n / 4;
-#pragma omp simd
-    for (int64_t j = 0; j < whole; j++) {
-        const struct lrc_rng_block block = lrc_rng_philox(key, high, low + (uint64_t)j);
-        keep[4 * j] = lrc_rng_unit(block.word[0]) >= p ? kept : 0.0f;
-        keep[4 * j + 1] = lrc_rng_unit(block.word[1]) >= p ? kept : 0.0f;
-        keep[4 * j + 2] = lrc_rng_unit(block.word[2]) >= p ? kept : 0.0f;
-        keep[4 * j + 3] = lrc_rng_unit(block.word[3]) >= p ? kept : 0.0f;
-    }
-    const struct lrc_rng_block block = lrc_rng_philox(key, high, low + (uint64_t)whole);
-    for (int64_t i = 4 * whole; i < n; i++)
-        keep[i] = lrc_rng_unit(block.word[i - 4 * whole]) >= p ? kept : 0.0f;
-}
-
-/* `rows` = rows [first, first + n) of x in the compute type, times their dropout factors unless dropout is
- * NULL. */
-static void rows_convert(void *rows, enum lrc_dtype compute, const struct lrc_tensor *x, int64_t first,
-                         int64_t n, const struct lrc_dropout *dropout)
-{
-    const int64_t n_cols = x->shape[1];
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < n; r++)
-        for (int64_t c = 0; c < n_cols; c += LRC_VEC_BLOCK) {
-            const int64_t m = lrc_vec_block(c, n_cols), from = (first + r) * n_cols + c, to = r * n_cols + c;
-            LRC_VEC_BUFFER(wide);
-            if (x->dtype == LRC_DTYPE_F32)
-                memcpy(wide, (const float *)x->data + from, (size_t)m * sizeof *wide);
-            else
-                lrc_vec_from_bf16(wide, (const uint16_t *)x->data + from, m);
-            if (dropout) {
-                LRC_VEC_BUFFER(keep);
-                dropout_factors(keep, dropout, first + r, c, m);
-#pragma omp simd
-                for (int64_t i = 0; i < m; i++)
-                    wide[i] *= keep[i];
-            }
-            if (compute == LRC_DTYPE_F32)
-                memcpy((float *)rows + to, wide, (size_t)m * sizeof *wide);
-            else
-                lrc_vec_to_bf16((uint16_t *)rows + to, wide, m);
-        }
-}
-
-/* Rows of an activation as a product reads them, some at a time. */
-struct rows {
+/* Rows of an activation, some at a time. */
+struct source {
     const struct lrc_tensor  *tensor;
     const struct lrc_dropout *dropout; /* NULL: none */
-    enum lrc_dtype            compute;
-    void                     *room;
 };
 
-static int rows_are_direct(const struct rows *rows)
+static int source_is_direct(const struct source *source, struct word word)
 {
-    return rows->tensor->dtype == rows->compute && !rows->dropout;
+    return source->tensor->dtype == word.compute && !source->dropout &&
+           (size_t)word.elems * lrc_dtype_bytes(word.compute) == sizeof(uint32_t) &&
+           source->tensor->shape[1] % word.elems == 0 &&
+           ((uintptr_t)source->tensor->data & (sizeof(uint32_t) - 1)) == 0;
 }
 
-/* Rows that rows_get() gives at a time: all when they lie ready. */
-static int64_t rows_chunk(const struct rows *rows)
+/* Rows that fit copies when each of the given sources that is not direct is copied. */
+static int64_t rows_at_a_time(const struct source *const sources[2], struct word word)
 {
-    return rows_are_direct(rows) ? rows->tensor->shape[0]
-                                 : lrc_linear__chunk(rows->tensor->shape[1], rows->compute);
+    const int64_t n_rows = sources[0]->tensor->shape[0];
+    int64_t       n_words = 0, width = 0;
+    for (int i = 0; i < 2; i++) {
+        const int64_t n_cols = sources[i]->tensor->shape[1];
+        n_words += source_is_direct(sources[i], word) ? 0 : word_count(word, n_cols);
+        width += n_cols;
+    }
+    const int64_t rows = n_words > 0 ? lrc_linear__cpu_copy_words(n_rows, width) / n_words : n_rows;
+    return rows < n_rows ? rows : n_rows;
 }
 
-static struct lrc_gemm_operand rows_get(const struct rows *rows, int64_t first, int64_t n)
+/* to = n elements of a row from column c, masked, in words. */
+static void copy_block(uint32_t *to, struct word word, const struct source *source, int64_t row, int64_t c,
+                       int64_t n)
 {
-    const int64_t           stride = rows->tensor->shape[1];
-    struct lrc_gemm_operand operand = { rows->room, stride, 0 };
-    if (rows_are_direct(rows))
-        operand.data = lrc_vec_at(rows->tensor, first, 0);
-    else
-        rows_convert(rows->room, rows->compute, rows->tensor, first, n, rows->dropout);
-    return operand;
-}
-
-/* ---- c = left W' + low right, W' = Wᵀ or W ---- */
-
-struct product {
-    enum lrc_dtype            compute;
-    struct rows               left; /* (m,k) */
-    const struct lrc_weight  *weight;
-    int                       transposed; /* 1: W', (k,n), is Wᵀ */
-    const unsigned char      *low;        /* (m,rank) in the compute type; NULL: no low-rank part */
-    int64_t                   rank;
-    struct lrc_gemm_operand   right;   /* (rank,n) */
-    const struct lrc_dropout *dropout; /* masks the low-rank part; NULL: none */
-    const float              *bias;    /* (n); NULL: none */
-    struct lrc_tensor         c;       /* (m,n) */
-    enum lrc_gemm_mode        mode;
-};
-
-/* The part of c that is worked on. */
-struct window {
-    int64_t row, n_rows, col, n_cols;
-    float  *sums; /* float32: c itself or the tile */
-    int64_t stride;
-};
-
-static int weight_is_direct(const struct lrc_weight *weight, enum lrc_dtype compute)
-{
-    return weight->type == LRC_BLOCK_DENSE && weight->dtype == compute &&
-           ((uintptr_t)weight->data & (lrc_dtype_bytes(compute) - 1)) == 0;
-}
-
-/* Columns [col, col + n) of W' as an operand, through the panel unless W can be used where it lies. */
-static struct lrc_gemm_operand weight_panel(const struct product *product, unsigned char *panel, int64_t col,
-                                            int64_t n)
-{
-    const struct lrc_weight *weight = product->weight;
-    const size_t             bytes = lrc_dtype_bytes(product->compute);
-    const int64_t            row = product->transposed ? col : 0, first = product->transposed ? 0 : col;
-    if (weight_is_direct(weight, product->compute))
-        return (struct lrc_gemm_operand){ (const unsigned char *)weight->data +
-                                              (size_t)(row * weight->cols + first) * bytes,
-                                          weight->cols, product->transposed };
-    const int64_t n_rows = product->transposed ? n : weight->rows,
-                  n_cols = product->transposed ? weight->cols : n;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < n_rows; r++)
-        dequantize_range(panel + (size_t)(r * n_cols) * bytes, product->compute, weight,
-                         (row + r) * weight->cols + first, n_cols);
-    return (struct lrc_gemm_operand){ panel, n_cols, product->transposed };
-}
-
-/* sums += mask ⊙ masked */
-static void add_masked(const struct window *window, const float *masked, const struct lrc_dropout *dropout)
-{
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < window->n_rows; r++)
-        for (int64_t c = 0; c < window->n_cols; c += LRC_VEC_BLOCK) {
-            const int64_t m = lrc_vec_block(c, window->n_cols);
-            float        *sums = window->sums + r * window->stride + c;
-            const float  *part = masked + r * window->n_cols + c;
-            LRC_VEC_BUFFER(keep);
-            dropout_factors(keep, dropout, window->row + r, window->col + c, m);
-#pragma omp simd
-            for (int64_t i = 0; i < m; i++)
-                sums[i] += keep[i] * part[i];
-        }
-}
-
-static enum lrc_status add_low_rank(const struct product *product, const struct window *window, float *masked,
-                                    struct lrc_error *err)
-{
-    const size_t    bytes = lrc_dtype_bytes(product->compute);
-    struct lrc_gemm gemm = { .m = window->n_rows,
-                             .n = window->n_cols,
-                             .k = product->rank,
-                             .a = { product->low + (size_t)(window->row * product->rank) * bytes,
-                                    product->rank, 0 },
-                             .b = product->right,
-                             .c = window->sums,
-                             .c_stride = window->stride,
-                             .dtype = product->compute,
-                             .c_dtype = LRC_DTYPE_F32,
-                             .mode = LRC_GEMM_ADD };
-    const int64_t first = product->right.transposed ? window->col * product->right.stride : window->col;
-    gemm.b.data = (const unsigned char *)product->right.data + (size_t)first * bytes;
-    if (!product->dropout)
-        return lrc_gemm_run(&gemm, err);
-    gemm.c = masked;
-    gemm.c_stride = window->n_cols;
-    gemm.mode = LRC_GEMM_SET;
-    LRC_TRY(lrc_gemm_run(&gemm, err));
-    add_masked(window, masked, product->dropout);
-    return LRC_STATUS_OK;
-}
-
-/* Bias, and the way from the tile to c. */
-static void window_finish(const struct product *product, const struct window *window)
-{
-    const int in_c = window->sums == lrc_vec_at(&product->c, window->row, window->col);
-    if (in_c && !product->bias)
+    if (source->tensor->dtype == LRC_DTYPE_F32 && word.elems == 2 && !source->dropout && n % 2 == 0) {
+        lrc_vec_to_bf16((uint16_t *)(void *)to, lrc_vec_at(source->tensor, row, c), n);
         return;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < window->n_rows; r++) {
-        float *sums = window->sums + r * window->stride;
-        float *to = lrc_vec_at(&product->c, window->row + r, window->col);
-        if (product->bias) {
-            const float *bias = product->bias + window->col;
+    }
+    LRC_VEC_BUFFER(wide);
+    const void *from = lrc_vec_at(source->tensor, row, c);
+    if (source->tensor->dtype == LRC_DTYPE_F32)
+        memcpy(wide, from, (size_t)n * sizeof *wide);
+    else
+        lrc_vec_from_bf16(wide, from, n);
+    if (source->dropout) {
+        LRC_VEC_BUFFER(keep);
+        dropout_factors(keep, source->dropout, row, c, n);
 #pragma omp simd
-            for (int64_t i = 0; i < window->n_cols; i++)
-                sums[i] += bias[i];
+        for (int64_t i = 0; i < n; i++)
+            wide[i] *= keep[i];
+    }
+    if (word.compute == LRC_DTYPE_BF16) {
+        _Alignas(LRC_VEC_ALIGN) uint16_t narrow[LRC_VEC_BLOCK + 1];
+        lrc_vec_to_bf16(narrow, wide, n);
+        narrow[n] = 0;
+        if (word.elems == 2) {
+            memcpy(to, narrow, (size_t)word_count(word, n) * sizeof *to);
+            return;
         }
-        if (in_c)
-            continue;
-        if (product->c.dtype == LRC_DTYPE_BF16)
-            lrc_vec_to_bf16((uint16_t *)(void *)to, sums, window->n_cols);
-        else if (product->mode == LRC_GEMM_SET)
-            memcpy(to, sums, (size_t)window->n_cols * sizeof *to);
-        else
-#pragma omp simd
-            for (int64_t i = 0; i < window->n_cols; i++)
-                to[i] += sums[i];
+        lrc_vec_from_bf16(wide, narrow, n);
     }
+    memcpy(to, wide, (size_t)n * sizeof *to);
 }
 
-/* Whether a product may go to c as it is: float32, or BF16 to which nothing is added, so that oneDNN may
- * round it. */
-static int sums_fit_c(const struct product *product)
+/* Rows [first, first + n) where they lie, or copied to *room, which is moved on. */
+static struct word_rows source_rows(const struct source *source, struct word word, int64_t first, int64_t n,
+                                    uint32_t **room)
 {
-    return product->c.dtype == LRC_DTYPE_F32 ||
-           (product->compute == LRC_DTYPE_BF16 && !product->low && !product->bias);
+    const int64_t n_cols = source->tensor->shape[1], stride = word_count(word, n_cols);
+    if (source_is_direct(source, word))
+        return (struct word_rows){ lrc_vec_at(source->tensor, first, 0), stride };
+    uint32_t *to = *room;
+    *room += n * stride;
+#pragma omp parallel for schedule(static) if (n * n_cols > LRC_VEC_PARALLEL_MIN)
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t c = 0; c < n_cols; c += LRC_VEC_BLOCK)
+            copy_block(to + r * stride + c / word.elems, word, source, first + r, c,
+                       lrc_vec_block(c, n_cols));
+    return (struct word_rows){ to, stride };
 }
 
-static enum lrc_status product_window(const struct product *product, struct window *window,
-                                      const struct lrc_gemm_operand *panel, const struct scratch *scratch,
-                                      struct lrc_error *err)
+/* low (T, words of R) = scale * from (T, R) */
+static struct word_rows low_rows(uint32_t *low, struct word word, const float *from, int64_t n_rows,
+                                 int64_t rank, float scale)
 {
-    /* only whole rows: into part of them oneDNN multiplies at two thirds of the speed */
-    const int       in_c = sums_fit_c(product) && window->n_cols == product->c.shape[1];
-    struct lrc_gemm gemm = { .m = window->n_rows,
-                             .n = window->n_cols,
-                             .k = product->left.tensor->shape[1],
-                             .a = rows_get(&product->left, window->row, window->n_rows),
-                             .b = *panel,
-                             .c = in_c ? lrc_vec_at(&product->c, window->row, 0) : scratch->tile,
-                             .c_stride = window->n_cols,
-                             .dtype = product->compute,
-                             .c_dtype = in_c ? product->c.dtype : LRC_DTYPE_F32,
-                             .mode = in_c ? product->mode : LRC_GEMM_SET };
-    LRC_TRY(lrc_gemm_run(&gemm, err));
-    if (in_c && product->c.dtype == LRC_DTYPE_BF16)
-        return LRC_STATUS_OK;
-    window->sums = gemm.c;
-    window->stride = gemm.c_stride;
-    if (product->low)
-        LRC_TRY(add_low_rank(product, window, scratch->masked, err));
-    window_finish(product, window);
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status product_run(const struct product *product, const struct scratch *scratch,
-                                   struct lrc_error *err)
-{
-    const int64_t m = product->c.shape[0], n = product->c.shape[1], k = product->left.tensor->shape[1];
-    const int     whole = sums_fit_c(product) && !product->dropout &&
-                      weight_is_direct(product->weight, product->compute);
-    const int64_t width = whole ? n : lrc_linear__panel(k, product->compute);
-    const int64_t step = min64(whole ? m : LRC_LINEAR_CHUNK_MAX, rows_chunk(&product->left));
-    for (int64_t col = 0; col < n; col += width) {
-        const int64_t                 n_cols = min64(width, n - col);
-        const struct lrc_gemm_operand panel = weight_panel(product, scratch->panel, col, n_cols);
-        for (int64_t row = 0; row < m; row += step) {
-            struct window window = {
-                .row = row, .n_rows = min64(step, m - row), .col = col, .n_cols = n_cols
-            };
-            LRC_TRY(product_window(product, &window, &panel, scratch, err));
+    const int64_t stride = word_count(word, rank);
+#pragma omp parallel for schedule(static) if (n_rows * rank > LRC_VEC_PARALLEL_MIN)
+    for (int64_t t = 0; t < n_rows; t++)
+        for (int64_t c = 0; c < rank; c += LRC_VEC_BLOCK) {
+            const int64_t n = lrc_vec_block(c, rank);
+            LRC_VEC_BUFFER(scaled);
+            for (int64_t i = 0; i < n; i++)
+                scaled[i] = scale * from[t * rank + c + i];
+            const struct lrc_tensor row = lrc_tensor_2d(scaled, LRC_DTYPE_F32, 1, n);
+            copy_block(low + t * stride + c / word.elems, word, &(struct source){ &row, NULL }, 0, 0, n);
         }
-    }
-    return LRC_STATUS_OK;
+    return (struct word_rows){ low, stride };
 }
 
-/* c (m,n) += left (T,m)ᵀ right (T,n): a sum over rows, a chunk of them at a time. */
-struct row_product {
-    const struct rows *left;
-    const struct rows *right;
-    float             *c;
-};
-
-static enum lrc_status row_product_run(const struct row_product *product, struct lrc_error *err)
+/* A factor of an adapter as a weight. */
+static struct lrc_weight factor(const struct lrc_tensor *tensor)
 {
-    const int64_t n_rows = product->left->tensor->shape[0], m = product->left->tensor->shape[1];
-    const int64_t n = product->right->tensor->shape[1];
-    const int64_t step = min64(rows_chunk(product->left), rows_chunk(product->right));
-    for (int64_t row = 0; row < n_rows; row += step) {
-        const int64_t   n_now = min64(step, n_rows - row);
-        struct lrc_gemm gemm = { .m = m,
-                                 .n = n,
-                                 .k = n_now,
-                                 .a = rows_get(product->left, row, n_now),
-                                 .b = rows_get(product->right, row, n_now),
-                                 .c = product->c,
-                                 .c_stride = n,
-                                 .dtype = product->left->compute,
-                                 .c_dtype = LRC_DTYPE_F32,
-                                 .mode = LRC_GEMM_ADD };
-        gemm.a.transposed = 1;
-        LRC_TRY(lrc_gemm_run(&gemm, err));
-    }
-    return LRC_STATUS_OK;
-}
-
-/* c (T,n) = rows (T,k) right (k,n), float32. */
-static enum lrc_status narrow_product(float *c, const struct rows *left, struct lrc_gemm_operand right,
-                                      int64_t n, struct lrc_error *err)
-{
-    const int64_t n_rows = left->tensor->shape[0], step = rows_chunk(left);
-    for (int64_t row = 0; row < n_rows; row += step) {
-        const int64_t   n_now = min64(step, n_rows - row);
-        struct lrc_gemm gemm = { .m = n_now,
-                                 .n = n,
-                                 .k = left->tensor->shape[1],
-                                 .a = rows_get(left, row, n_now),
-                                 .b = right,
-                                 .c = c + row * n,
-                                 .c_stride = n,
-                                 .dtype = left->compute,
-                                 .c_dtype = LRC_DTYPE_F32,
-                                 .mode = LRC_GEMM_SET };
-        LRC_TRY(lrc_gemm_run(&gemm, err));
-    }
-    return LRC_STATUS_OK;
+    return (struct lrc_weight){ .type = LRC_BLOCK_DENSE,
+                                .rows = tensor->shape[0],
+                                .cols = tensor->shape[1],
+                                .dtype = LRC_DTYPE_F32,
+                                .data = tensor->data };
 }
 
 static const struct lrc_dropout *dropout_or_null(const struct lrc_dropout *dropout)
@@ -372,40 +145,71 @@ static const struct lrc_dropout *dropout_or_null(const struct lrc_dropout *dropo
     return dropout->p > 0 ? dropout : NULL;
 }
 
+/* ---- forward ---- */
+
+/* u = dropout(x) aᵀ, in the caller's u and, scaled, in low. */
+static void low_forward(const struct lrc_linear_forward_args *args, struct word word,
+                        const struct scratch *scratch)
+{
+    const struct lrc_linear_adapter *adapter = args->adapter;
+    const struct lrc_weight          a = factor(&adapter->a);
+    const struct source x = { &args->x, dropout_or_null(&args->dropout) }, plain = { &args->x, NULL };
+    const int64_t       n_rows = args->x.shape[0],
+                  step = rows_at_a_time((const struct source *[]){ &x, &plain }, word);
+    for (int64_t row = 0; row < n_rows; row += step) {
+        uint32_t      *room = (uint32_t *)(void *)scratch->copies;
+        const int64_t  n = n_rows - row < step ? n_rows - row : step;
+        struct product product = { .word = word,
+                                   .a = source_rows(&x, word, row, n, &room),
+                                   .weight = &a,
+                                   .transposed = 1,
+                                   .c = lrc_tensor_rows(&args->u, row, n) };
+        product_run(&product, scratch->thread, scratch->thread_bytes);
+    }
+}
+
 enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct lrc_linear_forward_args *args,
                                         struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
     const struct lrc_weight         *weight = args->weight;
+    const struct word                word = word_of(args->x.dtype);
     const int64_t                    n_rows = args->x.shape[0], rank = adapter ? adapter->a.shape[0] : 0;
-    const enum lrc_dtype             compute = args->x.dtype;
     (void)stream;
+    (void)err;
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const struct lrc_linear_layout layout =
-        lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
-    const struct scratch           scratch = scratch_place(args->workspace, &layout);
-    struct product product = { .compute = compute,
-                               .left = { &args->x, NULL, compute, scratch.rows },
-                               .weight = weight,
-                               .transposed = 1,
-                               .c = args->out,
-                               .mode = LRC_GEMM_SET };
+    const struct lrc_linear_cpu_layout layout =
+        lrc_linear__cpu_layout(n_rows, weight->cols, weight->rows, rank);
+    const struct scratch scratch = scratch_place(args->workspace, &layout);
+    const struct source  x = { &args->x, NULL };
+    struct product       product = { .word = word, .weight = weight, .transposed = 1 };
+    struct lrc_weight    b;
     if (adapter) {
-        const struct rows x = { &args->x, dropout_or_null(&args->dropout), compute, scratch.rows };
-        const struct lrc_gemm_operand a = { factor(scratch.a, compute, &adapter->a), weight->cols, 1 };
-        LRC_TRY(narrow_product(args->u.data, &x, a, rank, err));
-        scale_to(scratch.low, compute, args->u.data, n_rows * rank, adapter->scale);
-        product.low = scratch.low;
-        product.rank = rank;
-        product.right = (struct lrc_gemm_operand){ factor(scratch.b, compute, &adapter->b), rank, 1 };
+        low_forward(args, word, &scratch);
+        b = factor(&adapter->b);
+        product.low = low_rows(scratch.low, word, args->u.data, n_rows, rank, adapter->scale);
+        product.low_weight = &b;
+        product.low_transposed = 1;
     }
     if (args->bias.data) {
         lrc_dtype_to_f32(scratch.bias, args->bias.data, args->bias.dtype, weight->rows);
         product.bias = scratch.bias;
     }
-    return product_run(&product, &scratch, err);
+    const int64_t   step = rows_at_a_time((const struct source *[]){ &x, &x }, word);
+    const uint32_t *low = product.low.words;
+    for (int64_t row = 0; row < n_rows; row += step) {
+        uint32_t     *room = (uint32_t *)(void *)scratch.copies;
+        const int64_t n = n_rows - row < step ? n_rows - row : step;
+        product.a = source_rows(&x, word, row, n, &room);
+        product.low.words = low ? low + row * product.low.stride : NULL;
+        product.c = lrc_tensor_rows(&args->out, row, n);
+        product_run(&product, scratch.thread, scratch.thread_bytes);
+    }
+    return LRC_STATUS_OK;
 }
+
+/* ---- backward ---- */
 
 /* d_bias += sum_t d_out[t], in order of t */
 static void add_columns(float *d_bias, const struct lrc_tensor *d_out)
@@ -431,66 +235,151 @@ static void add_columns(float *d_bias, const struct lrc_tensor *d_out)
     }
 }
 
-/* d_u into scratch->d_u and, in the compute type, scratch->low; d_b and d_a. */
-static enum lrc_status adapter_backward(const struct lrc_linear_backward_args *args, const struct rows *d_out,
-                                        const struct scratch *scratch, struct lrc_error *err)
-{
-    const struct lrc_linear_adapter *adapter = args->adapter;
-    const enum lrc_dtype             compute = args->x.dtype;
-    const int64_t n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
-    const struct lrc_tensor          low = lrc_tensor_2d(scratch->low, compute, n_rows, rank);
-    const struct rows                low_rows = { &low, NULL, compute, NULL };
-    const struct rows x = { &args->x, dropout_or_null(&args->dropout), compute, scratch->rows };
+/* Some rows of the batch. */
+struct rows_backward {
+    const struct lrc_linear_backward_args *args;
+    const struct scratch                  *scratch;
+    struct word                            word;
+    int64_t                                first, n;
+    struct word_rows                       d_out, x; /* x: masked; without an adapter not set */
+};
 
-    scale_to(scratch->low, compute, args->u.data, n_low, adapter->scale);
-    LRC_TRY(row_product_run(&(struct row_product){ d_out, &low_rows, adapter->d_b.data }, err));
-    const struct lrc_gemm_operand b = { factor(scratch->b, compute, &adapter->b), rank, 0 };
-    LRC_TRY(narrow_product(scratch->d_u, d_out, b, rank, err));
-    scale_to(scratch->low, compute, scratch->d_u, n_low, adapter->scale);
-    return row_product_run(&(struct row_product){ &low_rows, &x, adapter->d_a.data }, err);
+/* d_b += scale * d_outᵀ u */
+static void add_d_b(const struct rows_backward *rows)
+{
+    const struct lrc_linear_adapter *adapter = rows->args->adapter;
+    const int64_t                    rank = adapter->a.shape[0], out = adapter->b.shape[0];
+    const float                     *u = (const float *)rows->args->u.data + rows->first * rank;
+    float                           *d_b = adapter->d_b.data;
+    const struct rank_product        product = { .word = rows->word,
+                                                 .left = rows->scratch->low,
+                                                 .rank = rank,
+                                                 .n_rows = rows->n,
+                                                 .x = rows->d_out,
+                                                 .n_cols = out,
+                                                 .sums = rows->scratch->sums,
+                                                 .stride = ceil_div(out, VECTOR_FLOATS) * VECTOR_FLOATS };
+    rank_pack(rows->scratch->low, rows->word, u, rows->n, rank, adapter->scale);
+    rank_product_run(&product);
+#pragma omp parallel for schedule(static) if (out * rank > LRC_VEC_PARALLEL_MIN)
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t r = 0; r < rank; r++)
+            d_b[o * rank + r] += product.sums[r * product.stride + o];
 }
 
-static enum lrc_status input_backward(const struct lrc_linear_backward_args *args, const struct rows *d_out,
-                                      const struct scratch *scratch, struct lrc_error *err)
+/* d_a += d_uᵀ dropout(x); d_u scaled already */
+static void add_d_a(const struct rows_backward *rows)
 {
-    const struct lrc_linear_adapter *adapter = args->adapter;
-    const enum lrc_dtype             compute = args->x.dtype;
-    struct product product = { .compute = compute,
-                               .left = *d_out,
-                               .weight = args->weight,
-                               .transposed = 0,
-                               .c = args->d_x,
-                               .mode = args->accumulate == LRC_ACCUMULATE_ADD ? LRC_GEMM_ADD : LRC_GEMM_SET };
+    const struct lrc_linear_adapter *adapter = rows->args->adapter;
+    const int64_t                    rank = adapter->a.shape[0], in = adapter->a.shape[1];
+    float                           *d_a = adapter->d_a.data;
+    const struct rank_product        product = { .word = rows->word,
+                                                 .left = rows->scratch->low,
+                                                 .rank = rank,
+                                                 .n_rows = rows->n,
+                                                 .x = rows->x,
+                                                 .n_cols = in,
+                                                 .sums = rows->scratch->sums,
+                                                 .stride = ceil_div(in, VECTOR_FLOATS) * VECTOR_FLOATS };
+    rank_pack(rows->scratch->low, rows->word, rows->scratch->d_u, rows->n, rank, adapter->scale);
+    rank_product_run(&product);
+#pragma omp parallel for schedule(static) if (in * rank > LRC_VEC_PARALLEL_MIN)
+    for (int64_t r = 0; r < rank; r++)
+#pragma omp simd
+        for (int64_t i = 0; i < in; i++)
+            d_a[r * in + i] += product.sums[r * product.stride + i];
+}
+
+/* d_u = d_out b, not yet scaled */
+static void make_d_u(const struct rows_backward *rows)
+{
+    const struct lrc_weight b = factor(&rows->args->adapter->b);
+    const struct product    product = {
+           .word = rows->word,
+           .a = rows->d_out,
+           .weight = &b,
+           .c = lrc_tensor_2d(rows->scratch->d_u, LRC_DTYPE_F32, rows->n, b.cols),
+    };
+    product_run(&product, rows->scratch->thread, rows->scratch->thread_bytes);
+}
+
+/* d_x = d_out W + mask ⊙ (scale d_u a) */
+static void make_d_x(const struct rows_backward *rows)
+{
+    const struct lrc_linear_backward_args *args = rows->args;
+    const struct lrc_linear_adapter       *adapter = args->adapter;
+    struct lrc_weight                      a;
+    struct lrc_dropout                     dropout = args->dropout;
+    struct product                         product = { .word = rows->word,
+                                                       .a = rows->d_out,
+                                                       .weight = args->weight,
+                                                       .c = lrc_tensor_rows(&args->d_x, rows->first, rows->n),
+                                                       .accumulate = args->accumulate };
     if (adapter) {
-        product.low = scratch->low;
-        product.rank = adapter->a.shape[0];
-        product.right =
-            (struct lrc_gemm_operand){ factor(scratch->a, compute, &adapter->a), args->weight->cols, 0 };
-        product.dropout = dropout_or_null(&args->dropout);
+        a = factor(&adapter->a);
+        product.low =
+            low_rows(rows->scratch->low, rows->word, rows->scratch->d_u, rows->n, a.rows, adapter->scale);
+        product.low_weight = &a;
+        if (dropout.p > 0) {
+            dropout.row_ids += rows->first;
+            dropout.positions += rows->first;
+            product.dropout = &dropout;
+        }
     }
-    return product_run(&product, scratch, err);
+    product_run(&product, rows->scratch->thread, rows->scratch->thread_bytes);
 }
 
-enum lrc_status LRC_CPU(linear_backward)(struct lrc_stream *stream,
+/* d_weight += d_outᵀ x: both are activations, so it is an ordinary product. */
+static enum lrc_status add_d_weight(const struct rows_backward *rows, struct word_rows x,
+                                    struct lrc_error *err)
+{
+    const struct lrc_linear_backward_args *args = rows->args;
+    const int64_t                          elems = rows->word.elems;
+    const struct lrc_gemm                  gemm = { .m = args->weight->rows,
+                                                    .n = args->weight->cols,
+                                                    .k = rows->n,
+                                                    .a = { rows->d_out.words, rows->d_out.stride * elems, 1 },
+                                                    .b = { x.words, x.stride * elems, 0 },
+                                                    .c = args->d_weight.data,
+                                                    .c_stride = args->weight->cols,
+                                                    .dtype = elems == 2 ? LRC_DTYPE_BF16 : LRC_DTYPE_F32,
+                                                    .c_dtype = LRC_DTYPE_F32,
+                                                    .mode = LRC_GEMM_ADD };
+    return lrc_gemm_run(&gemm, err);
+}
+
+enum lrc_status LRC_CPU(linear_backward)(struct lrc_stream                     *stream,
                                          const struct lrc_linear_backward_args *args, struct lrc_error *err)
 {
     const struct lrc_weight *weight = args->weight;
-    const enum lrc_dtype     compute = args->x.dtype;
+    const struct word        word = word_of(args->x.dtype);
     const int64_t            n_rows = args->x.shape[0], rank = args->adapter ? args->adapter->a.shape[0] : 0;
     (void)stream;
     if (n_rows == 0)
         return LRC_STATUS_OK;
-    const struct lrc_linear_layout layout =
-        lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
-    const struct scratch           scratch = scratch_place(args->workspace, &layout);
-    const struct rows              d_out = { &args->d_out, NULL, compute, scratch.rows };
-    if (args->adapter)
-        LRC_TRY(adapter_backward(args, &d_out, &scratch, err));
-    if (args->d_x.data)
-        LRC_TRY(input_backward(args, &d_out, &scratch, err));
-    if (args->d_weight.data) {
-        const struct rows x = { &args->x, NULL, compute, NULL };
-        LRC_TRY(row_product_run(&(struct row_product){ &d_out, &x, args->d_weight.data }, err));
+    const struct lrc_linear_cpu_layout layout =
+        lrc_linear__cpu_layout(n_rows, weight->cols, weight->rows, rank);
+    const struct scratch scratch = scratch_place(args->workspace, &layout);
+    const struct source  d_out = { &args->d_out, NULL };
+    const struct source  plain = { &args->x, NULL };
+    const struct source  x = { &args->x, args->adapter ? dropout_or_null(&args->dropout) : NULL };
+    const int64_t        step = rows_at_a_time((const struct source *[]){ &d_out, &x }, word);
+    for (int64_t row = 0; row < n_rows; row += step) {
+        uint32_t            *room = (uint32_t *)(void *)scratch.copies;
+        struct rows_backward rows = { args,  &scratch, word, row, n_rows - row < step ? n_rows - row : step,
+                                      { 0 }, { 0 } };
+        rows.d_out = source_rows(&d_out, word, row, rows.n, &room);
+        uint32_t *x_room = room; /* nobody needs the masked x by the time that d_weight needs the plain one */
+        if (args->adapter) {
+            rows.x = source_rows(&x, word, row, rows.n, &room);
+            add_d_b(&rows);
+            make_d_u(&rows);
+            add_d_a(&rows);
+        }
+        if (args->d_x.data)
+            make_d_x(&rows);
+        if (args->d_weight.data)
+            LRC_TRY(add_d_weight(&rows, source_rows(&plain, word, row, rows.n, &x_room), err));
     }
     if (args->d_bias.data)
         add_columns(args->d_bias.data, &args->d_out);

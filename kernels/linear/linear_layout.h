@@ -9,8 +9,16 @@ enum {
     LRC_LINEAR_PANEL_MIN = 64,        /* columns of the result per panel */
     LRC_LINEAR_PANEL_MAX = 512,
     LRC_LINEAR_CHUNK_MIN = 64, /* rows converted, masked or rounded at a time */
-    LRC_LINEAR_CHUNK_MAX = 1024
+    LRC_LINEAR_CHUNK_MAX = 1024,
+    LRC_LINEAR_GEMM_BYTES = 32 << 20, /* a device's matrix products: their partial sums */
+    LRC_LINEAR_TAIL_STEP = 16         /* columns that the adapter appends to a factor come in such groups */
 };
+
+/* Columns with which [x | u] [W ; b] holds an adapter: aligned as the factors alone. */
+static inline int64_t lrc_linear__tail(int64_t rank)
+{
+    return (rank + LRC_LINEAR_TAIL_STEP - 1) / LRC_LINEAR_TAIL_STEP * LRC_LINEAR_TAIL_STEP;
+}
 
 /* Offsets in bytes. `compute` is the type the products run in. */
 struct lrc_linear_layout {

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Writes the damaged and odd files that the fuzz targets start from: tests/fuzz/corpus/<target>/. Run from anywhere."""
+import base64
 import json
 import os
 import struct
@@ -136,6 +137,112 @@ def peft_config():
     write("peft_config", "array", "[]")
 
 
+def ranked():
+    """Pieces of a small byte-level vocabulary, in order of rank."""
+    return [bytes([byte]) for byte in range(256)] + [b"aa", b"ll", b"He", b" w", b"llo", b"aaaa", b"12"]
+
+
+def line(piece, rank):
+    return base64.b64encode(piece).decode() + f" {rank}\n"
+
+
+def tiktoken():
+    pieces = ranked()
+    lines = [line(piece, rank) for rank, piece in enumerate(pieces)]
+    good = "".join(lines)
+    files = {
+        name.split(".")[0] if "." in name else name: name + "\n" + good
+        for name in ("tokenizer.model", "qwen.tiktoken", "cl100k_base.tiktoken", "o200k_base.tiktoken", "gpt2.tiktoken")
+    }
+    for name, text in {
+        "empty": "",
+        "blank": "\n\n\n",
+        "crlf": good.replace("\n", "\r\n"),
+        "no_last_end": good[:-1],
+        "cut": good[: len(good) // 2],
+        "byte_missing": "".join(lines[:100] + lines[101:]),
+        "gap": "".join(lines) + line(b"zz", 300),
+        "rank_falls": "".join(lines) + line(b"zz", 5),
+        "rank_twice": "".join(lines) + line(b"zz", len(pieces) - 1),
+        "rank_largest": good + line(b"zz", (1 << 22) - 1),
+        "rank_too_large": good + line(b"zz", 1 << 22),
+        "rank_endless": good + "eno= " + "9" * 400 + "\n",
+        "rank_negative": good + "eno= -1\n",
+        "rank_hex": good + "eno= 0x10\n",
+        "rank_missing": good + "eno=\n",
+        "rank_blank": good + "eno= \n",
+        "two_blanks": good + "eno=  263\n",
+        "piece_missing": good + " 263\n",
+        "piece_empty": good + "= 263\n",
+        "piece_odd": good + "e 263\n",
+        "piece_not_base64": good + "e*o= 263\n",
+        "piece_padded_inside": good + "eg==eg== 263\n",
+        "piece_twice": good + line(b"aa", 263),
+        "piece_long": good + line(b"a" * 5000, 263),
+        "nul": good + "eno\0 263\n",
+        "protobuf": "\n\x0e\n\x05<unk>\x15\0\0\0\0\x18\x02",
+    }.items():
+        files[name] = "qwen.tiktoken\n" + text
+    files["unknown_name"] = "other.tiktoken\n" + good
+    for name, text in files.items():
+        write("tiktoken", name + ".txt", text)
+
+
+def tekken():
+    pieces = ranked()
+    config = {
+        "pattern": "\\p{L}+|\\s+|[^\\s\\p{L}]",
+        "num_vocab_tokens": len(pieces),
+        "default_vocab_size": 10 + len(pieces) - 2,
+        "default_num_special_tokens": 10,
+        "version": "v3",
+    }
+    vocab = [
+        {"rank": rank, "token_bytes": base64.b64encode(piece).decode(), "token_str": None}
+        for rank, piece in enumerate(pieces)
+    ]
+    specials = [{"rank": i, "token_str": text, "is_control": True} for i, text in enumerate(["<unk>", "<s>", "</s>"])]
+    good = {"config": config, "vocab": vocab, "special_tokens": specials}
+    files = {"good": json.dumps(good), "cut": json.dumps(good)[:5000], "empty": "", "array": "[]", "object": "{}"}
+
+    def put(name, key=None, value=None, **changes):
+        changed = dict(good, **changes)
+        if key:
+            changed["config"] = dict(config, **{key: value})
+        files[name] = json.dumps(changed)
+
+    put("no_specials", special_tokens=None)
+    put("no_specials_v11", "version", "v11", special_tokens=None)
+    put("no_version", "version", None, special_tokens=None)
+    put("version_empty", "version", "", special_tokens=None)
+    put("pattern_missing", "pattern", None)
+    put("pattern_number", "pattern", 3)
+    put("pattern_open", "pattern", "(")
+    put("pattern_exponential", "pattern", "^((a+)+)+$")
+    put("size_missing", "default_vocab_size", None)
+    put("size_negative", "default_vocab_size", -5)
+    put("size_large", "default_vocab_size", 1 << 40)
+    put("size_above_vocab", "default_vocab_size", 500)
+    put("size_small", "default_vocab_size", 100)
+    put("specials_only", "default_vocab_size", 10)
+    put("specials_negative", "default_num_special_tokens", -1)
+    put("specials_none", "default_num_special_tokens", 0)
+    put("specials_large", "default_num_special_tokens", 1 << 62)
+    put("special_far", special_tokens=[{"rank": 10, "token_str": "<x>"}])
+    put("special_twice", special_tokens=specials + [{"rank": 1, "token_str": "<x>"}])
+    put("special_name_twice", special_tokens=specials + [{"rank": 4, "token_str": "<s>"}])
+    put("special_empty", special_tokens=[{"rank": 0, "token_str": ""}])
+    put("special_string", special_tokens=["<s>"])
+    put("special_filler", special_tokens=[{"rank": 0, "token_str": "<SPECIAL_5>"}])
+    put("vocab_object", vocab={})
+    put("vocab_rank", vocab=[dict(vocab[0], rank=7)] + vocab[1:])
+    put("vocab_bytes_missing", vocab=[{"rank": 0}] + vocab[1:])
+    put("vocab_not_base64", vocab=[dict(vocab[0], token_bytes="%")] + vocab[1:])
+    put("vocab_twice", vocab=[dict(vocab[0], token_bytes="AQ==")] + vocab[1:])
+    for name, text in files.items():
+        write("tekken", name + ".json", text)
+
+
 def json_texts():
     texts = {
         "object": '{"a":[1,2.5,-3e7,true,false,null,"x"]}', "string": '"a\\u00e9\\ud83d\\ude00\\n"', "number": "1", "empty": "", "space": " \n\t",
@@ -153,3 +260,5 @@ safetensors()
 model_config()
 peft_config()
 json_texts()
+tiktoken()
+tekken()

@@ -38,7 +38,7 @@ static enum lrc_status choose_modules(struct lrc_adapter *adapter, const struct 
             int64_t r;
             double  alpha;
             LRC_TRY(lrc_peft_rank(&r, &alpha, &adapter->config, name, err));
-            const struct lrc_weight *weight = &model->layers[layer].linear[m].weight;
+            const struct lrc_weight   *weight = &model->layers[layer].linear[m].weight;
             struct lrc_linear_adapter *module = module_at(adapter, layer, m);
             module->a = lrc_tensor_2d(NULL, LRC_DTYPE_F32, r, weight->cols);
             module->b = lrc_tensor_2d(NULL, LRC_DTYPE_F32, weight->rows, r);
@@ -113,12 +113,15 @@ static void bind_memory(struct lrc_adapter *adapter)
     }
 }
 
-enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model,
+enum lrc_status lrc_adapter_plan(struct lrc_adapter *adapter, const struct lrc_model *model,
                                  struct lrc_peft_config *config, enum lrc_adapter_use use,
                                  struct lrc_error *err)
 {
-    *adapter = (struct lrc_adapter){ .config = *config, .n_layers = model->config.n_layers };
+    *adapter = (struct lrc_adapter){ .config = *config,
+                                     .n_layers = model->config.n_layers,
+                                     .device = model->device };
     *config = (struct lrc_peft_config){ 0 };
+    adapter->arena.memory = model->device ? model->device->memory : NULL;
     adapter->modules = lrc_calloc(adapter->n_layers * LRC_MODULE_COUNT, sizeof *adapter->modules);
     if (!adapter->modules)
         return lrc_fail_nomem(err, "adapter modules");
@@ -131,9 +134,22 @@ enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_m
     if (use == LRC_ADAPTER_TRAINING)
         LRC_TRY(lrc_arena_plan(&adapter->arena, "adapter gradients", &adapter->grads, adapter->n_params,
                                sizeof(float), err));
+    return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_adapter_commit(struct lrc_adapter *adapter, struct lrc_error *err)
+{
     LRC_TRY(lrc_arena_commit(&adapter->arena, err));
     bind_memory(adapter);
     return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model,
+                                 struct lrc_peft_config *config, enum lrc_adapter_use use,
+                                 struct lrc_error *err)
+{
+    LRC_TRY(lrc_adapter_plan(adapter, model, config, use, err));
+    return lrc_adapter_commit(adapter, err);
 }
 
 void lrc_adapter_release(struct lrc_adapter *adapter)
@@ -152,17 +168,18 @@ static float normal_of(uint32_t word_a, uint32_t word_b)
     return (float)(sqrt(-2.0 * log(u)) * cos(6.28318530717958647692 * v));
 }
 
-void lrc_adapter_reset(struct lrc_adapter *adapter, uint64_t seed, enum lrc_adapter_init_kind kind)
+void lrc_adapter_reset(const struct lrc_adapter *adapter, float *values, uint64_t seed,
+                       enum lrc_adapter_init_kind kind)
 {
-    memset(adapter->values, 0, (size_t)adapter->n_params * sizeof *adapter->values);
+    memset(values, 0, (size_t)adapter->n_params * sizeof *values);
     for (int64_t i = 0; i < adapter->n_layers * LRC_MODULE_COUNT; i++) {
-        struct lrc_linear_adapter *module = &adapter->modules[i];
+        const struct lrc_linear_adapter *module = &adapter->modules[i];
         if (!module->a.data)
             continue;
         const uint64_t key = lrc_rng_key(seed, LRC_RNG_ADAPTER_INIT, (uint32_t)(i / LRC_MODULE_COUNT),
                                          (uint32_t)(i % LRC_MODULE_COUNT));
         const float    bound = (float)(1.0 / sqrt((double)module->a.shape[1]));
-        float         *a = module->a.data;
+        float         *a = values + ((const float *)module->a.data - adapter->values);
         for (int64_t e = 0, n = lrc_tensor_elems(&module->a); e < n; e++) {
             const struct lrc_rng_block block = lrc_rng_philox(key, 0, (uint64_t)e);
             a[e] = kind == LRC_ADAPTER_KAIMING
@@ -173,7 +190,7 @@ void lrc_adapter_reset(struct lrc_adapter *adapter, uint64_t seed, enum lrc_adap
 }
 
 /* Calls visit(context, name in the file, tensor) for every A and B. */
-typedef enum lrc_status visit_fn(void *context, const char *name, struct lrc_tensor *value,
+typedef enum lrc_status visit_fn(void *context, const char *name, const struct lrc_tensor *value,
                                  const struct lrc_tensor *grad, struct lrc_error *err);
 
 static enum lrc_status each_tensor(const struct lrc_adapter *adapter, const struct lrc_model *model,
@@ -194,7 +211,7 @@ static enum lrc_status each_tensor(const struct lrc_adapter *adapter, const stru
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status add_trainable(void *context, const char *name, struct lrc_tensor *value,
+static enum lrc_status add_trainable(void *context, const char *name, const struct lrc_tensor *value,
                                      const struct lrc_tensor *grad, struct lrc_error *err)
 {
     struct lrc_trainables *trainables = context;
@@ -223,12 +240,14 @@ enum lrc_status lrc_adapter_trainables(struct lrc_trainables *trainables, const 
 }
 
 struct loading {
+    const struct lrc_adapter     *adapter;
+    float                        *values;
     const struct lrc_safetensors *file;
     struct lrc_problems          *problems;
     int64_t                       n_found;
 };
 
-static enum lrc_status load_tensor(void *context, const char *name, struct lrc_tensor *value,
+static enum lrc_status load_tensor(void *context, const char *name, const struct lrc_tensor *value,
                                    const struct lrc_tensor *grad, struct lrc_error *err)
 {
     struct loading *loading = context;
@@ -251,7 +270,8 @@ static enum lrc_status load_tensor(void *context, const char *name, struct lrc_t
         lrc_problems_add(loading->problems, "adapter_model.safetensors: '%s': want F32, F16 or BF16, got %s",
                          name, lrc_dtype_info[entry->dtype].name);
     else
-        lrc_dtype_to_f32(value->data, entry->data, entry->dtype, entry->n_elems);
+        lrc_dtype_to_f32(loading->values + ((const float *)value->data - loading->adapter->values),
+                         entry->data, entry->dtype, entry->n_elems);
     return LRC_STATUS_OK;
 }
 
@@ -270,12 +290,12 @@ static enum lrc_status check_base(const struct lrc_safetensors *file, struct lrc
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status load_weights(struct lrc_adapter *adapter, struct lrc_model *model, const char *path,
-                                    struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status load_weights(const struct lrc_adapter *adapter, float *values, struct lrc_model *model,
+                                    const char *path, struct lrc_problems *problems, struct lrc_error *err)
 {
     struct lrc_safetensors file;
     LRC_TRY(lrc_safetensors_open(&file, path, err));
-    struct loading  loading = { &file, problems, 0 };
+    struct loading  loading = { adapter, values, &file, problems, 0 };
     enum lrc_status status = check_base(&file, model, err);
     if (status == LRC_STATUS_OK)
         status = each_tensor(adapter, model, load_tensor, &loading, err);
@@ -302,6 +322,34 @@ static enum lrc_status load_weights(struct lrc_adapter *adapter, struct lrc_mode
     return status;
 }
 
+enum lrc_status lrc_adapter_read(const struct lrc_adapter *adapter, float *values, struct lrc_model *model,
+                                 const char *dir, struct lrc_problems *problems, struct lrc_error *err)
+{
+    char *path = lrc_path_join(dir, "adapter_model.safetensors");
+    if (!path)
+        return lrc_fail_nomem(err, dir);
+    const enum lrc_status status = load_weights(adapter, values, model, path, problems, err);
+    lrc_free(path);
+    return status;
+}
+
+/* By way of the host's memory. */
+static enum lrc_status read_to_device(const struct lrc_adapter *adapter, struct lrc_model *model,
+                                      const char *dir, struct lrc_problems *problems, struct lrc_error *err)
+{
+    float *values = lrc_calloc(adapter->n_params, sizeof *values);
+    if (!values)
+        return lrc_fail_nomem(err, dir);
+    enum lrc_status status = lrc_adapter_read(adapter, values, model, dir, problems, err);
+    if (status == LRC_STATUS_OK)
+        status = adapter->device->upload(NULL, adapter->values, values,
+                                         (size_t)adapter->n_params * sizeof *values, err);
+    if (status == LRC_STATUS_OK)
+        status = adapter->device->synchronize(NULL, err);
+    lrc_free(values);
+    return status;
+}
+
 enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
                                  enum lrc_adapter_use use, struct lrc_problems *problems,
                                  struct lrc_error *err)
@@ -310,21 +358,19 @@ enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *
     *adapter = (struct lrc_adapter){ 0 };
     LRC_TRY(lrc_peft_config_read(&config, dir, err));
     LRC_TRY(lrc_adapter_init(adapter, model, &config, use, err));
-    char *path = lrc_path_join(dir, "adapter_model.safetensors");
-    if (!path)
-        return lrc_fail_nomem(err, dir);
-    const enum lrc_status status = load_weights(adapter, model, path, problems, err);
-    lrc_free(path);
-    return status;
+    return adapter->device ? read_to_device(adapter, model, dir, problems, err)
+                           : lrc_adapter_read(adapter, adapter->values, model, dir, problems, err);
 }
 
 struct saving {
+    const struct lrc_adapter    *adapter;
+    const float                 *values;
     struct lrc_safetensors_spec *specs;
-    char                       (*names)[192];
-    int64_t                      n;
+    char (*names)[192];
+    int64_t n;
 };
 
-static enum lrc_status add_spec(void *context, const char *name, struct lrc_tensor *value,
+static enum lrc_status add_spec(void *context, const char *name, const struct lrc_tensor *value,
                                 const struct lrc_tensor *grad, struct lrc_error *err)
 {
     struct saving *saving = context;
@@ -332,20 +378,24 @@ static enum lrc_status add_spec(void *context, const char *name, struct lrc_tens
     (void)err;
     (void)snprintf(saving->names[saving->n], sizeof saving->names[0], "%s", name);
     saving->specs[saving->n] = (struct lrc_safetensors_spec){
-        saving->names[saving->n], LRC_DTYPE_F32, 2, { value->shape[0], value->shape[1] }, value->data,
+        saving->names[saving->n],
+        LRC_DTYPE_F32,
+        2,
+        { value->shape[0], value->shape[1] },
+        saving->values + ((const float *)value->data - saving->adapter->values),
     };
     saving->n++;
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
-                                 struct lrc_error *err)
+enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, const float *values,
+                                 struct lrc_model *model, const char *dir, struct lrc_error *err)
 {
     LRC_TRY(lrc_model_hash(model, err));
     LRC_TRY(lrc_peft_config_write(&adapter->config, dir, err));
 
     enum lrc_status status = LRC_STATUS_OK;
-    struct saving   saving = { 0 };
+    struct saving   saving = { .adapter = adapter, .values = values };
     saving.specs = lrc_calloc(2 * adapter->n_adapted, sizeof *saving.specs);
     saving.names = lrc_calloc(2 * adapter->n_adapted, sizeof *saving.names);
     char *path = lrc_path_join(dir, "adapter_model.safetensors");

@@ -21,38 +21,54 @@ struct lrc_adapter {
     int64_t                    rank_max;
     int64_t                    rank_sum_max; /* of the ranks of one layer: width of the saved x aᵀ */
     int64_t                    first_layer;  /* lowest layer with an adapter */
+    const struct lrc_backend  *device;       /* the model's: NULL when values and grads lie in host memory */
     struct lrc_arena           arena;
-    float                     *values;
-    float                     *grads; /* NULL in inference */
+    float                     *values; /* every A and B, one after the other: (n_params) */
+    float                     *grads;  /* NULL in inference */
 };
 
 enum lrc_adapter_use { LRC_ADAPTER_INFERENCE, LRC_ADAPTER_TRAINING };
 
-/* Select the linears, plan and commit the memory; A and B are zero. config is taken over and left empty, also
- * on failure; "all-linear" becomes the list of the modules' short names, as it is written to disk.
+/* Select the linears and plan the memory, where the model's weights lie; then commit: A and B are zero.
+ * config is taken over and left empty, also on failure; "all-linear" becomes the list of the modules' short
+ * names, as it is written to disk. init is both.
  *
  * errors:    CONFIG when the targets match nothing (lists the module names); NOMEM.
  * ownership: lrc_adapter_release(). */
+enum lrc_status lrc_adapter_plan(struct lrc_adapter *adapter, const struct lrc_model *model,
+                                 struct lrc_peft_config *config, enum lrc_adapter_use use,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_adapter_commit(struct lrc_adapter *adapter, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_adapter_init(struct lrc_adapter *adapter, const struct lrc_model *model,
                                  struct lrc_peft_config *config, enum lrc_adapter_use use,
                                  struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_adapter_release(struct lrc_adapter *adapter); /* safe on a zeroed adapter */
 
+/* What follows reads and writes A and B in host memory, laid out as adapter->values: that itself, or a copy
+ * of what is on a device. */
+
 /* A uniform in +-1/sqrt(in) (PEFT's kaiming_uniform with a = sqrt(5)) or normal with standard deviation 1/r;
  * B stays 0. A number depends on (seed, layer, module, element) alone. */
 enum lrc_adapter_init_kind { LRC_ADAPTER_KAIMING, LRC_ADAPTER_GAUSSIAN };
-void lrc_adapter_reset(struct lrc_adapter *adapter, uint64_t seed, enum lrc_adapter_init_kind kind);
+void lrc_adapter_reset(const struct lrc_adapter *adapter, float *values, uint64_t seed,
+                       enum lrc_adapter_init_kind kind);
 
-/* An adapter folder in PEFT's format onto a model.
- *
- * errors: IO, FORMAT, UNSUPPORTED; FORMAT with every missing, extra or misshapen tensor in problems, and when
- *         the file's recorded base hash differs from the model's. */
-enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
-                                 enum lrc_adapter_use use, struct lrc_problems *problems,
+/* adapter_model.safetensors of a folder in PEFT's format.
+ * errors: IO, FORMAT; FORMAT with every missing, extra or misshapen tensor in problems, and when the file's
+ *         recorded base hash differs from the model's. */
+enum lrc_status lrc_adapter_read(const struct lrc_adapter *adapter, float *values, struct lrc_model *model,
+                                 const char *dir, struct lrc_problems *problems,
                                  struct lrc_error *err) LRC_MUST_CHECK;
 /* adapter_config.json and adapter_model.safetensors into an existing folder. The model's hash goes into the
  * file's metadata. */
-enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
+enum lrc_status lrc_adapter_save(const struct lrc_adapter *adapter, const float *values,
+                                 struct lrc_model *model, const char *dir,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+
+/* An adapter folder onto a model: its configuration, init, read, and up to the device.
+ * errors: of these; UNSUPPORTED. */
+enum lrc_status lrc_adapter_load(struct lrc_adapter *adapter, struct lrc_model *model, const char *dir,
+                                 enum lrc_adapter_use use, struct lrc_problems *problems,
                                  struct lrc_error *err) LRC_MUST_CHECK;
 
 /* NULL when the linear has no adapter, or adapter itself is NULL (the base). */

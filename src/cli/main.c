@@ -5,6 +5,7 @@
 #include "cli/options.h"
 #include "cli/progress.h"
 #include "common/gemm.h"
+#include "device.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -66,11 +67,11 @@ static const struct lrc_command *find_or_tell(const char *name)
 static enum lrc_status run_parsed(const struct lrc_cli *cli, struct lrc_problems *problems,
                                   struct lrc_error *err)
 {
-    const char *device = lrc_cli_option(cli, "device");
+    const char               *device = lrc_cli_option(cli, "device");
+    const struct lrc_backend *backend;
     lrc_progress_init(lrc_cli_has(cli, "quiet") ? LRC_QUIET : LRC_LOUD);
-    if (device && strcmp(device, "cuda") == 0)
-        return lrc_fail(err, LRC_STATUS_DEVICE,
-                        "--device: want auto or cpu, got 'cuda': this build has no CUDA backend");
+    if (device && strcmp(device, "auto") != 0) /* a device that is not there is told before a file is read */
+        LRC_TRY(lrc_device_choose(&backend, device, "--device", err));
     return cli->command->run(cli, problems, err);
 }
 

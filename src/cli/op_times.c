@@ -19,8 +19,10 @@ static struct lrc_op_time        op_times[OP_COUNT] = {
     static enum lrc_status timed_##op(struct lrc_stream *stream, const struct lrc_##op##_args *args,         \
                                       struct lrc_error *err)                                                 \
     {                                                                                                        \
-        const double          started = lrc_machine_seconds();                                               \
-        const enum lrc_status status = measured->op(stream, args, err);                                      \
+        const double    started = lrc_machine_seconds();                                                     \
+        enum lrc_status status = measured->op(stream, args, err);                                            \
+        if (status == LRC_STATUS_OK)                                                                         \
+            status = measured->synchronize(stream, err);                                                     \
         op_times[OP_##op].seconds += lrc_machine_seconds() - started;                                        \
         op_times[OP_##op].n_calls++;                                                                         \
         return status;                                                                                       \

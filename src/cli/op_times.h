@@ -4,7 +4,8 @@
 
 #include "backend.h"
 
-/* The same ops as `backend`, timed. One at a time; not for several threads. */
+/* The same ops as `backend`, each waited for and timed: on a device the sum is more than they take together.
+ * One at a time; not for several threads. */
 const struct lrc_backend *lrc_op_times_start(const struct lrc_backend *backend);
 void                      lrc_op_times_clear(void);
 

@@ -1,5 +1,7 @@
 #include "cli/runner.h"
 
+#include "device.h"
+
 #include <omp.h>
 #include <string.h>
 
@@ -18,7 +20,7 @@ static enum lrc_status choose_activation(struct lrc_runner *runner, const struct
     const char *bf16 = lrc_cli_option(cli, "bf16");
     if (!bf16 || strcmp(bf16, "auto") == 0) {
         const int wide = runner->model.config.dtype == LRC_DTYPE_F32 && !lrc_cli_has(cli, "load-in-4bit");
-        runner->activation = !wide && lrc_backend_cpu_has_bf16() ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
+        runner->activation = !wide && lrc_device_has_bf16(runner->backend) ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
         return LRC_STATUS_OK;
     }
     if (strcmp(bf16, "true") != 0 && strcmp(bf16, "false") != 0)
@@ -27,17 +29,26 @@ static enum lrc_status choose_activation(struct lrc_runner *runner, const struct
     return LRC_STATUS_OK;
 }
 
+enum lrc_status lrc_runner_choose(const struct lrc_backend **backend, const struct lrc_cli *cli,
+                                  struct lrc_error *err)
+{
+    const char *device = lrc_cli_option(cli, "device");
+    return lrc_device_choose(backend, device ? device : "auto", "--device", err);
+}
+
 enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli *cli, const char *model_dir,
                                 int64_t n_positions, struct lrc_problems *problems, struct lrc_error *err)
 {
-    const struct lrc_model_options options = {
+    struct lrc_model_options options = {
         .load_in_4bit = lrc_cli_has(cli, "load-in-4bit"),
         .quant = { lrc_quant_type_find("nf4"), 64, 1 },
         .n_positions = n_positions,
     };
     const char *adapter_dir = lrc_cli_option(cli, "adapter");
 
-    *runner = (struct lrc_runner){ .backend = lrc_backend_cpu() };
+    *runner = (struct lrc_runner){ 0 };
+    LRC_TRY(lrc_runner_choose(&runner->backend, cli, err));
+    options.device = runner->backend;
     LRC_TRY(lrc_model_load(&runner->model, model_dir, &options, problems, err));
     LRC_TRY(choose_activation(runner, cli, err));
     if (adapter_dir) {

@@ -16,8 +16,12 @@ struct lrc_runner {
 /* --threads; before anything runs. */
 enum lrc_status lrc_runner_set_threads(const struct lrc_cli *cli, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Honours --adapter, --load-in-4bit and --bf16: float32 weights compute in float32 unless told otherwise.
- * n_positions: as in lrc_model_options. */
+/* --device; auto where the option is not given. */
+enum lrc_status lrc_runner_choose(const struct lrc_backend **backend, const struct lrc_cli *cli,
+                                  struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Honours --device, --adapter, --load-in-4bit and --bf16: float32 weights compute in float32 unless told
+ * otherwise. n_positions: as in lrc_model_options. */
 enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli *cli, const char *model_dir,
                                 int64_t n_positions, struct lrc_problems *problems,
                                 struct lrc_error *err) LRC_MUST_CHECK;

@@ -17,6 +17,7 @@ struct lrc_dataset_spec {
     const char *field_messages;
     const char *message_property_role;
     const char *message_property_content;
+    const char *message_field_training; /* NULL: train, training or weight */
     const char *field_instruction;
     const char *field_input;
     const char *field_output;
@@ -55,6 +56,7 @@ struct lrc_config {
 #define LRC_KEY_PATH(key, ...)     const char *key;
 #define LRC_KEY_CHOICE(key, ...)   const char *key;
 #define LRC_KEY_INT(key, ...)      int64_t key;
+#define LRC_KEY_BYTES(key, ...)    int64_t key;
 #define LRC_KEY_NUMBER(key, ...)   double key;
 #define LRC_KEY_BOOL(key, ...)     int key;
 #define LRC_KEY_LIST(key, ...)     struct lrc_string_list key;

@@ -15,6 +15,7 @@ const struct lrc_dataset_field lrc_dataset__fields[] = {
     { "field_messages", AT(field_messages) },
     { "message_property_role", AT(message_property_role) },
     { "message_property_content", AT(message_property_content) },
+    { "message_field_training", AT(message_field_training) },
     { "field_instruction", AT(field_instruction) },
     { "field_input", AT(field_input) },
     { "field_output", AT(field_output) },

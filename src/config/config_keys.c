@@ -3,31 +3,33 @@
 #include "base/nearest.h"
 #include <string.h>
 
-#define REQUIRED LRC_KEY_REQUIRED
-#define RESUME LRC_KEY_RESUME
-#define INTEGERS LRC_KEY_INTEGERS
+#define REQUIRED   LRC_KEY_REQUIRED
+#define RESUME     LRC_KEY_RESUME
+#define INTEGERS   LRC_KEY_INTEGERS
 #define MAYBE_PATH LRC_KEY_MAYBE_PATH
-#define AT(key) offsetof(struct lrc_config, key)
+#define AT(key)    offsetof(struct lrc_config, key)
 
 const struct lrc_key lrc_config__keys[] = {
 #define LRC_GROUP(title) { title, LRC_KIND_GROUP, 0, 0, 0, 0, 0, NULL, "", "", "" },
-#define LRC_KEY_STRING(key, text, flags, aliases, help) \
+#define LRC_KEY_STRING(key, text, flags, aliases, help)                                                      \
     { #key, LRC_KIND_STRING, flags, AT(key), 0, 0, 0, text, "", aliases, help },
 #define LRC_KEY_PATH(key, flags, aliases, help)                                                              \
-    {#key, LRC_KIND_PATH, flags, AT(key), 0, 0, 0, NULL, "", aliases, help},
-#define LRC_KEY_CHOICE(key, text, choices, flags, aliases, help) \
+    { #key, LRC_KIND_PATH, flags, AT(key), 0, 0, 0, NULL, "", aliases, help },
+#define LRC_KEY_CHOICE(key, text, choices, flags, aliases, help)                                             \
     { #key, LRC_KIND_CHOICE, flags, AT(key), 0, 0, 0, text, choices, aliases, help },
-#define LRC_KEY_INT(key, number, min, max, flags, aliases, help) \
+#define LRC_KEY_INT(key, number, min, max, flags, aliases, help)                                             \
     { #key, LRC_KIND_INT, flags, AT(key), min, max, number, NULL, "", aliases, help },
-#define LRC_KEY_NUMBER(key, number, min, max, flags, aliases, help) \
+#define LRC_KEY_BYTES(key, flags, aliases, help)                                                             \
+    { #key, LRC_KIND_BYTES, flags, AT(key), 0, 0, 0, NULL, "", aliases, help },
+#define LRC_KEY_NUMBER(key, number, min, max, flags, aliases, help)                                          \
     { #key, LRC_KIND_NUMBER, flags, AT(key), min, max, number, NULL, "", aliases, help },
-#define LRC_KEY_BOOL(key, number, flags, aliases, help) \
+#define LRC_KEY_BOOL(key, number, flags, aliases, help)                                                      \
     { #key, LRC_KIND_BOOL, flags, AT(key), 0, 1, number, NULL, "", aliases, help },
 #define LRC_KEY_LIST(key, flags, aliases, help)                                                              \
-    {#key, LRC_KIND_LIST, flags, AT(key), 0, 0, 0, NULL, "", aliases, help},
-#define LRC_KEY_MAP(key, min, max, flags, aliases, help) \
+    { #key, LRC_KIND_LIST, flags, AT(key), 0, 0, 0, NULL, "", aliases, help },
+#define LRC_KEY_MAP(key, min, max, flags, aliases, help)                                                     \
     { #key, LRC_KIND_MAP, flags, AT(key), min, max, 0, NULL, "", aliases, help },
-#define LRC_KEY_DATASETS(key, flags, aliases, help) \
+#define LRC_KEY_DATASETS(key, flags, aliases, help)                                                          \
     { #key, LRC_KIND_DATASETS, flags, AT(key), 0, 0, 0, NULL, "", aliases, help },
 #define LRC_KEY_LATER(key, aliases, help) { #key, LRC_KIND_LATER, 0, 0, 0, 0, 0, NULL, "", aliases, help },
 #include "config/schema.def"

@@ -7,8 +7,18 @@
 #include <stddef.h>
 
 enum lrc_key_kind {
-    LRC_KIND_STRING, LRC_KIND_PATH, LRC_KIND_CHOICE, LRC_KIND_INT, LRC_KIND_NUMBER, LRC_KIND_BOOL,
-    LRC_KIND_LIST, LRC_KIND_MAP, LRC_KIND_DATASETS, LRC_KIND_LATER, LRC_KIND_GROUP
+    LRC_KIND_STRING,
+    LRC_KIND_PATH,
+    LRC_KIND_CHOICE,
+    LRC_KIND_INT,
+    LRC_KIND_BYTES,
+    LRC_KIND_NUMBER,
+    LRC_KIND_BOOL,
+    LRC_KIND_LIST,
+    LRC_KIND_MAP,
+    LRC_KIND_DATASETS,
+    LRC_KIND_LATER,
+    LRC_KIND_GROUP
 };
 enum lrc_key_flags { LRC_KEY_REQUIRED = 1, LRC_KEY_RESUME = 2, LRC_KEY_INTEGERS = 4, LRC_KEY_MAYBE_PATH = 8 };
 
@@ -40,12 +50,12 @@ struct lrc_config_private {
 
 /* One value on its way into the struct. */
 struct lrc_setting {
-    struct lrc_config   *config;
-    struct lrc_problems *problems;
-    struct lrc_error    *err;
-    const char          *dir;  /* "" or the folder that paths are relative to */
-    const char          *file; /* NULL on the command line */
-    const char          *name; /* the key as it was written */
+    struct lrc_config    *config;
+    struct lrc_problems  *problems;
+    struct lrc_error     *err;
+    const char           *dir;  /* "" or the folder that paths are relative to */
+    const char           *file; /* NULL on the command line */
+    const char           *name; /* the key as it was written */
     const struct lrc_key *key;
 };
 
@@ -57,9 +67,9 @@ const char *lrc_config__place(char place[LRC_PLACE_MAX], const struct lrc_settin
 
 /* Convert node into the key's field; mistakes go to problems. errors: NOMEM. */
 enum lrc_status lrc_config__set(const struct lrc_setting *setting,
-                                const struct lrc_node *node) LRC_MUST_CHECK;
+                                const struct lrc_node    *node) LRC_MUST_CHECK;
 enum lrc_status lrc_config__set_datasets(const struct lrc_setting *setting,
-                                         const struct lrc_node *node) LRC_MUST_CHECK;
+                                         const struct lrc_node    *node) LRC_MUST_CHECK;
 enum lrc_status lrc_config__copy_path(const char **path, const struct lrc_setting *setting,
                                       const struct lrc_node *node) LRC_MUST_CHECK;
 void            lrc_config__set_default(struct lrc_config *config, const struct lrc_key *key);

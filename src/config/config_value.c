@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include "base/alloc.h"
 #include "base/file.h"
 
@@ -27,7 +28,9 @@ int lrc_node_is_null(const struct lrc_node *node)
 int lrc_node_bool(const struct lrc_node *node, int *value)
 {
     static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", NULL };
-    static const char *const no[] = {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", NULL};
+    static const char *const no[] = {
+        "false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF", NULL
+    };
     if (node->kind != LRC_NODE_SCALAR || node->quoted)
         return 0;
     *value = is_one_of(node->text, yes);
@@ -39,7 +42,7 @@ int lrc_node_int(const struct lrc_node *node, int64_t *value)
 {
     if (node->kind != LRC_NODE_SCALAR || node->quoted)
         return 0;
-    const char *digits = node->text + (*node->text == '-' || *node->text == '+');
+    const char  *digits = node->text + (*node->text == '-' || *node->text == '+');
     const size_t n = strspn(digits, "0123456789");
     if (n == 0 || digits[n] != '\0' || (n > 1 && *digits == '0'))
         return 0;
@@ -122,7 +125,8 @@ void lrc_config__set_default(struct lrc_config *config, const struct lrc_key *ke
     case LRC_KIND_STRING:
     case LRC_KIND_PATH:
     case LRC_KIND_CHOICE: memcpy(at, &key->text, sizeof key->text); break;
-    case LRC_KIND_INT: memcpy(at, &integer, sizeof integer); break;
+    case LRC_KIND_INT:
+    case LRC_KIND_BYTES: memcpy(at, &integer, sizeof integer); break;
     case LRC_KIND_NUMBER: memcpy(at, &key->number, sizeof key->number); break;
     case LRC_KIND_BOOL: memcpy(at, &truth, sizeof truth); break;
     case LRC_KIND_LIST: memset(at, 0, sizeof(struct lrc_string_list)); break;
@@ -245,6 +249,40 @@ static enum lrc_status set_scalar(const struct lrc_setting *setting, const struc
     return LRC_STATUS_OK;
 }
 
+/* A number, and perhaps a unit: GB is 10^9, GiB and G are 2^30. */
+static int read_bytes(int64_t *bytes, const struct lrc_node *node)
+{
+    static const struct {
+        const char *unit;
+        double      factor;
+    } units[] = { { "", 1 },       { "B", 1 },        { "KB", 1e3 },     { "MB", 1e6 },     { "GB", 1e9 },
+                  { "TB", 1e12 },  { "KiB", 0x1p10 }, { "MiB", 0x1p20 }, { "GiB", 0x1p30 }, { "TiB", 0x1p40 },
+                  { "K", 0x1p10 }, { "M", 0x1p20 },   { "G", 0x1p30 },   { "T", 0x1p40 } };
+    if (node->kind != LRC_NODE_SCALAR || node->text[0] < '0' || node->text[0] > '9')
+        return 0;
+    const size_t n = strspn(node->text, "0123456789.");
+    char        *end;
+    const double number = strtod(node->text, &end);
+    const char  *unit = node->text + n + strspn(node->text + n, " ");
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        if (end == node->text + n && strcasecmp(unit, units[i].unit) == 0 &&
+            number * units[i].factor < 0x1p62) {
+            *bytes = (int64_t)(number * units[i].factor);
+            return 1;
+        }
+    return 0;
+}
+
+static enum lrc_status set_bytes(const struct lrc_setting *setting, const struct lrc_node *node)
+{
+    int64_t bytes;
+    if (read_bytes(&bytes, node))
+        memcpy(field(setting), &bytes, sizeof bytes);
+    else
+        lrc_config__want(setting, node, "bytes, as 8GB or 7.5GiB");
+    return LRC_STATUS_OK;
+}
+
 static int is_item(const struct lrc_setting *setting, const struct lrc_node *node)
 {
     int64_t integer;
@@ -344,6 +382,7 @@ enum lrc_status lrc_config__set(const struct lrc_setting *setting, const struct 
     case LRC_KIND_INT:
     case LRC_KIND_NUMBER:
     case LRC_KIND_BOOL: return set_scalar(setting, node);
+    case LRC_KIND_BYTES: return set_bytes(setting, node);
     case LRC_KIND_LIST: return set_list(setting, node);
     case LRC_KIND_MAP: return set_map(setting, node);
     case LRC_KIND_DATASETS: return lrc_config__set_datasets(setting, node);

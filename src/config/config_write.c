@@ -100,6 +100,7 @@ static void write_value(struct lrc_buf *buf, const struct lrc_config *config, co
     case LRC_KIND_PATH: write_text(buf, *(const char *const *)at); break;
     case LRC_KIND_CHOICE: write_choice(buf, *(const char *const *)at); break;
     case LRC_KIND_INT:
+    case LRC_KIND_BYTES:
         if ((double)*(const int64_t *)at < key->min) /* 0 where 0 cannot be given: not set */
             lrc_buf_puts(buf, "null");
         else
@@ -157,6 +158,7 @@ static const char *kind_name(const struct lrc_key *key)
     case LRC_KIND_PATH: return "path";
     case LRC_KIND_CHOICE: return "choice";
     case LRC_KIND_INT: return "integer";
+    case LRC_KIND_BYTES: return "bytes";
     case LRC_KIND_NUMBER: return "number";
     case LRC_KIND_BOOL: return "true or false";
     case LRC_KIND_LIST: return key->flags & LRC_KEY_INTEGERS ? "list of integers" : "list or text";

@@ -270,3 +270,8 @@ void lrc_batch_stream_limits(const struct lrc_batch_stream *stream, int64_t *n_t
     *n_docs = stream->limit_docs;
     *n_trained = stream->limit_trained;
 }
+
+size_t lrc_batch_stream_bytes(const struct lrc_batch_stream *stream)
+{
+    return stream->arena.size_bytes;
+}

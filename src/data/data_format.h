@@ -28,6 +28,7 @@ struct lrc_data_context {
     const struct lrc_dataset_spec *spec;
     int                            train_on_inputs;
     const struct lrc_string_list  *roles_to_train; /* NULL or none: assistant */
+    int                            last_turn_only; /* of the turns that would be trained */
     int64_t                        vocab_size;
 };
 
@@ -55,9 +56,23 @@ enum lrc_status lrc_encode_text(struct lrc_encoded *out, const struct lrc_data_c
                                 const char *text, size_t n, enum lrc_special special,
                                 enum lrc_trained trained, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_encode_id(struct lrc_encoded *out, int32_t id, enum lrc_trained trained);
-/* A conversation: rendered by the template, assistant turns trained up to and with the end-of-turn token. */
+/* Messages with "role" and "content", and tools or NULL. parts, NULL when the row says nothing of parts: for
+ * each message null, or for each of the parts its content is made of [bytes, true | false | null]: is it
+ * trained? */
+struct lrc_conversation {
+    json_t *messages, *tools, *parts; /* owned */
+};
+void lrc_conversation_release(struct lrc_conversation *conversation);
+
+/* The conversation of a row, whatever its columns are called. A call that is written as a text becomes
+ * "tool_calls" where context->template knows them.
+ * errors: DATA when it is no conversation; NOMEM. ownership: lrc_conversation_release(). */
+enum lrc_status lrc_conversation_of_row(struct lrc_conversation *conversation, const json_t *row,
+                                        const struct lrc_data_context *context,
+                                        struct lrc_error              *err) LRC_MUST_CHECK;
+/* Rendered by the template, assistant turns trained up to and with the end-of-turn token. */
 enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
-                                    const json_t *messages, const json_t *tools,
-                                    struct lrc_error *err) LRC_MUST_CHECK;
+                                    const struct lrc_conversation *conversation,
+                                    struct lrc_error              *err) LRC_MUST_CHECK;
 
 #endif

@@ -86,6 +86,7 @@ struct lrc_dataset_options {
     const struct lrc_template *template;   /* NULL: a type that needs one fails */
     int64_t         sequence_len;
     enum lrc_excess excess;
+    int last_turn_only; /* of a conversation */
     /* 1: never an error; rows dropped (but duplicates) or truncated count as lost */
     double max_lost_rows_fraction;
     int    check_masks; /* more than half of the rows without a trained token are an error */

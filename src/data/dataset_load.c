@@ -139,6 +139,7 @@ static enum lrc_status load_file(struct lrc_loader *loader, const struct lrc_dat
                                                               .spec = spec,
                                                               .train_on_inputs = options->train_on_inputs,
                                                               .roles_to_train = options->roles_to_train,
+                                                              .last_turn_only = options->last_turn_only,
                                                               .vocab_size = options->vocab_size } };
     struct lrc_hash                   hash;
     enum lrc_row_kind                 kind;

@@ -1,20 +1,12 @@
-#include "data/data_format.h"
+/* A conversation to tokens and what of them is trained. */
+#include "data/talk.h"
 
 #include "base/alloc.h"
-#include "data/encode.h"
 #include <string.h>
 
-/* A conversation on its way to tokens. */
-struct talk {
-    const struct lrc_data_context *context;
-    const json_t                  *messages, *tools;
-    struct lrc_buf                 full;         /* the whole conversation's text */
-    struct lrc_buf                 pieces;       /* struct lrc_piece, one after another */
-    struct lrc_buf before, upto; /* a turn's text borders: before its content, up to its end */
-};
-
-static enum lrc_status render(struct lrc_buf *text, struct lrc_buf *generation, const struct talk *talk,
-                              const json_t *messages, enum lrc_prompt prompt, struct lrc_error *err)
+enum lrc_status lrc_talk__render(struct lrc_buf *text, struct lrc_buf *generation,
+                                 const struct lrc_talk *talk, const json_t *messages, enum lrc_prompt prompt,
+                                 struct lrc_error *err)
 {
     const struct lrc_tokenizer     *tokenizer = talk->context->tokenizer;
     const struct lrc_template_input input = {
@@ -31,13 +23,13 @@ static enum lrc_status render(struct lrc_buf *text, struct lrc_buf *generation, 
     return lrc_buf_check(text, err);
 }
 
-static void add_piece(struct talk *talk, size_t end, enum lrc_trained trained)
+static void add_piece(struct lrc_talk *talk, size_t end, enum lrc_trained trained)
 {
     const struct lrc_piece piece = { end, trained };
     lrc_buf_append(&talk->pieces, &piece, sizeof piece);
 }
 
-static size_t pieces_end(const struct talk *talk)
+static size_t pieces_end(const struct lrc_talk *talk)
 {
     struct lrc_piece last = { 0, LRC_TRAINED_NO };
     if (talk->pieces.len > 0)
@@ -62,219 +54,119 @@ static int is_trained_role(const json_t *message, const struct lrc_string_list *
     return 0;
 }
 
-static int is_trained(const json_t *message, const struct lrc_string_list *roles)
+/* What the row says of a turn goes before what the run says of its role: true, false, or a weight, of which 0
+ * leaves the turn out. */
+static int is_trained(const json_t *message, const struct lrc_data_context *context)
 {
-    const json_t *train = json_object_get(message, "train"), *weight = json_object_get(message, "weight");
-    return is_trained_role(message, roles) && !json_is_false(train) &&
-           !(json_is_number(weight) && json_number_value(weight) == 0);
+    const char   *given = context->spec ? context->spec->message_field_training : NULL;
+    const char   *names[] = { given ? given : "train", "training", "weight" };
+    const json_t *said = NULL;
+    for (int i = 0; i < (given ? 1 : 3) && !said; i++)
+        said = json_object_get(message, names[i]);
+    if (json_is_boolean(said))
+        return json_is_true(said);
+    if (json_is_number(said) && json_number_value(said) == 0)
+        return 0;
+    return is_trained_role(message, context->roles_to_train);
 }
 
 /* {% generation %} marks every answer; what the user says about turns goes before it. */
-static int picks_turns(const struct talk *talk)
+static int picks_turns(const struct lrc_talk *talk)
 {
-    const struct lrc_string_list *roles = talk->context->roles_to_train;
+    if (talk->context->last_turn_only || talk->parts)
+        return 1;
     for (size_t i = 0; i < json_array_size(talk->messages); i++) {
         const json_t *message = json_array_get(talk->messages, i);
-        if (is_trained(message, roles) != is_assistant(message))
+        if (is_trained(message, talk->context) != is_assistant(message))
             return 1;
     }
     return 0;
 }
 
-/* Bytes at which two texts part; the shorter length when one opens the other. */
-static size_t common_prefix(const struct lrc_buf *a, const struct lrc_buf *b)
+/* The last turn that is trained; n messages when there is none. */
+static size_t last_trained(const struct lrc_talk *talk)
 {
-    size_t n = 0;
-    while (n < a->len && n < b->len && a->data[n] == b->data[n])
-        n++;
+    const size_t n = json_array_size(talk->messages);
+    for (size_t i = n; i > 0; i--)
+        if (is_trained(json_array_get(talk->messages, i - 1), talk->context))
+            return i - 1;
     return n;
 }
 
-static const char *find_last(const char *text, size_t n, const char *part, size_t n_part)
+/* The parts of a turn's words, each trained as it says; what stands before and behind them is trained. */
+static enum lrc_status add_parts(struct lrc_talk *talk, const json_t *parts, struct lrc_turn_span span,
+                                 size_t turn, struct lrc_error *err)
 {
-    for (size_t at = n_part > 0 && n_part <= n ? n - n_part + 1 : 0; at > 0; at--)
-        if (memcmp(text + at - 1, part, n_part) == 0)
-            return text + at - 1;
-    return NULL;
-}
-
-static int is_blank(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-/* Past the blanks and the special token at full[at]; at itself when no special token is there. */
-static enum lrc_status skip_turn_end(size_t *end, const struct talk *talk, size_t at, struct lrc_error *err)
-{
-    const struct lrc_tokenizer *tokenizer = talk->context->tokenizer;
-    const char                 *text = talk->full.data + at, *stop = talk->full.data + talk->full.len;
-    struct lrc_ids              ids = { 0 };
-    *end = at;
-    while (text < stop && is_blank(*text))
-        text++;
-    const enum lrc_status status =
-        lrc_tokenizer_encode(tokenizer, &ids, text, (size_t)(stop - text), LRC_SPECIAL_NONE, err);
-    if (status == LRC_STATUS_OK && ids.len > 0 && lrc_tokenizer_is_special(tokenizer, ids.data[0])) {
-        const char  *piece = lrc_tokenizer_piece(tokenizer, ids.data[0]);
-        const size_t n_piece = strlen(piece);
-        if (n_piece <= (size_t)(stop - text) && memcmp(text, piece, n_piece) == 0)
-            *end = (size_t)(text - talk->full.data) + n_piece;
+    struct lrc_buf words = { 0 };
+    LRC_TRY(lrc_talk__words(&words, json_array_get(talk->messages, turn), err));
+    const char *found =
+        memmem(talk->full.data + span.begin, span.end - span.begin, lrc_buf_text(&words), words.len);
+    size_t at = found ? (size_t)(found - talk->full.data) : 0, n_left = words.len;
+    lrc_buf_release(&words);
+    if (found)
+        add_piece(talk, at, LRC_TRAINED_YES);
+    for (size_t i = 0; i < json_array_size(parts) && found; i++) {
+        const json_t *part = json_array_get(parts, i);
+        const size_t  n = (size_t)json_integer_value(json_array_get(part, 0));
+        found = n <= n_left ? found : NULL; /* a call is no longer the text it was */
+        at += n;
+        n_left -= n;
+        if (found)
+            add_piece(talk, at, json_is_false(json_array_get(part, 1)) ? LRC_TRAINED_NO : LRC_TRAINED_YES);
     }
-    lrc_ids_release(&ids);
-    return status;
+    return found ? LRC_STATUS_OK
+                 : lrc_fail(err, LRC_STATUS_DATA,
+                            "turn %zu: want its parts in the text as they are in the row, got other words",
+                            turn);
 }
 
-/* Where the trained part of full[begin, end) ends: behind its last special token when only blanks follow it,
- * so that the newline after an end of turn is not trained: generation has stopped by then. Some templates
- * leave the token out behind the last turn only; then the one that follows in the full text counts. */
-static enum lrc_status find_turn_end(size_t *turn_end, const struct talk *talk, size_t begin, size_t end,
-                                     struct lrc_error *err)
+static enum lrc_status add_span(struct lrc_talk *talk, struct lrc_turn_span span, size_t turn,
+                                struct lrc_error *err)
 {
-    const struct lrc_tokenizer *tokenizer = talk->context->tokenizer;
-    const char                 *text = talk->full.data + begin, *stop = talk->full.data + end;
-    struct lrc_ids              ids = { 0 };
-    enum lrc_status status = lrc_tokenizer_encode(tokenizer, &ids, text, end - begin, LRC_SPECIAL_NONE, err);
-    int64_t         i = status == LRC_STATUS_OK ? ids.len - 1 : -1;
-    while (i >= 0 && !lrc_tokenizer_is_special(tokenizer, ids.data[i]))
-        i--;
-    const char *piece = i >= 0 ? lrc_tokenizer_piece(tokenizer, ids.data[i]) : NULL;
-    const char *rest = piece ? find_last(text, end - begin, piece, strlen(piece)) : NULL;
-    lrc_ids_release(&ids);
-    LRC_TRY(status);
-    rest = rest ? rest + strlen(piece) : text;
-    const char *after = rest;
-    while (after < stop && is_blank(*after))
-        after++;
-    if (after < stop || rest == text)
-        return skip_turn_end(turn_end, talk, end, err);
-    *turn_end = (size_t)(rest - talk->full.data);
-    return LRC_STATUS_OK;
-}
-
-/* The conversation with other words in one turn. ownership: json_decref(); NULL when out of memory. */
-static json_t *replace_content(const json_t *messages, size_t turn, const char *content)
-{
-    json_t *copy = json_copy((json_t *)messages);
-    json_t *message = copy ? json_copy(json_array_get(copy, turn)) : NULL;
-    if (message && json_object_set_new(message, "content", json_string(content)) == 0 &&
-        json_array_set(copy, turn, message) == 0) {
-        json_decref(message);
-        return copy;
-    }
-    json_decref(message);
-    json_decref(copy);
-    return NULL;
-}
-
-/* A turn's own bytes in the full text. */
-struct turn_span {
-    size_t begin, end; /* end 0: not found */
-};
-
-/* The words of a turn that its template writes otherwise once others follow (reasoning left out of earlier
- * turns): with a mark in place of the words, the whole text is what stands before the mark, the words, and
- * what stands behind it. The end-of-turn token that follows the words belongs to them. */
-static enum lrc_status find_by_mark(struct turn_span *span, struct talk *talk, size_t turn,
-                                    struct lrc_error *err)
-{
-    static const char mark[] = "\xee\x80\x80" "turn" "\xee\x80\x80"; /* U+E000, private use */
-    const size_t      n_mark = sizeof mark - 1;
-    *span = (struct turn_span) { 0, 0 };
-    if (!json_is_string(json_object_get(json_array_get(talk->messages, turn), "content")))
-        return LRC_STATUS_OK;
-    json_t *marked = replace_content(talk->messages, turn, mark);
-    if (!marked)
-        return lrc_fail_nomem(err, "a conversation");
-    const enum lrc_status status = render(&talk->upto, NULL, talk, marked, LRC_PROMPT_NONE, err);
-    json_decref(marked);
-    LRC_TRY(status);
-    const char *found = find_last(lrc_buf_text(&talk->upto), talk->upto.len, mark, n_mark);
-    if (!found)
-        return LRC_STATUS_OK;
-    const char  *tail = found + n_mark;
-    const size_t n_head = (size_t)(found - talk->upto.data), n_tail = talk->upto.len - n_head - n_mark;
-    if (n_head + n_tail > talk->full.len || memcmp(talk->full.data, talk->upto.data, n_head) != 0 ||
-        memcmp(talk->full.data + talk->full.len - n_tail, tail, n_tail) != 0)
-        return LRC_STATUS_OK;
-    span->begin = n_head;
-    return skip_turn_end(&span->end, talk, talk->full.len - n_tail, err);
-}
-
-static enum lrc_status cannot_split(size_t turn, const char *what, size_t at, struct lrc_error *err)
-{
-    return lrc_fail(err, LRC_STATUS_DATA,
-                    "the template cannot be split at turn %zu: want the text %s the turn to open the whole "
-                    "conversation's text, got a difference at byte %zu",
-                    turn, what, at);
-}
-
-/* The prompt for an answer may go on otherwise than the answer does ("<think>"); what was said before may
- * not. */
-static enum lrc_status check_history(struct talk *talk, const json_t *head, size_t turn,
-                                     struct lrc_error *err)
-{
-    LRC_TRY(render(&talk->upto, NULL, talk, head, LRC_PROMPT_NONE, err));
-    const size_t at = common_prefix(&talk->upto, &talk->full);
-    return at == talk->upto.len ? LRC_STATUS_OK : cannot_split(turn, "before", at, err);
-}
-
-/* Another role's turn: its words and the end of the turn. No prompt asks for them. */
-static enum lrc_status add_words(struct talk *talk, size_t turn, struct lrc_error *err)
-{
-    struct turn_span span;
-    LRC_TRY(find_by_mark(&span, talk, turn, err));
-    if (span.end == 0 || span.begin < pieces_end(talk) || span.end < span.begin)
-        return lrc_fail(err, LRC_STATUS_DATA,
-                        "the template cannot be split at turn %zu: want its words as they are in the "
-                        "conversation's text, "
-                        "got none",
-                        turn);
+    const json_t *parts = json_array_get(talk->parts, turn);
+    if (span.begin < pieces_end(talk) || span.end < span.begin)
+        return lrc_fail(
+            err, LRC_STATUS_DATA,
+            "the template cannot be split at turn %zu: want its text behind that of the turns before "
+            "it, got it among them",
+            turn);
     add_piece(talk, span.begin, LRC_TRAINED_NO);
+    if (json_array_size(parts) > 0)
+        LRC_TRY(add_parts(talk, parts, span, turn, err));
     add_piece(talk, span.end, LRC_TRAINED_YES);
     return LRC_STATUS_OK;
 }
 
-/* An answer. head: the messages before the turn; the turn is added to it. */
-static enum lrc_status add_turn(struct talk *talk, json_t *head, size_t turn, struct lrc_error *err)
+/* A template may write what came before otherwise once more turns follow (thoughts of earlier steps left
+ * out): the text then holds no prompt for an earlier answer, and the answer is context only. The last one
+ * must have its prompt. */
+static enum lrc_status add_answer(struct lrc_talk *talk, json_t *head, size_t turn, size_t last,
+                                  struct lrc_error *err)
 {
-    json_t *message = json_array_get(talk->messages, turn);
-    LRC_TRY(render(&talk->before, NULL, talk, head, LRC_PROMPT_GENERATION, err));
-    const int        opens = common_prefix(&talk->before, &talk->full) == talk->before.len;
-    struct turn_span span = { talk->before.len, 0 };
-    if (!opens)
-        LRC_TRY(check_history(talk, head, turn, err));
-    if (json_array_append(head, message) != 0)
-        return lrc_fail_nomem(err, "a conversation");
-    LRC_TRY(render(&talk->upto, NULL, talk, head, LRC_PROMPT_NONE, err));
-    const size_t at_upto = common_prefix(&talk->upto, &talk->full);
-    if (opens && at_upto == talk->upto.len && at_upto >= span.begin) {
-        LRC_TRY(find_turn_end(&span.end, talk, span.begin, talk->upto.len, err));
-    } else {
-        LRC_TRY(find_by_mark(&span, talk, turn, err));
-        if (opens &&
-            talk->before.len <= span.end) /* what the template puts before the words is learned too */
-            span.begin = talk->before.len;
-    }
-    if (span.end == 0 || span.begin < pieces_end(talk) || span.end < span.begin)
-        return cannot_split(turn, "up to the end of", at_upto, err);
-    add_piece(talk, span.begin, LRC_TRAINED_NO);
-    add_piece(talk, span.end, LRC_TRAINED_YES);
-    return LRC_STATUS_OK;
+    struct lrc_turn_span span;
+    LRC_TRY(lrc_talk__find_answer(&span, talk, head, turn, err));
+    if (span.end > 0)
+        return add_span(talk, span, turn, err);
+    return turn < last ? LRC_STATUS_OK : lrc_talk__fail_history(talk, turn, err);
 }
 
-static enum lrc_status add_turns(struct talk *talk, struct lrc_error *err)
+static enum lrc_status add_turns(struct lrc_talk *talk, struct lrc_error *err)
 {
-    json_t *head = json_array();
+    const size_t    last = last_trained(talk), first = talk->context->last_turn_only ? last : 0;
+    json_t         *head = json_array();
     enum lrc_status status = head ? LRC_STATUS_OK : lrc_fail_nomem(err, "a conversation");
     for (size_t i = 0; i < json_array_size(talk->messages) && status == LRC_STATUS_OK; i++) {
-        json_t *message = json_array_get(talk->messages, i);
-        const int trained = is_trained(message, talk->context->roles_to_train);
+        json_t   *message = json_array_get(talk->messages, i);
+        const int trained = i >= first && is_trained(message, talk->context);
         if (trained && is_assistant(message)) {
-            status = add_turn(talk, head, i, err);
+            status = add_answer(talk, head, i, last, err);
             continue;
         }
+        struct lrc_turn_span span;
         if (trained)
-            status = add_words(talk, i, err);
+            status = lrc_talk__find_words(&span, talk, i, err);
+        if (trained && status == LRC_STATUS_OK)
+            status = add_span(talk, span, i, err);
         if (status == LRC_STATUS_OK && json_array_append(head, message) != 0)
             status = lrc_fail_nomem(err, "a conversation");
     }
@@ -283,7 +175,7 @@ static enum lrc_status add_turns(struct talk *talk, struct lrc_error *err)
 }
 
 /* generation: pairs of int64_t, ascending, from {% generation %} blocks. */
-static void add_generation(struct talk *talk, const struct lrc_buf *generation)
+static void add_generation(struct lrc_talk *talk, const struct lrc_buf *generation)
 {
     for (size_t at = 0; at + 2 * sizeof(int64_t) <= generation->len; at += 2 * sizeof(int64_t)) {
         int64_t span[2];
@@ -305,12 +197,79 @@ static enum lrc_status end_last_turn(struct lrc_encoded *out, const struct lrc_d
     return lrc_encoded_check(out, err);
 }
 
-enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
-                                    const json_t *messages, const json_t *tools, struct lrc_error *err)
+/* Is anything of what the messages say in the text? */
+static enum lrc_status writes_words(int *writes, const struct lrc_talk *talk, struct lrc_error *err)
 {
-    struct talk     talk = { .context = context, .messages = messages, .tools = tools };
+    struct lrc_buf words = { 0 };
+    int            n_said = 0, n_written = 0;
+    for (size_t i = 0; i < json_array_size(talk->messages); i++) {
+        LRC_TRY(lrc_talk__words(&words, json_array_get(talk->messages, i), err));
+        const int said = strspn(lrc_buf_text(&words), " \t\r\n") < words.len;
+        n_said += said;
+        n_written += said && lrc_talk__holds(lrc_buf_text(&talk->full), talk->full.len, &words);
+    }
+    lrc_buf_release(&words);
+    *writes = n_written > 0 || n_said == 0;
+    return LRC_STATUS_OK;
+}
+
+/* Texts as lists of one part: templates of models that see images may know no other form. NULL when out of
+ * memory. */
+static json_t *to_parts(const json_t *messages)
+{
+    json_t *copy = json_deep_copy(messages);
+    int     failed = copy == NULL;
+    for (size_t i = 0; i < json_array_size(copy); i++) {
+        json_t *message = json_array_get(copy, i), *content = json_object_get(message, "content");
+        if (json_is_string(content))
+            failed |= json_object_set_new(message, "content",
+                                          json_pack("[{s:s, s:O}]", "type", "text", "text", content)) != 0;
+    }
+    if (!failed)
+        return copy;
+    json_decref(copy);
+    return NULL;
+}
+
+/* The whole conversation's text; *parts owns the messages when they had to be written as parts. */
+static enum lrc_status render_full(struct lrc_talk *talk, json_t **parts, struct lrc_buf *generation,
+                                   struct lrc_error *err)
+{
+    const json_t    *messages = talk->messages;
+    struct lrc_error other;
+    int              writes = 0;
+    enum lrc_status  status = lrc_talk__render(&talk->full, generation, talk, messages, LRC_PROMPT_NONE, err);
+    if (status == LRC_STATUS_OK)
+        LRC_TRY(writes_words(&writes, talk, err));
+    if (writes || (status != LRC_STATUS_OK && status != LRC_STATUS_DATA))
+        return status;
+    *parts = to_parts(messages);
+    if (!*parts)
+        return lrc_fail_nomem(err, "a conversation");
+    lrc_buf_clear(generation);
+    talk->messages = *parts;
+    talk->by_parts = 1;
+    if (lrc_talk__render(&talk->full, generation, talk, *parts, LRC_PROMPT_NONE, &other) == LRC_STATUS_OK)
+        LRC_TRY(writes_words(&writes, talk, err));
+    if (writes)
+        return LRC_STATUS_OK;
+    return status != LRC_STATUS_OK
+               ? status
+               : lrc_fail(err, LRC_STATUS_DATA,
+                          "want a template that writes what the messages say, got one that "
+                          "writes nothing of it");
+}
+
+enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_data_context *context,
+                                    const struct lrc_conversation *conversation, struct lrc_error *err)
+{
+    struct lrc_talk talk = { .context = context,
+                             .messages = conversation->messages,
+                             .tools = conversation->tools,
+                             .parts = conversation->parts };
     struct lrc_buf  generation = { 0 };
-    enum lrc_status status = render(&talk.full, &generation, &talk, messages, LRC_PROMPT_NONE, err);
+    json_t         *parts = NULL;
+    enum lrc_status status = render_full(&talk, &parts, &generation, err);
     const int       by_generation = generation.len > 0 && !picks_turns(&talk);
     if (status == LRC_STATUS_OK && !context->train_on_inputs && talk.full.len > 0) {
         if (by_generation)
@@ -331,6 +290,7 @@ enum lrc_status lrc_encode_messages(struct lrc_encoded *out, const struct lrc_da
     if (status == LRC_STATUS_OK && answer_is_last)
         status = end_last_turn(out, context, err);
 done:
+    json_decref(parts);
     lrc_buf_release(&generation);
     lrc_buf_release(&talk.full);
     lrc_buf_release(&talk.pieces);

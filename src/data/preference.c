@@ -72,9 +72,11 @@ enum lrc_status lrc_encode_answer_messages(struct lrc_encoded *out, const struct
     }
     ok = ok && json_object_set(joined, "messages", messages) == 0;
     spec.field_messages = "messages";
+    spec.message_field_training = NULL; /* "train", which append_untrained() writes */
     inner.spec = &spec;
     inner.train_on_inputs = 0;
     inner.roles_to_train = NULL;
+    inner.last_turn_only = 0;
     status = ok ? lrc_data_format_chat_template.encode(out, &inner, joined, err)
                 : lrc_fail_nomem(err, "a conversation");
     json_decref(joined);

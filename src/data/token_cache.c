@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "data/file_list.h"
 #include "data/token_store.h"
+#include "tokenizer/tokenizer.h"
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +14,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-enum { KEY_VERSION = 2 }; /* one more whenever the same rows come out as other tokens */
+enum { KEY_VERSION = 3 }; /* one more whenever the same rows come out as other tokens */
 
 /* A new field: does it change the tokens? Then it goes into the key (options) or into the file (dataset). */
 static_assert(sizeof(void *) != 8 || sizeof(struct lrc_dataset_options) == 96, "lrc_token_cache__key()");
@@ -45,22 +46,21 @@ static enum lrc_status put_file(struct lrc_hash *hash, const char *name, const c
 
 static enum lrc_status put_tokenizer(struct lrc_hash *hash, const char *dir, struct lrc_error *err)
 {
-    static const char *const names[] = {
-        "tokenizer.json", "tokenizer.model",   "tokenizer_config.json", "vocab.json",
-        "merges.txt",     "added_tokens.json", "spiece.model",          "special_tokens_map.json"
-    };
+    char  **names;
+    int64_t n_names;
     if (!lrc_path_is_dir(dir))
         return put_file(hash, "model", dir, err);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+    LRC_TRY(lrc_dir_list(dir, &names, &n_names, err));
+    enum lrc_status status = LRC_STATUS_OK;
+    for (int64_t i = 0; i < n_names && status == LRC_STATUS_OK; i++) {
+        if (!lrc_tokenizer_is_file(names[i]))
+            continue;
         char *path = lrc_path_join(dir, names[i]);
-        if (!path)
-            return lrc_fail_nomem(err, dir);
-        const enum lrc_status status =
-            lrc_path_exists(path) ? put_file(hash, names[i], path, err) : LRC_STATUS_OK;
+        status = path ? put_file(hash, names[i], path, err) : lrc_fail_nomem(err, dir);
         lrc_free(path);
-        LRC_TRY(status);
     }
-    return LRC_STATUS_OK;
+    lrc_dir_list_free(names, n_names);
+    return status;
 }
 
 /* What the files hold and what they are called, not where they lie. */
@@ -108,6 +108,7 @@ static enum lrc_status put_all(struct lrc_hash *hash, struct lrc_buf *files,
     put_number(hash, "sequence_len", (double)options->sequence_len);
     put_number(hash, "excess", (double)options->excess);
     put_number(hash, "train_on_inputs", (double)options->train_on_inputs);
+    put_number(hash, "last_turn_only", (double)options->last_turn_only);
     put_number(hash, "drop_duplicates", (double)options->drop_duplicates);
     for (int i = 0; options->roles_to_train && i < options->roles_to_train->n; i++)
         put(hash, "role", options->roles_to_train->items[i]);
@@ -115,6 +116,8 @@ static enum lrc_status put_all(struct lrc_hash *hash, struct lrc_buf *files,
     put_number(hash, "vocab_size", (double)options->vocab_size);
     if (options->template)
         put(hash, "template", lrc_template_text(options->template));
+    if (options->template && lrc_template_tools_text(options->template))
+        put(hash, "tool_use", lrc_template_tools_text(options->template));
     if (options->tokenizer)
         LRC_TRY(put_tokenizer(hash, model_dir, err));
     for (int i = 0; i < specs->n; i++)

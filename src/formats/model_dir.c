@@ -1,6 +1,7 @@
 #include "formats/model_dir.h"
 
 #include "base/alloc.h"
+#include "tokenizer/tokenizer.h"
 #include <stdlib.h>
 #include <string.h>
 
@@ -333,19 +334,8 @@ static int is_rest(const char *name)
 
 static int is_tokenizer(const char *name)
 {
-    static const char *const files[] = { "tokenizer.json",
-                                         "tokenizer.model",
-                                         "tokenizer_config.json",
-                                         "special_tokens_map.json",
-                                         "added_tokens.json",
-                                         "vocab.json",
-                                         "merges.txt",
-                                         "spiece.model",
-                                         "chat_template.json" };
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
-        if (strcmp(name, files[i]) == 0)
-            return 1;
-    return ends_with(name, ".jinja");
+    return lrc_tokenizer_is_file(name) || strcmp(name, "spiece.model") == 0 ||
+           strcmp(name, "chat_template.json") == 0 || ends_with(name, ".jinja");
 }
 
 static enum lrc_status copy_file(const char *from, const char *to, const char *name, struct lrc_error *err)

@@ -100,6 +100,7 @@ enum lrc_status lrc_generate(enum lrc_stop *stop, struct lrc_model *model, const
         .use = LRC_TAPE_INFERENCE,
         .n_tokens = prompt->len < PREFILL_TOKENS ? prompt->len : PREFILL_TOKENS,
         .n_trained = 1,
+        .n_logits = 1,
         .n_cache = n_all,
         .rank_max = adapter ? adapter->rank_max : 0,
         .rank_sum = adapter ? adapter->rank_sum_max : 0,

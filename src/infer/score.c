@@ -58,7 +58,7 @@ static enum lrc_status score_row(struct lrc_score_row *row, struct lrc_pass *pas
     LRC_TRY(lrc_pass_forward(pass, adapter, batch, err));
     row->n_trained = batch->n_trained;
     if (batch->n_trained > 0)
-        LRC_TRY(lrc_pass_loss(pass, &row->loss_sum, batch, 0.0, NULL, err));
+        LRC_TRY(lrc_pass_loss(pass, &row->loss_sum, 0.0, NULL, err));
     if (!isfinite(row->loss_sum))
         return lrc_fail(err, LRC_STATUS_NUMERIC, "score: row %u: want a finite loss, got %g", row_id,
                         row->loss_sum);
@@ -79,11 +79,11 @@ static enum lrc_status put_logits(struct lrc_safetensors_writer *writer, struct 
 }
 
 struct scoring {
-    struct lrc_pass                 pass;
-    struct single                   single;
-    struct lrc_safetensors_writer   writer;
-    struct lrc_safetensors_spec    *specs;
-    char                          (*names)[32];
+    struct lrc_pass               pass;
+    struct single                 single;
+    struct lrc_safetensors_writer writer;
+    struct lrc_safetensors_spec  *specs;
+    char (*names)[32];
 };
 
 static enum lrc_status open_logits(struct scoring *s, const struct lrc_dataset *dataset, const char *path,
@@ -145,6 +145,7 @@ enum lrc_status lrc_score_run(struct lrc_score *score, struct lrc_model *model,
         .use = LRC_TAPE_INFERENCE,
         .n_tokens = dataset->longest,
         .n_trained = dataset->longest,
+        .n_logits = options->logits_path ? dataset->longest : 0,
         .rank_max = adapter ? adapter->rank_max : 0,
         .rank_sum = adapter ? adapter->rank_sum_max : 0,
     };

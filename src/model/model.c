@@ -7,6 +7,7 @@
 void lrc_model_release(struct lrc_model *model)
 {
     lrc_arena_release(&model->arena);
+    lrc_arena_release(&model->staging);
     lrc_free(model->layers);
     lrc_model_config_release(&model->config);
     lrc_model_dir_close(&model->dir);

@@ -2,6 +2,7 @@
 #ifndef LRC_MODEL_MODEL_H
 #define LRC_MODEL_MODEL_H
 
+#include "backend.h"
 #include "base/arena.h"
 #include "formats/model_dir.h"
 #include "model/model_config.h"
@@ -23,28 +24,37 @@ struct lrc_model_layer {
 struct lrc_model {
     struct lrc_model_config config;
     struct lrc_model_dir    dir;
-    struct lrc_arena        arena; /* quantized blocks, float32 copies, rope tables */
+    /* NULL: weights lie in host memory, in the map where they can; else all of them in this backend's */
+    const struct lrc_backend *device;
+    struct lrc_arena          arena; /* quantized blocks, copies, rope tables */
+    struct lrc_arena        staging; /* while loading onto a device: what is made here before it goes there */
     struct lrc_weight       embedding; /* (V, D) dense */
     struct lrc_tensor       final_norm;
-    struct lrc_weight       output;    /* (V, D); the same data as embedding when tied */
+    struct lrc_weight       output; /* (V, D); the same data as embedding when tied */
     struct lrc_model_layer *layers;
     unsigned char          *blocks; /* arena: quantized linears, one after the other */
-    unsigned char          *copies; /* arena: float32 copies (trainable), or tensors unaligned in the file */
-    float                  *rope_cos;  /* (n_positions, head_dim / 2) */
-    float                  *rope_sin;
-    int64_t                 n_positions;
-    size_t                  mapped_bytes; /* of the files, used where they lie */
-    char                    hash[LRC_HASH_HEX_MAX]; /* of the folder's weights; "" until lrc_model_hash() */
+    /* arena: float32 copies (trainable); tensors unaligned in the file; on a device all that stays dense */
+    unsigned char *copies;
+    float         *quant_tables; /* arena, on a device: a code (16), the 8-bit map (256) */
+    unsigned char *stage;        /* staging */
+    size_t         stage_bytes;
+    float         *rope_cos; /* (n_positions, head_dim / 2) */
+    float         *rope_sin;
+    int64_t        n_positions;
+    size_t         mapped_bytes;           /* of the files, used where they lie */
+    char           hash[LRC_HASH_HEX_MAX]; /* of the folder's weights; "" until lrc_model_hash() */
 };
 
 struct lrc_model_options {
-    int load_in_4bit; /* quantize the blocks' linears (a folder that is 4-bit already stays as it is) */
+    const struct lrc_backend
+        *device;       /* whose memory the weights are to lie in; NULL, or one without: the host's */
+    int  load_in_4bit; /* quantize the blocks' linears (a folder that is 4-bit already stays as it is) */
     struct lrc_quant_options quant;
     int     trainable;   /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
     int64_t n_positions; /* rope tables up to here; 0: config.max_positions */
     /* stop before any weight is read: shapes and model->arena's regions are there, lrc_model_commit() goes on
      */
-    int     plan_only;
+    int plan_only;
 };
 
 /* Open the folder, read its configuration, check every tensor (missing, extra, misshapen, wrong type: all

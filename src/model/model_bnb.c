@@ -223,17 +223,22 @@ enum lrc_status lrc_model_bnb__place(struct lrc_model_loader *loader, struct lrc
         .rows = tensor->shape[0],
         .cols = tensor->shape[1],
         .dtype = stored.dtype,
-        .data = stored.packed->data,
         .block_elems = stored.block_elems,
-        .code = lrc_model_loader__place(loader, stored.map),
     };
+    const void *code, *absmax, *nested_absmax, *nested_map;
+    LRC_TRY(lrc_model_loader__place(loader, &weight->data, stored.packed, err));
+    LRC_TRY(lrc_model_loader__place(loader, &code, stored.map, err));
+    LRC_TRY(lrc_model_loader__place(loader, &absmax, stored.absmax, err));
+    weight->code = code;
     if (stored.absmax->dtype != LRC_DTYPE_U8) {
-        weight->absmax = lrc_model_loader__place(loader, stored.absmax);
+        weight->absmax = absmax;
         return LRC_STATUS_OK;
     }
-    weight->absmax_code = stored.absmax->data;
-    weight->nested_absmax = lrc_model_loader__place(loader, stored.nested_absmax);
-    weight->nested_map = lrc_model_loader__place(loader, stored.nested_map);
+    LRC_TRY(lrc_model_loader__place(loader, &nested_absmax, stored.nested_absmax, err));
+    LRC_TRY(lrc_model_loader__place(loader, &nested_map, stored.nested_map, err));
+    weight->absmax_code = absmax;
+    weight->nested_absmax = nested_absmax;
+    weight->nested_map = nested_map;
     weight->nested_offset = stored.nested_offset;
     weight->nested_block_elems = stored.nested_block_elems;
     return LRC_STATUS_OK;

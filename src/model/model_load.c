@@ -21,30 +21,38 @@ const struct lrc_safetensors_entry *lrc_model_loader__claim(struct lrc_model_loa
     return dir->tensors[index].entry;
 }
 
-/* Bytes of the arena that a tensor needs to be aligned to its elements: 0 when it can stay in the map. */
-static size_t copy_bytes(const struct lrc_safetensors_entry *entry)
+/* Bytes of the arena that a tensor needs to be aligned to its elements, or to be on a device: 0 when it can
+ * stay in the map. */
+static size_t copy_bytes(const struct lrc_model_loader *loader, const struct lrc_safetensors_entry *entry)
 {
     const int is_aligned = (uintptr_t)entry->data % lrc_dtype_bytes(entry->dtype) == 0;
-    return is_aligned ? 0 : round_up(entry->size_bytes);
+    return is_aligned && !loader->model->device ? 0 : round_up(entry->size_bytes);
 }
 
 void lrc_model_loader__plan(struct lrc_model_loader *loader, const struct lrc_safetensors_entry *entry)
 {
-    const size_t size_bytes = copy_bytes(entry);
+    const size_t size_bytes = copy_bytes(loader, entry);
     loader->copies_bytes += size_bytes;
     loader->model->mapped_bytes += size_bytes == 0 ? entry->size_bytes : 0;
 }
 
-const void *lrc_model_loader__place(struct lrc_model_loader *loader,
-                                    const struct lrc_safetensors_entry *entry)
+enum lrc_status lrc_model_loader__place(struct lrc_model_loader *loader, const void **data,
+                                        const struct lrc_safetensors_entry *entry, struct lrc_error *err)
 {
-    const size_t   size_bytes = copy_bytes(entry);
-    unsigned char *copy = loader->model->copies + loader->copies_bytes;
+    struct lrc_model *model = loader->model;
+    const size_t      size_bytes = copy_bytes(loader, entry);
+    unsigned char    *copy = model->copies + loader->copies_bytes;
+    *data = size_bytes == 0 ? entry->data : copy;
     if (size_bytes == 0)
-        return entry->data;
-    memcpy(copy, entry->data, entry->size_bytes);
+        return LRC_STATUS_OK;
     loader->copies_bytes += size_bytes;
-    return copy;
+    if (!model->device) {
+        memcpy(copy, entry->data, entry->size_bytes);
+        return LRC_STATUS_OK;
+    }
+    LRC_TRY(lrc_model_device__send(model, copy, entry->data, entry->size_bytes, err));
+    lrc_map_drop(entry->data, entry->size_bytes);
+    return LRC_STATUS_OK;
 }
 
 static void append_shape(struct lrc_buf *text, const int64_t *shape, int n_dims)
@@ -99,23 +107,29 @@ static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_
     const struct lrc_safetensors_entry *entry = lrc_model_loader__claim(loader, tensor->name);
     if (!check_dense(loader, tensor, entry))
         return;
-    if (is_quantized_here(loader, tensor))
-        loader->blocks_bytes +=
+    if (is_quantized_here(loader, tensor)) {
+        const size_t bytes =
             round_up(lrc_quant_bytes(tensor->shape[0], tensor->shape[1], &loader->options->quant));
-    else if (loader->options->trainable)
+        loader->blocks_bytes += bytes;
+        lrc_model_device__want(loader->model, bytes);
+    } else if (loader->options->trainable) {
         loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
-    else
+    } else {
         lrc_model_loader__plan(loader, entry);
+    }
 }
 
 static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
                                        const struct lrc_weight *source, struct lrc_error *err)
 {
     struct lrc_error error = { 0 };
-    void            *storage = loader->model->blocks + loader->blocks_bytes;
+    unsigned char   *storage = loader->model->blocks + loader->blocks_bytes;
     loader->blocks_bytes += round_up(lrc_quant_bytes(source->rows, source->cols, &loader->options->quant));
     const enum lrc_status status =
-        lrc_quantize(tensor->weight, storage, source, &loader->options->quant, &error);
+        loader->model->device
+            ? lrc_model_device__quantize(loader->model, tensor->weight, storage, source,
+                                         &loader->options->quant, &error)
+            : lrc_quantize(tensor->weight, storage, source, &loader->options->quant, &error);
     if (status != LRC_STATUS_OK)
         return lrc_fail(err, status, "%s: tensor '%s': %s", loader->model->dir.path, tensor->name,
                         error.message);
@@ -123,19 +137,24 @@ static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const st
     return LRC_STATUS_OK;
 }
 
-/* Dense data of a tensor and its dtype: the map, an aligned copy, or a float32 copy. */
-static const void *place_dense(struct lrc_model_loader *loader, enum lrc_dtype *dtype,
-                               const struct lrc_safetensors_entry *entry)
+/* Dense data of a tensor and its dtype: the map, a copy, or a float32 copy. */
+static enum lrc_status place_dense(struct lrc_model_loader *loader, const void **data, enum lrc_dtype *dtype,
+                                   const struct lrc_safetensors_entry *entry, struct lrc_error *err)
 {
+    struct lrc_model *model = loader->model;
     *dtype = entry->dtype;
     if (!loader->options->trainable)
-        return lrc_model_loader__place(loader, entry);
-    void *copy = loader->model->copies + loader->copies_bytes;
-    lrc_dtype_to_f32(copy, entry->data, entry->dtype, entry->n_elems);
+        return lrc_model_loader__place(loader, data, entry, err);
+    void *copy = model->copies + loader->copies_bytes;
+    if (model->device)
+        LRC_TRY(lrc_model_device__send_f32(model, copy, entry->data, entry->dtype, entry->n_elems, err));
+    else
+        lrc_dtype_to_f32(copy, entry->data, entry->dtype, entry->n_elems);
     lrc_map_drop(entry->data, entry->size_bytes);
     loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
     *dtype = LRC_DTYPE_F32;
-    return copy;
+    *data = copy;
+    return LRC_STATUS_OK;
 }
 
 static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
@@ -152,7 +171,8 @@ static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struc
         return quantize_tensor(loader, tensor, &source, err);
     }
     enum lrc_dtype dtype;
-    const void    *data = place_dense(loader, &dtype, entry);
+    const void    *data;
+    LRC_TRY(place_dense(loader, &data, &dtype, entry, err));
     if (tensor->weight)
         *tensor->weight = (struct lrc_weight){ .rows = rows, .cols = cols, .dtype = dtype, .data = data };
     else
@@ -191,8 +211,9 @@ static enum lrc_status plan_all(struct lrc_model_loader *loader, struct lrc_erro
     if (loader->problems->count > before)
         return lrc_problems_fail(loader->problems, LRC_STATUS_FORMAT, model->dir.path, err);
 
-    const char *copies_name =
-        loader->options->trainable ? "base weights, float32" : "base weights, aligned copies";
+    const char   *copies_name = loader->options->trainable ? "base weights, float32"
+                                : model->device            ? "base weights"
+                                                           : "base weights, aligned copies";
     const int64_t n_table = model->n_positions * (model->config.head_dim / 2);
     if (loader->blocks_bytes > 0)
         LRC_TRY(lrc_arena_plan(&model->arena, "base weights, 4-bit", &model->blocks,
@@ -201,7 +222,8 @@ static enum lrc_status plan_all(struct lrc_model_loader *loader, struct lrc_erro
         LRC_TRY(lrc_arena_plan(&model->arena, copies_name, &model->copies, (int64_t)loader->copies_bytes, 1,
                                err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope cosines", &model->rope_cos, n_table, sizeof(float), err));
-    return lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err);
+    LRC_TRY(lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err));
+    return model->device ? lrc_model_device__plan(model, loader->blocks_bytes > 0, err) : LRC_STATUS_OK;
 }
 
 static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_error *err)
@@ -209,6 +231,7 @@ static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_err
     struct lrc_model       *model = loader->model;
     struct lrc_model_tensor tensor;
     LRC_TRY(lrc_arena_commit(&model->arena, err));
+    LRC_TRY(lrc_arena_commit(&model->staging, err));
     loader->blocks_bytes = 0;
     loader->copies_bytes = 0;
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
@@ -217,8 +240,13 @@ static enum lrc_status place_all(struct lrc_model_loader *loader, struct lrc_err
         model->output = model->embedding;
     for (int64_t i = 0; i < model->config.n_layers; i++)
         model->layers[i].window = model->config.layer_is_sliding[i] ? model->config.window : 0;
-    lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope,
-                    model->config.head_dim);
+    if (!model->device) {
+        lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope,
+                        model->config.head_dim);
+        return LRC_STATUS_OK;
+    }
+    LRC_TRY(lrc_model_device__rope(model, err));
+    lrc_arena_release(&model->staging);
     return LRC_STATUS_OK;
 }
 
@@ -279,7 +307,8 @@ enum lrc_status lrc_model_load(struct lrc_model *model, const char *path,
                                struct lrc_error *err)
 {
     struct lrc_model_loader loader = { .model = model, .options = options, .problems = problems };
-    *model = (struct lrc_model){ 0 };
+    *model =
+        (struct lrc_model){ .device = options->device && options->device->memory ? options->device : NULL };
     const enum lrc_status status = load_all(&loader, path, err);
     lrc_free(loader.used);
     if (status != LRC_STATUS_OK)

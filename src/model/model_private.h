@@ -17,13 +17,34 @@ struct lrc_model_loader {
 
 /* Claim a tensor of the folder; NULL when it is absent. */
 const struct lrc_safetensors_entry *lrc_model_loader__claim(struct lrc_model_loader *loader,
-                                                            const char *name);
-/* Count a tensor that is used as it is stored: it stays in the map, or, unaligned to its elements, is copied
- * into the arena. */
+                                                            const char              *name);
+/* Count a tensor that is used as it is stored: it stays in the map, or, unaligned to its elements or for a
+ * device, is copied into the arena. */
 void lrc_model_loader__plan(struct lrc_model_loader *loader, const struct lrc_safetensors_entry *entry);
-/* Where its data is: in the map, or copied into the arena. */
-const void *lrc_model_loader__place(struct lrc_model_loader *loader,
-                                    const struct lrc_safetensors_entry *entry);
+/* *data: where it is then. errors: those of the device. */
+enum lrc_status lrc_model_loader__place(struct lrc_model_loader *loader, const void **data,
+                                        const struct lrc_safetensors_entry *entry,
+                                        struct lrc_error                   *err) LRC_MUST_CHECK;
+
+/* model_device.c: what a device's memory holds is made in the staging region and sent.
+ * Bytes of staging that something needs: the most is what is planned. */
+void lrc_model_device__want(struct lrc_model *model, size_t bytes);
+/* Planned regions beside those of the host's layout, and the staging's commit and release. */
+enum lrc_status lrc_model_device__plan(struct lrc_model *model, int quantizes,
+                                       struct lrc_error *err) LRC_MUST_CHECK;
+/* From host memory to the device's, done on return. */
+enum lrc_status lrc_model_device__send(struct lrc_model *model, void *to, const void *from, size_t bytes,
+                                       struct lrc_error *err) LRC_MUST_CHECK;
+/* n elements of a type as float32. */
+enum lrc_status lrc_model_device__send_f32(struct lrc_model *model, void *to, const void *from,
+                                           enum lrc_dtype dtype, int64_t n,
+                                           struct lrc_error *err) LRC_MUST_CHECK;
+/* Quantize as lrc_quantize() does, into `storage` of the device. */
+enum lrc_status lrc_model_device__quantize(struct lrc_model *model, struct lrc_weight *out,
+                                           unsigned char *storage, const struct lrc_weight *source,
+                                           const struct lrc_quant_options *options,
+                                           struct lrc_error               *err) LRC_MUST_CHECK;
+enum lrc_status lrc_model_device__rope(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* A linear as bitsandbytes stores it in 4 bits. weight_name: "....q_proj.weight". */
 int lrc_model_bnb__is_stored(const struct lrc_model *model, const char *weight_name);
@@ -32,6 +53,6 @@ void lrc_model_bnb__plan(struct lrc_model_loader *loader, const struct lrc_model
 /* Second walk. */
 enum lrc_status lrc_model_bnb__place(struct lrc_model_loader *loader, struct lrc_weight *weight,
                                      const struct lrc_model_tensor *tensor,
-                                     struct lrc_error *err) LRC_MUST_CHECK;
+                                     struct lrc_error              *err) LRC_MUST_CHECK;
 
 #endif

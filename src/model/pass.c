@@ -1,30 +1,63 @@
 #include "model/pass.h"
 
+#include <math.h>
 #include <omp.h>
+#include <string.h>
 
 /* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
  * activations. */
-enum { HEAD_CHUNK_BYTES = 32 << 20, HEAD_CHUNK_MIN = 16, HEAD_CHUNK_MAX = 512 };
+enum {
+    HEAD_CHUNK_BYTES = 64 << 20,
+    HEAD_CHUNK_DEVICE_BYTES = 128 << 20, /* reading the head must take less time than the product */
+    HEAD_CHUNK_MIN = 16,
+    HEAD_CHUNK_MAX = 512
+};
+
+enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
+static const size_t ATTENTION_WIDE_MAX = (size_t)4 << 30;
 
 static int64_t at_least(int64_t a, int64_t b)
 {
     return a > b ? a : b;
 }
 
+static size_t linear_workspace(const struct lrc_pass *pass, int64_t n_rows, const struct lrc_weight *weight,
+                               int64_t rank)
+{
+    const enum lrc_dtype activation = pass->options.activation;
+    if (pass->options.backend->memory)
+        return lrc_linear_workspace_wide_bytes(n_rows, weight, rank, activation);
+    return lrc_linear_workspace_bytes(n_rows, weight->cols, weight->rows, rank, activation);
+}
+
+/* More than the least where a backend gains from it: while memory is not short, which recomputing says it is. */
+static size_t attention_workspace(const struct lrc_pass *pass)
+{
+    const struct lrc_model_config *c = &pass->model->config;
+    const struct lrc_pass_options *o = &pass->options;
+    if (!o->backend->memory || o->use == LRC_TAPE_INFERENCE || o->use == LRC_TAPE_CHECKPOINTING)
+        return lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
+                                             o->backend->memory ? 1 : omp_get_max_threads());
+    const int64_t longest = o->n_tokens < pass->model->n_positions ? o->n_tokens : pass->model->n_positions;
+    const size_t  wide = lrc_attention_workspace_wide_bytes(o->n_tokens, ATTENTION_DOCS, longest, c->n_heads,
+                                                            c->n_kv_heads, c->head_dim);
+    return wide <= ATTENTION_WIDE_MAX
+               ? wide
+               : lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim, 1);
+}
+
 static size_t workspace_of(const struct lrc_pass *pass)
 {
-    const struct lrc_model_config  *c = &pass->model->config;
-    const struct lrc_pass_options  *o = &pass->options;
-    size_t most = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
-                                                omp_get_max_threads());
+    const struct lrc_pass_options *o = &pass->options;
+    size_t                         most = attention_workspace(pass);
     for (int m = 0; m < LRC_MODULE_COUNT; m++) {
-        const struct lrc_weight *weight = &pass->model->layers[0].linear[m].weight;
-        const size_t             bytes =
-            lrc_linear_workspace_bytes(o->n_tokens, weight->cols, weight->rows, o->rank_max, o->activation);
+        const size_t bytes =
+            linear_workspace(pass, o->n_tokens, &pass->model->layers[0].linear[m].weight, o->rank_max);
         most = bytes > most ? bytes : most;
     }
-    const size_t head =
-        lrc_linear_workspace_bytes(pass->head_chunk, c->hidden_size, c->vocab_size, 0, o->activation);
+    const size_t head = linear_workspace(pass, pass->head_chunk, &pass->model->output, 0);
+    const size_t norm = lrc_grad_norm_workspace_bytes();
+    most = norm > most ? norm : most;
     return head > most ? head : most;
 }
 
@@ -35,8 +68,8 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
 
-    int64_t chunk =
-        HEAD_CHUNK_BYTES / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    const int64_t bytes = pass->options.backend->memory ? HEAD_CHUNK_DEVICE_BYTES : HEAD_CHUNK_BYTES;
+    int64_t       chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
     chunk = chunk < HEAD_CHUNK_MIN ? HEAD_CHUNK_MIN : chunk > HEAD_CHUNK_MAX ? HEAD_CHUNK_MAX : chunk;
     const int64_t n = at_least(pass->options.n_trained, 1);
     pass->head_chunk = chunk < at_least(n, HEAD_CHUNK_MIN) ? chunk : at_least(n, HEAD_CHUNK_MIN);
@@ -47,7 +80,8 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     LRC_TRY(lrc_arena_plan(arena, "head statistics", &pass->head_rstd, n, sizeof(float), err));
     LRC_TRY(lrc_arena_plan(arena, "logits chunk", &pass->logits, pass->head_chunk * c->vocab_size,
                            sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "log-probabilities", &pass->logprob, n, sizeof(float), err));
+    LRC_TRY(lrc_arena_plan(arena, "log-probabilities", &pass->logprob, at_least(n, pass->options.n_window),
+                           sizeof(float), err));
     LRC_TRY(lrc_arena_plan(arena, "log-sum-exp", &pass->lse, n, sizeof(float), err));
     if (!training)
         return LRC_STATUS_OK;
@@ -71,16 +105,44 @@ static enum lrc_status plan_gradients(struct lrc_pass *pass, struct lrc_error *e
     return lrc_arena_plan(arena, "d values", &pass->d_v, n * kv, act, err);
 }
 
+/* The host's side of what goes to a device and comes back. */
+static enum lrc_status plan_staging(struct lrc_pass *pass, struct lrc_error *err)
+{
+    struct lrc_arena *staging = &pass->staging;
+    const int64_t     n = at_least(pass->options.n_trained, 1);
+    int64_t           n_logits = pass->options.n_logits;
+    n_logits = n_logits < pass->head_chunk ? n_logits : pass->head_chunk;
+    LRC_TRY(lrc_arena_plan(staging, "step scalars", &pass->host_scalars, 1, sizeof *pass->host_scalars, err));
+    LRC_TRY(lrc_arena_plan(staging, "log-probabilities", &pass->host_logprob,
+                           at_least(n, pass->options.n_window), sizeof(float), err));
+    if (n_logits > 0)
+        LRC_TRY(lrc_arena_plan(staging, "logits", &pass->host_logits,
+                               n_logits * pass->model->config.vocab_size, sizeof(float), err));
+    if (pass->options.use != LRC_TAPE_INFERENCE)
+        LRC_TRY(lrc_arena_plan(staging, "coefficients", &pass->host_coef, n, sizeof(float), err));
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err)
 {
-    *pass = (struct lrc_pass){ .options = *options, .model = model };
+    const struct lrc_backend *backend = options->backend;
+    *pass = (struct lrc_pass){ .options = *options, .model = model, .coef_now = NAN };
     const struct lrc_model_config *c = &model->config;
 
+    pass->arena.memory = backend->memory;
+    pass->staging.memory = backend->staging;
+    pass->feed = (struct lrc_feed){ .backend = backend,
+                                    .stream = options->stream,
+                                    .n_tokens = options->n_tokens,
+                                    .n_trained = options->n_trained };
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
+    LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, options->n_tokens, options->rank_sum,
                           options->activation, options->use, err));
     LRC_TRY(plan_head(pass, err));
+    if (backend->memory)
+        LRC_TRY(plan_staging(pass, err));
     if (options->use != LRC_TAPE_INFERENCE)
         LRC_TRY(plan_gradients(pass, err));
     if (options->n_cache > 0) {
@@ -95,15 +157,56 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
                           err);
 }
 
+enum lrc_status lrc_pass_commit(struct lrc_pass *pass, struct lrc_error *err)
+{
+    LRC_ASSERT(pass->options.backend->memory == (pass->model->device ? pass->model->device->memory : NULL));
+    LRC_TRY(lrc_arena_commit(&pass->arena, err));
+    LRC_TRY(lrc_arena_commit(&pass->staging, err));
+    return lrc_feed_commit(&pass->feed, err);
+}
+
 enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err)
 {
     LRC_TRY(lrc_pass_plan(pass, model, options, err));
-    return lrc_arena_commit(&pass->arena, err);
+    return lrc_pass_commit(pass, err);
 }
 
 void lrc_pass_release(struct lrc_pass *pass)
 {
+    lrc_feed_release(&pass->feed);
+    lrc_arena_release(&pass->staging);
     lrc_arena_release(&pass->arena);
     *pass = (struct lrc_pass){ 0 };
+}
+
+enum lrc_status lrc_pass_begin_step(struct lrc_pass *pass, double learning_rate, int64_t step,
+                                    struct lrc_error *err)
+{
+    /* the last step's transfer is over: lrc_pass_read_step() waited for it */
+    struct lrc_step_scalars *scalars = pass->host_scalars ? pass->host_scalars : pass->scalars;
+    pass->n_logprob = 0;
+    scalars->learning_rate = learning_rate;
+    scalars->step = (uint32_t)step;
+    if (!pass->host_scalars)
+        return LRC_STATUS_OK;
+    return pass->options.backend->upload(pass->options.stream, pass->scalars, scalars, sizeof *scalars, err);
+}
+
+enum lrc_status lrc_pass_read_step(struct lrc_pass *pass, const float **logprob, int64_t *n, float *grad_norm,
+                                   struct lrc_error *err)
+{
+    const struct lrc_backend *backend = pass->options.backend;
+    *logprob = pass->host_logprob ? pass->host_logprob : pass->logprob;
+    *n = pass->n_logprob;
+    pass->n_logprob = 0;
+    if (pass->host_logprob) {
+        LRC_TRY(backend->download(pass->options.stream, pass->host_scalars, pass->scalars,
+                                  sizeof *pass->host_scalars, err));
+        LRC_TRY(backend->download(pass->options.stream, pass->host_logprob, pass->logprob,
+                                  (size_t)*n * sizeof(float), err));
+        LRC_TRY(backend->synchronize(pass->options.stream, err));
+    }
+    *grad_norm = (pass->host_scalars ? pass->host_scalars : pass->scalars)->grad_norm;
+    return LRC_STATUS_OK;
 }

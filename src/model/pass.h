@@ -12,6 +12,7 @@
 #include "adapter/adapter.h"
 #include "backend.h"
 #include "data/batch.h"
+#include "model/feed.h"
 #include "model/tape.h"
 
 /* Gradients of the base's own weights, in full fine-tuning: laid out as the model is. */
@@ -30,27 +31,38 @@ struct lrc_model_gradients {
 struct lrc_pass_options {
     const struct lrc_backend *backend;
     struct lrc_stream        *stream;
-    enum lrc_dtype            activation;  /* F32: exactness mode; BF16 */
+    enum lrc_dtype            activation; /* F32: exactness mode; BF16 */
     enum lrc_tape_use         use;
-    int64_t                   n_tokens;    /* most tokens of a batch */
-    int64_t                   n_trained;   /* most trained positions of a batch */
-    int64_t                   n_cache;     /* rows of the KV cache; 0: none */
-    int64_t                   rank_max;    /* of the adapters it will be given; 0: none */
+    int64_t                   n_tokens;  /* most tokens of a batch */
+    int64_t                   n_trained; /* most trained positions of a batch */
+    int64_t                   n_window;  /* most trained positions of an accumulation window; 0: of a batch */
+    int64_t                   n_logits;  /* rows of logits that are asked for at a time, at most; 0: none */
+    int64_t                   n_cache;   /* rows of the KV cache; 0: none */
+    int64_t                   rank_max;  /* of the adapters it will be given; 0: none */
     int64_t                   rank_sum;
-    float                     dropout;     /* on the adapters' path while training */
+    float                     dropout; /* on the adapters' path while training */
     uint64_t                  seed;
 };
 
 struct lrc_pass {
-    struct lrc_pass_options options;
-    struct lrc_model       *model;
-    struct lrc_arena        arena;
-    struct lrc_tape         tape;
+    struct lrc_pass_options  options;
+    struct lrc_model        *model;
+    struct lrc_arena         arena;   /* the backend's memory */
+    struct lrc_arena         staging; /* its staging memory; empty for a backend that works in the host's */
+    struct lrc_feed          feed;
+    struct lrc_batch         now; /* the batch of the last forward pass, in the backend's memory */
+    struct lrc_tape          tape;
     struct lrc_step_scalars *scalars; /* learning rate, step, norm, clip: in the backend's memory */
 
     int64_t        head_chunk; /* rows of logits at a time */
     unsigned char *head_rows, *head_norm;
     float         *head_rstd, *logits, *logprob, *lse, *coef, *d_head;
+    int64_t        n_logprob; /* of the window so far */
+    float          coef_now;  /* what coef is filled with; NAN: nothing yet */
+
+    /* staging: the host's side of these */
+    struct lrc_step_scalars *host_scalars;
+    float                   *host_logits, *host_logprob, *host_coef;
 
     float         *d_x, *d_norm; /* gradients of the residual stream and of a norm's output stay float32 */
     unsigned char *d_act, *d_att, *d_q, *d_k, *d_v;
@@ -62,35 +74,46 @@ struct lrc_pass {
     size_t         workspace_bytes;
 };
 
-/* borrows model. errors: NOMEM, SHAPE. ownership: lrc_pass_release(). lrc_pass_plan() alone answers what it
- * would take: pass->arena.size_bytes and its regions. */
+/* borrows model. errors: NOMEM, SHAPE, DEVICE. ownership: lrc_pass_release(). lrc_pass_plan() alone answers
+ * what it would take: the sizes and regions of both arenas. init is plan and commit. */
 enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_pass_commit(struct lrc_pass *pass, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_pass_release(struct lrc_pass *pass);
+
+/* A step of training begins: its scalars, and no log-probabilities yet. */
+enum lrc_status lrc_pass_begin_step(struct lrc_pass *pass, double learning_rate, int64_t step,
+                                    struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The log-probabilities of all batches since then (n), in order, and the gradient norm if lrc_grad_norm()
+ * wrote it: the one place of a step where the host waits. *logprob lives until the next step. */
+enum lrc_status lrc_pass_read_step(struct lrc_pass *pass, const float **logprob, int64_t *n, float *grad_norm,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Run the layers. adapter NULL: the base alone. With a KV cache (one document) the batch's rows come after
  * the n_past rows already there, and n_past grows by n_real. */
 enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
                                  const struct lrc_batch *batch, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* The head over the batch's trained positions: *loss_sum = -sum log p(target).
- * With coef not 0 (d loss / d log p, the same for all: -1 / n_trained of the window) the head's backward pass
- * runs along, chunk by chunk, and lrc_pass_backward() may follow. gradients: NULL unless the base is trained.
- */
-enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const struct lrc_batch *batch,
-                              double coef, const struct lrc_model_gradients *gradients,
-                              struct lrc_error *err) LRC_MUST_CHECK;
+/* The head over the trained positions of the last forward pass: log p(target) of each, appended to the
+ * window's. *loss_sum, unless NULL: -sum log p(target) of this batch, for which the host waits; the window
+ * then starts anew. With coef not 0 (d loss / d log p, the same for all: -1 / n_trained of the window) the
+ * head's backward pass runs along, chunk by chunk, and lrc_pass_backward() may follow. gradients: NULL unless
+ * the base is trained. */
+enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, double coef,
+                              const struct lrc_model_gradients *gradients,
+                              struct lrc_error                 *err) LRC_MUST_CHECK;
 
 /* Backward through the layers after lrc_pass_loss(); parameter gradients are added to. Stops at the lowest
  * layer that trains. */
 enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
-                                  const struct lrc_batch *batch, const struct lrc_model_gradients *gradients,
-                                  struct lrc_error *err) LRC_MUST_CHECK;
+                                  const struct lrc_model_gradients *gradients,
+                                  struct lrc_error                 *err) LRC_MUST_CHECK;
 
-/* Logits (n, V) F32 of rows first .. first + n - 1 of the last forward pass; n <= head_chunk. Lives in the
- * pass until the next call. */
+/* Logits (n, V) F32 of rows first .. first + n - 1 of the last forward pass, in host memory; n <= head_chunk,
+ * n <= options.n_logits. Lives in the pass until the next call. */
 enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int64_t first, int64_t n,
                                 struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -18,19 +18,19 @@ static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum l
     const struct lrc_model_linear          *base = &walk->pass->model->layers[layer].linear[module];
     const struct lrc_model_layer_gradients *gradients =
         walk->gradients ? &walk->gradients->layers[layer] : NULL;
-    const struct lrc_linear_backward_args   args = {
-          .d_out = d_out,
-          .x = x,
-          .weight = &base->weight,
-          .adapter = lrc_adapter_at(walk->adapter, layer, module),
-          .u = lrc_walk__u(walk, layer, module),
-          .dropout = lrc_walk__dropout(walk, layer, module),
-          .d_x = d_x,
-          .accumulate = accumulate,
-          .d_weight = gradients ? gradients->weight[module] : none(),
-          .d_bias = gradients ? gradients->bias[module] : none(),
-          .workspace = walk->pass->workspace,
-          .workspace_bytes = walk->pass->workspace_bytes,
+    const struct lrc_linear_backward_args args = {
+        .d_out = d_out,
+        .x = x,
+        .weight = &base->weight,
+        .adapter = lrc_adapter_at(walk->adapter, layer, module),
+        .u = lrc_walk__u(walk, layer, module),
+        .dropout = lrc_walk__dropout(walk, layer, module),
+        .d_x = d_x,
+        .accumulate = accumulate,
+        .d_weight = gradients ? gradients->weight[module] : none(),
+        .d_bias = gradients ? gradients->bias[module] : none(),
+        .workspace = walk->pass->workspace,
+        .workspace_bytes = walk->pass->workspace_bytes,
     };
     return lrc_linear_backward(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
@@ -55,7 +55,7 @@ static enum lrc_status norm(const struct lrc_walk *walk, struct lrc_tensor x, co
 
 static enum lrc_status rope(const struct lrc_walk *walk, struct lrc_tensor d_heads, struct lrc_error *err)
 {
-    const struct lrc_model            *model = walk->pass->model;
+    const struct lrc_model             *model = walk->pass->model;
     const struct lrc_rope_backward_args args = {
         .d_x = d_heads,
         .cos_table = model->rope_cos,
@@ -83,12 +83,9 @@ static enum lrc_status mlp(const struct lrc_walk *walk, int64_t layer, struct lr
                    LRC_ACCUMULATE_SET, err));
     const struct lrc_gated_backward_args gated = {
         /* d(act * up) becomes d_gate in place, and up becomes d_up: both are read for the last time */
-        .d_out = d_gate,
-        .gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
-        .up = up,
-        .d_gate = d_gate,
-        .d_up = up,
-        .activation = LRC_ACTIVATION_SILU,
+        .d_out = d_gate, .gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
+        .up = up,        .d_gate = d_gate,
+        .d_up = up,      .activation = LRC_ACTIVATION_SILU,
     };
     LRC_TRY(lrc_gated_backward(pass->options.backend, pass->options.stream, &gated, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, d_gate, n2, d_n2, LRC_ACCUMULATE_SET, err));
@@ -110,8 +107,8 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
                             d_v = buffer(walk, pass->d_v, type, n_kv * dim);
     const struct lrc_tensor out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer),
                             n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
-    const int                      wants_d_x = walk->gradients || layer > walk->adapter->first_layer;
-    const struct lrc_tensor        d_n1 =
+    const int               wants_d_x = walk->gradients || layer > walk->adapter->first_layer;
+    const struct lrc_tensor d_n1 =
         wants_d_x ? buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size) : none();
 
     LRC_TRY(linear(walk, layer, LRC_MODULE_O, buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size),
@@ -159,10 +156,9 @@ static enum lrc_status recompute(const struct lrc_walk *walk, int64_t layer, str
 }
 
 enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
-                                  const struct lrc_batch *batch, const struct lrc_model_gradients *gradients,
-                                  struct lrc_error *err)
+                                  const struct lrc_model_gradients *gradients, struct lrc_error *err)
 {
-    const struct lrc_walk walk = { pass, adapter, batch, gradients, batch->n_tokens };
+    const struct lrc_walk walk = { pass, adapter, &pass->now, gradients, pass->now.n_tokens };
     const int64_t         lowest = gradients ? 0 : adapter->first_layer;
     LRC_ASSERT(pass->options.use != LRC_TAPE_INFERENCE);
 
@@ -175,7 +171,7 @@ enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapte
         return LRC_STATUS_OK;
     const struct lrc_embedding_backward_args embed = {
         .d_out = buffer(&walk, pass->d_x, LRC_DTYPE_F32, pass->model->config.hidden_size),
-        .tokens = batch->tokens,
+        .tokens = pass->now.tokens,
         .d_weight = gradients->embedding,
     };
     return lrc_embedding_backward(pass->options.backend, pass->options.stream, &embed, err);

@@ -59,7 +59,11 @@ enum lrc_status lrc_walk__norm(const struct lrc_walk *walk, struct lrc_tensor x,
                                struct lrc_error *err)
 {
     const struct lrc_rmsnorm_forward_args args = {
-        .x = x, .weight = *weight, .out = out, .rstd = rstd, .eps = walk->pass->model->config.rms_norm_eps,
+        .x = x,
+        .weight = *weight,
+        .out = out,
+        .rstd = rstd,
+        .eps = walk->pass->model->config.rms_norm_eps,
     };
     return lrc_rmsnorm_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
@@ -95,7 +99,7 @@ static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum l
 
 static enum lrc_status rope(const struct lrc_walk *walk, struct lrc_tensor heads, struct lrc_error *err)
 {
-    const struct lrc_model           *model = walk->pass->model;
+    const struct lrc_model            *model = walk->pass->model;
     const struct lrc_rope_forward_args args = {
         .x = heads,
         .cos_table = model->rope_cos,
@@ -135,10 +139,10 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
                             n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
     const struct lrc_tensor q = lrc_walk__slot(walk, LRC_TAPE_Q, layer),
                             out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer);
-    const struct lrc_tensor        mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer);
-    const int64_t                  n_past = walk->pass->n_past;
-    const struct lrc_tensor        k = key_rows(walk, LRC_TAPE_K, layer, n_past, walk->n_tokens);
-    const struct lrc_tensor        v = key_rows(walk, LRC_TAPE_V, layer, n_past, walk->n_tokens);
+    const struct lrc_tensor mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer);
+    const int64_t           n_past = walk->pass->n_past;
+    const struct lrc_tensor k = key_rows(walk, LRC_TAPE_K, layer, n_past, walk->n_tokens);
+    const struct lrc_tensor v = key_rows(walk, LRC_TAPE_V, layer, n_past, walk->n_tokens);
 
     LRC_TRY(lrc_walk__norm(walk, x, &walk->pass->model->layers[layer].norm_attention, n1,
                            lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, err));
@@ -188,14 +192,15 @@ enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter
                                  const struct lrc_batch *batch, struct lrc_error *err)
 {
     const struct lrc_walk walk = {
-        .pass = pass, .adapter = adapter, .batch = batch, .n_tokens = batch->n_tokens
+        .pass = pass, .adapter = adapter, .batch = &pass->now, .n_tokens = batch->n_tokens
     };
     LRC_ASSERT(batch->n_tokens <= pass->options.n_tokens && batch->n_trained <= pass->options.n_trained);
     LRC_ASSERT(pass->options.n_cache == 0 || pass->n_past + batch->n_tokens <= pass->options.n_cache);
 
+    LRC_TRY(lrc_feed_put(&pass->feed, &pass->now, batch, err));
     const struct lrc_embedding_forward_args embed = {
         .weight = &pass->model->embedding,
-        .tokens = batch->tokens,
+        .tokens = pass->now.tokens,
         .out = lrc_walk__slot(&walk, LRC_TAPE_X, 0),
     };
     LRC_TRY(lrc_embedding_forward(pass->options.backend, pass->options.stream, &embed, err));

@@ -1,5 +1,7 @@
 #include "model/pass__walk.h"
 
+#include <math.h>
+
 static const struct lrc_backend *backend_of(const struct lrc_pass *pass)
 {
     return pass->options.backend;
@@ -41,27 +43,33 @@ enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int
     LRC_TRY(
         output_forward(pass, normed, lrc_tensor_2d(pass->logits, LRC_DTYPE_F32, n, config->vocab_size), err));
     *logits = pass->logits;
-    return LRC_STATUS_OK;
+    if (!backend_of(pass)->memory)
+        return LRC_STATUS_OK;
+    LRC_ASSERT(n <= pass->options.n_logits);
+    *logits = pass->host_logits;
+    LRC_TRY(backend_of(pass)->download(pass->options.stream, pass->host_logits, pass->logits,
+                                       (size_t)(n * config->vocab_size) * sizeof(float), err));
+    return backend_of(pass)->synchronize(pass->options.stream, err);
 }
 
 /* Rows first .. first + n - 1 of the trained positions: log-probabilities, and with coef their gradient into
  * d_head. */
-static enum lrc_status head_chunk(struct lrc_pass *pass, const struct lrc_batch *batch, int64_t first,
-                                  int64_t n, int with_backward, const struct lrc_model_gradients *gradients,
-                                  struct lrc_error *err)
+static enum lrc_status head_chunk(struct lrc_pass *pass, int64_t first, int64_t n, int with_backward,
+                                  const struct lrc_model_gradients *gradients, struct lrc_error *err)
 {
+    const struct lrc_batch        *batch = &pass->now;
     const struct lrc_model_config *config = &pass->model->config;
     const int64_t                  n_all = batch->n_trained, hidden = config->hidden_size;
     const struct lrc_tensor        normed_all =
         lrc_tensor_2d(pass->head_norm, pass->options.activation, n_all, hidden);
-    const struct lrc_tensor        normed = lrc_tensor_rows(&normed_all, first, n);
-    const struct lrc_tensor        logits = lrc_tensor_2d(pass->logits, LRC_DTYPE_F32, n, config->vocab_size);
+    const struct lrc_tensor normed = lrc_tensor_rows(&normed_all, first, n);
+    const struct lrc_tensor logits = lrc_tensor_2d(pass->logits, LRC_DTYPE_F32, n, config->vocab_size);
 
     LRC_TRY(output_forward(pass, normed, logits, err));
     const struct lrc_cross_entropy_forward_args forward = {
         .logits = logits,
         .targets = batch->trained_target + first,
-        .logprob = pass->logprob + first,
+        .logprob = pass->logprob + pass->n_logprob + first,
         .lse = pass->lse + first,
     };
     LRC_TRY(lrc_cross_entropy_forward(backend_of(pass), pass->options.stream, &forward, err));
@@ -90,9 +98,10 @@ static enum lrc_status head_chunk(struct lrc_pass *pass, const struct lrc_batch 
 }
 
 /* d_head back through the final norm and to the rows it was gathered from. */
-static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_batch *batch,
-                                     const struct lrc_model_gradients *gradients, struct lrc_error *err)
+static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_model_gradients *gradients,
+                                     struct lrc_error *err)
 {
+    const struct lrc_batch                *batch = &pass->now;
     const int64_t                          hidden = pass->model->config.hidden_size, n = batch->n_trained;
     const struct lrc_tensor                d_rows = lrc_tensor_2d(pass->d_head, LRC_DTYPE_F32, n, hidden);
     const struct lrc_rmsnorm_backward_args norm = {
@@ -112,15 +121,47 @@ static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_bat
     return lrc_gather_backward(backend_of(pass), pass->options.stream, &scatter, err);
 }
 
-enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const struct lrc_batch *batch,
-                              double coef, const struct lrc_model_gradients *gradients, struct lrc_error *err)
+/* coef, the same for every row; kept from batch to batch of a window. */
+static enum lrc_status fill_coef(struct lrc_pass *pass, float coef, struct lrc_error *err)
+{
+    const int64_t n = pass->options.n_trained;
+    float        *to = pass->host_coef ? pass->host_coef : pass->coef;
+    if (coef == pass->coef_now)
+        return LRC_STATUS_OK;
+    pass->coef_now = coef;
+    for (int64_t i = 0; i < n; i++)
+        to[i] = coef;
+    /* the transfer before this one was a window ago, and its step has been waited for */
+    return pass->host_coef ? backend_of(pass)->upload(pass->options.stream, pass->coef, pass->host_coef,
+                                                      (size_t)n * sizeof *to, err)
+                           : LRC_STATUS_OK;
+}
+
+static enum lrc_status read_loss(struct lrc_pass *pass, double *loss_sum, struct lrc_error *err)
+{
+    const float *logprob;
+    int64_t      n;
+    float        grad_norm;
+    LRC_TRY(lrc_pass_read_step(pass, &logprob, &n, &grad_norm, err));
+    *loss_sum = 0.0;
+    for (int64_t i = n - pass->now.n_trained; i < n; i++)
+        *loss_sum -= (double)logprob[i];
+    return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, double coef,
+                              const struct lrc_model_gradients *gradients, struct lrc_error *err)
 {
     const struct lrc_model_config *config = &pass->model->config;
+    const struct lrc_batch        *batch = &pass->now;
     const int64_t                  n = batch->n_trained;
-    const struct lrc_tensor        rows =
+    const int                      with_backward = coef != 0.0;
+    LRC_ASSERT(pass->n_logprob + n <= (pass->options.n_window > pass->options.n_trained
+                                           ? pass->options.n_window
+                                           : pass->options.n_trained));
+    const struct lrc_tensor rows =
         lrc_tensor_2d(pass->head_rows, pass->options.activation, n, config->hidden_size);
 
-    *loss_sum = 0.0;
     const struct lrc_gather_forward_args gather = { .x = final_rows(pass, batch->n_tokens),
                                                     .index = batch->trained_index,
                                                     .out = rows };
@@ -134,15 +175,15 @@ enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, const str
     };
     LRC_TRY(lrc_rmsnorm_forward(backend_of(pass), pass->options.stream, &norm, err));
 
-    const int with_backward = coef != 0.0;
-    for (int64_t i = 0; with_backward && i < n; i++)
-        pass->coef[i] = (float)coef;
+    if (with_backward)
+        LRC_TRY(fill_coef(pass, (float)coef, err));
     for (int64_t first = 0; first < n; first += pass->head_chunk) {
         const int64_t left = n - first;
-        LRC_TRY(head_chunk(pass, batch, first, left < pass->head_chunk ? left : pass->head_chunk,
-                           with_backward, gradients, err));
+        LRC_TRY(head_chunk(pass, first, left < pass->head_chunk ? left : pass->head_chunk, with_backward,
+                           gradients, err));
     }
-    for (int64_t i = 0; i < n; i++)
-        *loss_sum -= (double)pass->logprob[i];
-    return with_backward ? head_backward(pass, batch, gradients, err) : LRC_STATUS_OK;
+    pass->n_logprob += n;
+    if (with_backward)
+        LRC_TRY(head_backward(pass, gradients, err));
+    return loss_sum ? read_loss(pass, loss_sum, err) : LRC_STATUS_OK;
 }

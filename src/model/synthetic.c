@@ -1,5 +1,7 @@
 #include "model/synthetic.h"
 
+#include "model/model_private.h"
+
 #include "base/rng.h"
 #include <string.h>
 
@@ -30,10 +32,12 @@ static void fill_random(void *data, enum lrc_dtype dtype, int64_t n, uint64_t ke
 #pragma omp parallel for schedule(static)
     for (int64_t block = 0; block < (n + 3) / 4; block++) {
         const struct lrc_rng_block words = lrc_rng_philox(key, 0, (uint64_t)block);
-        for (int64_t i = 4 * block; i < 4 * block + 4 && i < n; i++) {
-            const float value = (lrc_rng_unit(words.word[i % 4]) * 2.0f - 1.0f) * 0.034641f;
-            lrc_dtype_from_f32((unsigned char *)data + (size_t)i * lrc_dtype_bytes(dtype), dtype, &value, 1);
-        }
+        const int64_t              left = n - 4 * block;
+        float                      values[4];
+        for (int i = 0; i < 4; i++)
+            values[i] = (lrc_rng_unit(words.word[i]) * 2.0f - 1.0f) * 0.034641f;
+        lrc_dtype_from_f32((unsigned char *)data + (size_t)(4 * block) * lrc_dtype_bytes(dtype), dtype,
+                           values, left < 4 ? left : 4);
     }
 }
 
@@ -79,79 +83,101 @@ static int64_t elems_of(const struct lrc_model_tensor *tensor)
     return tensor->shape[0] * (tensor->n_dims == 2 ? tensor->shape[1] : 1);
 }
 
-static enum lrc_status plan(struct lrc_model *model, enum lrc_dtype dtype,
-                            const struct lrc_quant_options *quant, size_t *largest, struct lrc_error *err)
+static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_options *options,
+                            size_t *largest, struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
     size_t                  blocks = 0, copies = 0;
     *largest = 0;
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
-        const size_t dense = (size_t)elems_of(&tensor) * lrc_dtype_bytes(dtype);
-        if (!is_quantized(&tensor, quant)) {
+        const size_t dense = (size_t)elems_of(&tensor) * lrc_dtype_bytes(options->dtype);
+        *largest = dense > *largest ? dense : *largest;
+        if (!is_quantized(&tensor, options->quant)) {
             copies += round_up(dense);
             continue;
         }
-        blocks += round_up(lrc_quant_bytes(tensor.shape[0], tensor.shape[1], quant));
-        *largest = dense > *largest ? dense : *largest;
+        const size_t bytes = round_up(lrc_quant_bytes(tensor.shape[0], tensor.shape[1], options->quant));
+        blocks += bytes;
+        lrc_model_device__want(model, bytes);
     }
     const int64_t n_table = model->n_positions * (model->config.head_dim / 2);
     LRC_TRY(lrc_arena_plan(&model->arena, "base weights, 4-bit", &model->blocks, (int64_t)blocks, 1, err));
     LRC_TRY(lrc_arena_plan(&model->arena, "base weights", &model->copies, (int64_t)copies, 1, err));
     LRC_TRY(lrc_arena_plan(&model->arena, "rope cosines", &model->rope_cos, n_table, sizeof(float), err));
-    return lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err);
+    LRC_TRY(lrc_arena_plan(&model->arena, "rope sines", &model->rope_sin, n_table, sizeof(float), err));
+    return model->device ? lrc_model_device__plan(model, blocks > 0, err) : LRC_STATUS_OK;
 }
 
-static enum lrc_status fill(struct lrc_model *model, enum lrc_dtype dtype,
-                            const struct lrc_quant_options *quant, void *room, struct lrc_error *err)
+/* The tensor made in room, or, dense in host memory, where it stays. */
+static enum lrc_status fill_tensor(struct lrc_model *model, const struct lrc_model_tensor *tensor,
+                                   uint64_t key, unsigned char **block, unsigned char **copy,
+                                   const struct lrc_synthetic_options *options, void *room,
+                                   struct lrc_error *err)
+{
+    const int64_t     n = elems_of(tensor);
+    const int         quantizes = is_quantized(tensor, options->quant);
+    void             *data = quantizes || model->device ? room : *copy;
+    struct lrc_weight dense = {
+        .rows = tensor->shape[0], .cols = tensor->shape[1], .dtype = options->dtype, .data = data
+    };
+    if (tensor->weight)
+        fill_random(data, options->dtype, n, key);
+    else
+        fill_ones(data, options->dtype, n);
+    if (quantizes) {
+        unsigned char *storage = *block;
+        *block += round_up(lrc_quant_bytes(dense.rows, dense.cols, options->quant));
+        return model->device
+                   ? lrc_model_device__quantize(model, tensor->weight, storage, &dense, options->quant, err)
+                   : lrc_quantize(tensor->weight, storage, &dense, options->quant, err);
+    }
+    if (model->device)
+        LRC_TRY(lrc_model_device__send(model, *copy, data, (size_t)n * lrc_dtype_bytes(options->dtype), err));
+    dense.data = *copy;
+    if (tensor->weight)
+        *tensor->weight = dense;
+    else
+        *tensor->vector = lrc_tensor_1d(*copy, options->dtype, n);
+    *copy += round_up((size_t)n * lrc_dtype_bytes(options->dtype));
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status fill(struct lrc_model *model, const struct lrc_synthetic_options *options, void *room,
+                            struct lrc_error *err)
 {
     struct lrc_model_tensor tensor;
     unsigned char          *block = model->blocks, *copy = model->copies;
-    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
-        const int64_t  n = elems_of(&tensor);
-        const uint64_t key = lrc_rng_key(1, LRC_RNG_ADAPTER_INIT, (uint32_t)i, 99);
-        if (is_quantized(&tensor, quant)) {
-            const struct lrc_weight dense = {
-                .rows = tensor.shape[0], .cols = tensor.shape[1], .dtype = dtype, .data = room
-            };
-            fill_random(room, dtype, n, key);
-            LRC_TRY(lrc_quantize(tensor.weight, block, &dense, quant, err));
-            block += round_up(lrc_quant_bytes(dense.rows, dense.cols, quant));
-            continue;
-        }
-        if (tensor.weight) {
-            fill_random(copy, dtype, n, key);
-            *tensor.weight = (struct lrc_weight){
-                .rows = tensor.shape[0], .cols = tensor.shape[1], .dtype = dtype, .data = copy
-            };
-        } else {
-            fill_ones(copy, dtype, n);
-            *tensor.vector = lrc_tensor_1d(copy, dtype, n);
-        }
-        copy += round_up((size_t)n * lrc_dtype_bytes(dtype));
-    }
+    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
+        LRC_TRY(fill_tensor(model, &tensor, lrc_rng_key(1, LRC_RNG_ADAPTER_INIT, (uint32_t)i, 99), &block,
+                            &copy, options, room, err));
     if (model->config.tied)
         model->output = model->embedding;
+    if (model->device)
+        return lrc_model_device__rope(model, err);
     lrc_rope_tables(model->rope_cos, model->rope_sin, model->n_positions, &model->config.rope,
                     model->config.head_dim);
     return LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_model_shape *shape,
-                                    enum lrc_dtype dtype, const struct lrc_quant_options *quant,
-                                    int64_t n_positions, struct lrc_error *err)
+                                    const struct lrc_synthetic_options *options, struct lrc_error *err)
 {
     size_t largest = 0;
     void  *room = NULL;
-    *model = (struct lrc_model){ 0 };
-    enum lrc_status status = configure(model, shape, dtype, n_positions, err);
+    *model =
+        (struct lrc_model){ .device = options->device && options->device->memory ? options->device : NULL };
+    enum lrc_status status = configure(model, shape, options->dtype, options->n_positions, err);
     if (status == LRC_STATUS_OK)
-        status = plan(model, dtype, quant, &largest, err);
+        status = plan(model, options, &largest, err);
     if (status == LRC_STATUS_OK)
         status = lrc_arena_commit(&model->arena, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_arena_commit(&model->staging, err);
     if (status == LRC_STATUS_OK) {
         room = lrc_calloc((int64_t)largest, 1);
-        status = room ? fill(model, dtype, quant, room, err) : lrc_fail_nomem(err, shape->name);
+        status = room ? fill(model, options, room, err) : lrc_fail_nomem(err, shape->name);
     }
+    lrc_arena_release(&model->staging);
     lrc_free(room);
     return status;
 }

@@ -19,8 +19,14 @@ const struct lrc_model_shape *lrc_model_shape_find(const char *name);
  * F32 or BF16; quant NULL: dense, otherwise the blocks' linears are quantized, one at a time.
  *
  * errors: NOMEM. ownership: lrc_model_release(). */
+struct lrc_synthetic_options {
+    const struct lrc_backend       *device; /* as in lrc_model_options */
+    enum lrc_dtype                  dtype;
+    const struct lrc_quant_options *quant;
+    int64_t                         n_positions;
+};
 enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_model_shape *shape,
-                                    enum lrc_dtype dtype, const struct lrc_quant_options *quant,
-                                    int64_t n_positions, struct lrc_error *err) LRC_MUST_CHECK;
+                                    const struct lrc_synthetic_options *options,
+                                    struct lrc_error                   *err) LRC_MUST_CHECK;
 
 #endif

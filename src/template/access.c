@@ -14,9 +14,10 @@ static enum lrc_status loop_attribute(struct lrc_render *r, struct lrc_value *ou
     const int64_t i = loop->index, n = loop->items.n;
     const struct {
         const char *name;
-        int64_t value;
-    } numbers[] = {{"index", i + 1}, {"index0", i}, {"revindex", n - i}, {"revindex0", n - i - 1},
-                   {"length", n},    {"depth", 1},  {"depth0", 0}}; /* only a recursive loop is deeper */
+        int64_t     value;
+    } numbers[] = { { "index", i + 1 },         { "index0", i }, { "revindex", n - i },
+                    { "revindex0", n - i - 1 }, { "length", n }, { "depth", loop->depth + 1 },
+                    { "depth0", loop->depth } };
     (void)r;
     for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
         if (lrc_string__equals(name, numbers[k].name))
@@ -37,7 +38,7 @@ static enum lrc_status dict_get(struct lrc_render *r, struct lrc_value *out, con
                                 const struct lrc_string *name)
 {
     struct lrc_dict_entry *entry;
-    LRC_TRY(lrc_dict__find(r, &entry, dict, (struct lrc_value){.kind = LRC_VALUE_STRING, .string = name}));
+    LRC_TRY(lrc_dict__find(r, &entry, dict, (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = name }));
     if (entry)
         *out = entry->value;
     return LRC_STATUS_OK;
@@ -47,20 +48,37 @@ static enum lrc_status bind_method(struct lrc_render *r, struct lrc_value *out, 
                                    const struct lrc_string *name)
 {
     const struct lrc_method *method = lrc_method__find(object, name->bytes, name->n);
-    struct lrc_bound *bound;
+    struct lrc_bound        *bound;
     if (!method)
         return LRC_STATUS_OK;
     LRC_TRY(lrc_render__take(r, &bound, 1, sizeof *bound));
-    *bound = (struct lrc_bound){method, object};
-    *out = (struct lrc_value){.kind = LRC_VALUE_METHOD, .bound = bound};
+    *bound = (struct lrc_bound){ method, object };
+    *out = (struct lrc_value){ .kind = LRC_VALUE_METHOD, .bound = bound };
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status macro_attribute(struct lrc_value *out, const struct lrc_render *r,
+static enum lrc_status macro_attribute(struct lrc_render *r, struct lrc_value *out,
                                        const struct lrc_macro *macro, const struct lrc_string *name)
 {
+    const struct lrc_ast *node = macro->node;
+    const struct {
+        const char *name;
+        int         bit;
+    } uses[] = { { "catch_varargs", LRC_MACRO_USES_VARARGS },
+                 { "catch_kwargs", LRC_MACRO_USES_KWARGS },
+                 { "caller", LRC_MACRO_USES_CALLER } };
+    for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++)
+        if (lrc_string__equals(name, uses[i].name))
+            *out = lrc_value__bool((node->op & uses[i].bit) != 0);
     if (lrc_string__equals(name, "name"))
-        *out = (struct lrc_value){.kind = LRC_VALUE_STRING, .string = &r->template->names[macro->node->name]};
+        *out = (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = &r->template->names[node->name] };
+    if (!lrc_string__equals(name, "arguments"))
+        return LRC_STATUS_OK;
+    LRC_TRY(lrc_list__new(r, out, LRC_VALUE_TUPLE));
+    for (int64_t i = 0; i < node->n_items; i++)
+        LRC_TRY(lrc_list__append(r, out->list,
+                                 (struct lrc_value){ .kind = LRC_VALUE_STRING,
+                                                     .string = &r->template->names[node->items[i]->name] }));
     return LRC_STATUS_OK;
 }
 
@@ -75,15 +93,10 @@ enum lrc_status lrc_eval__attribute(struct lrc_render *r, struct lrc_value *out,
                                 "want something defined to take '%.*s' of, got '%.*s', which is not",
                                 (int)name->n, name->bytes, object.string ? (int)object.string->n : 5,
                                 object.string ? object.string->bytes : "value");
-    case LRC_VALUE_NAMESPACE:
-        return dict_get(r, out, object.dict, name);
-    case LRC_VALUE_MACRO:
-        return macro_attribute(out, r, object.macro, name);
-    case LRC_VALUE_LOOP:
-        LRC_TRY(loop_attribute(r, out, object.loop, name));
-        break;
-    default:
-        break;
+    case LRC_VALUE_NAMESPACE: return dict_get(r, out, object.dict, name);
+    case LRC_VALUE_MACRO: return macro_attribute(r, out, object.macro, name);
+    case LRC_VALUE_LOOP: LRC_TRY(loop_attribute(r, out, object.loop, name)); break;
+    default: break;
     }
     if (out->kind == LRC_VALUE_UNDEFINED)
         LRC_TRY(bind_method(r, out, object, name));
@@ -109,7 +122,7 @@ enum lrc_status lrc_eval__item(struct lrc_render *r, struct lrc_value *out, stru
                                struct lrc_value key)
 {
     struct lrc_dict_entry *entry;
-    const int is_index = key.kind == LRC_VALUE_INT || key.kind == LRC_VALUE_BOOL;
+    const int              is_index = key.kind == LRC_VALUE_INT || key.kind == LRC_VALUE_BOOL;
     *out = lrc_value__undefined(key.kind == LRC_VALUE_STRING ? key.string : NULL);
     if (object.kind == LRC_VALUE_UNDEFINED)
         return lrc_render__fail(
@@ -145,7 +158,7 @@ struct slice {
 static enum lrc_status resolve_slice(struct lrc_render *r, struct slice *slice,
                                      const struct lrc_value bounds[3], int64_t n_all)
 {
-    int64_t at[3] = {0, 0, 1};
+    int64_t at[3] = { 0, 0, 1 };
     for (int i = 2; i >= 0; i--) {
         const int given = bounds[i].kind != LRC_VALUE_NONE;
         if (given && bounds[i].kind != LRC_VALUE_INT && bounds[i].kind != LRC_VALUE_BOOL)
@@ -167,22 +180,22 @@ static enum lrc_status resolve_slice(struct lrc_render *r, struct slice *slice,
         return lrc_render__fail(r, LRC_STATUS_DATA, "want a slice step that is not zero, got zero");
     const int64_t span = at[2] > 0 ? at[1] - at[0] : at[0] - at[1];
     const int64_t stride = at[2] > 0 ? at[2] : at[2] == INT64_MIN ? INT64_MAX : -at[2];
-    *slice = (struct slice){at[0], at[2], span > 0 ? (span - 1) / stride + 1 : 0};
+    *slice = (struct slice){ at[0], at[2], span > 0 ? (span - 1) / stride + 1 : 0 };
     return lrc_render__charge(r, slice->n / 16);
 }
 
 static enum lrc_status slice_string(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                     struct slice slice)
 {
-    struct lrc_builder builder = {.r = r};
-    struct lrc_list characters = {0};
+    struct lrc_builder builder = { .r = r };
+    struct lrc_list    characters = { 0 };
     LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16)));
     if (slice.step == 1) {
         const size_t begin = lrc_text__offset(s->bytes, s->n, slice.start);
         return lrc_string__borrow(r, out, s->bytes + begin,
                                   lrc_text__offset(s->bytes + begin, s->n - begin, slice.n));
     }
-    LRC_TRY(lrc_value__iterate(r, &characters, (struct lrc_value){.kind = LRC_VALUE_STRING, .string = s}));
+    LRC_TRY(lrc_value__iterate(r, &characters, (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = s }));
     for (int64_t i = 0; i < slice.n; i++) {
         const struct lrc_string *one = characters.items[slice.start + i * slice.step].string;
         lrc_builder__append(&builder, one->bytes, one->n);
@@ -226,20 +239,18 @@ static enum lrc_status add_named(struct lrc_render *r, struct lrc_dict **named, 
 
 enum lrc_status lrc_eval__arguments(struct lrc_render *r, struct lrc_args *args, const struct lrc_ast *node)
 {
-    struct lrc_list values = {0}, spread;
+    struct lrc_list  values = { 0 }, spread;
     struct lrc_dict *named = NULL;
     for (int64_t i = 0; node && i < node->n_items; i++) {
         const struct lrc_ast *argument = node->items[i];
-        struct lrc_value value;
+        struct lrc_value      value;
         LRC_TRY(lrc_eval__expression(r, &value, argument->a));
         switch (argument->op) {
-        case LRC_ARGUMENT_POSITIONAL:
-            LRC_TRY(lrc_list__append(r, &values, value));
-            break;
+        case LRC_ARGUMENT_POSITIONAL: LRC_TRY(lrc_list__append(r, &values, value)); break;
         case LRC_ARGUMENT_KEYWORD:
             LRC_TRY(add_named(
                 r, &named,
-                (struct lrc_value){.kind = LRC_VALUE_STRING, .string = &r->template->names[argument->name]},
+                (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = &r->template->names[argument->name] },
                 value));
             break;
         case LRC_ARGUMENT_LIST:
@@ -256,7 +267,7 @@ enum lrc_status lrc_eval__arguments(struct lrc_render *r, struct lrc_args *args,
             break;
         }
     }
-    *args = (struct lrc_args){.values = values.items, .n = values.n, .named = named};
+    *args = (struct lrc_args){ .values = values.items, .n = values.n, .named = named };
     return LRC_STATUS_OK;
 }
 
@@ -284,7 +295,7 @@ static int count_parameters(const char *parameters)
 enum lrc_status lrc_eval__entry(struct lrc_render *r, struct lrc_value *out, const struct lrc_entry *entry,
                                 struct lrc_value self, const struct lrc_args *args)
 {
-    struct lrc_call call = {.self = self, .args = args};
+    struct lrc_call call = { .self = self, .args = args };
     if (entry->parameters[0] == '*')
         return entry->run(r, out, &call);
     const int n_parameters = count_parameters(entry->parameters);
@@ -295,7 +306,7 @@ enum lrc_status lrc_eval__entry(struct lrc_render *r, struct lrc_value *out, con
         call.arg[i] = args->values[i];
     for (int64_t i = 0; args->named && i < args->named->n; i++) {
         const struct lrc_value key = args->named->entries[i].key;
-        const int position =
+        const int              position =
             key.kind == LRC_VALUE_STRING ? find_parameter(entry->parameters, key.string) : -1;
         if (position < 0 || call.arg[position].kind != LRC_VALUE_ABSENT)
             return lrc_render__fail(r, LRC_STATUS_DATA,
@@ -313,17 +324,19 @@ enum lrc_status lrc_eval__entry(struct lrc_render *r, struct lrc_value *out, con
 enum lrc_status lrc_eval__call(struct lrc_render *r, struct lrc_value *out, struct lrc_value callee,
                                const struct lrc_args *args)
 {
-    struct lrc_builder builder = {.r = r};
+    struct lrc_builder        builder = { .r = r };
     struct lrc_builder *const outer = r->capture;
     switch (callee.kind) {
     case LRC_VALUE_METHOD:
         return lrc_eval__entry(r, out, &callee.bound->method->entry, callee.bound->self, args);
-    case LRC_VALUE_GLOBAL:
-        return lrc_eval__entry(r, out, &callee.global->entry, lrc_value__none(), args);
+    case LRC_VALUE_GLOBAL: return lrc_eval__entry(r, out, &callee.global->entry, lrc_value__none(), args);
+    case LRC_VALUE_LOOP:
     case LRC_VALUE_MACRO:
         r->capture = &builder;
         const enum lrc_status status =
-            lrc_eval__macro(r, callee.macro, args, (struct lrc_value){.kind = LRC_VALUE_ABSENT});
+            callee.kind == LRC_VALUE_LOOP
+                ? lrc_eval__recurse(r, callee.loop, args)
+                : lrc_eval__macro(r, callee.macro, args, (struct lrc_value){ .kind = LRC_VALUE_ABSENT });
         r->capture = outer;
         LRC_TRY(status);
         return lrc_builder__finish(&builder, out);

@@ -22,16 +22,16 @@ enum lrc_token_kind {
 
 struct lrc_token {
     enum lrc_token_kind kind;
-    int line;
-    const char *bytes;
-    size_t n;
-    int64_t integer;
-    double real;
+    int                 line;
+    const char         *bytes;
+    size_t              n;
+    int64_t             integer;
+    double              real;
 };
 
 struct lrc_tokens {
     struct lrc_token *items; /* ends with LRC_TOKEN_END; lrc_free() */
-    int64_t n, cap;
+    int64_t           n, cap;
 };
 
 /* text must be UTF-8 with "\n" line ends and live as long as the tokens.
@@ -69,7 +69,7 @@ enum lrc_ast_kind {
     LRC_AST_BLOCK,        /* items */
     LRC_AST_DATA,         /* constant */
     LRC_AST_OUTPUT,       /* a */
-    LRC_AST_FOR,          /* target a in b if c: body; orelse may be NULL */
+    LRC_AST_FOR,          /* target a in b if c: body; orelse may be NULL; op: 1 when recursive */
     LRC_AST_IF,           /* items: BRANCH */
     LRC_AST_BRANCH,       /* condition a (NULL: else): body */
     LRC_AST_SET,          /* target a = b */
@@ -108,30 +108,31 @@ enum lrc_argument { LRC_ARGUMENT_POSITIONAL, LRC_ARGUMENT_KEYWORD, LRC_ARGUMENT_
 enum lrc_macro_uses { LRC_MACRO_USES_VARARGS = 1, LRC_MACRO_USES_KWARGS = 2, LRC_MACRO_USES_CALLER = 4 };
 
 struct lrc_ast {
-    enum lrc_ast_kind kind;
-    int op;
-    int line;
-    int32_t name; /* index into lrc_template.names */
-    struct lrc_value constant;
-    struct lrc_ast *a, *b, *c;
-    struct lrc_ast *body, *orelse;
-    struct lrc_ast **items;
-    int64_t n_items;
+    enum lrc_ast_kind        kind;
+    int                      op;
+    int                      line;
+    int32_t                  name; /* index into lrc_template.names */
+    struct lrc_value         constant;
+    struct lrc_ast          *a, *b, *c;
+    struct lrc_ast          *body, *orelse;
+    struct lrc_ast         **items;
+    int64_t                  n_items;
     const struct lrc_filter *filter;
-    const struct lrc_test *test;
+    const struct lrc_test   *test;
 };
 
 /* Names every template knows by index: what the engine itself sets. */
 enum { LRC_NAME_LOOP, LRC_NAME_CALLER, LRC_NAME_VARARGS, LRC_NAME_KWARGS, LRC_NAME_FIXED_COUNT };
 
 struct lrc_template {
-    char *name;
-    char *text;             /* as given */
-    char *source;           /* line ends normalised, last one cut */
-    struct lrc_bump memory; /* of the tree */
-    struct lrc_ast *root;
-    struct lrc_string *names;
-    int64_t n_names, n_names_cap;
+    char                *name;
+    char                *text;   /* as given */
+    char                *source; /* line ends normalised, last one cut */
+    struct lrc_bump      memory; /* of the tree */
+    struct lrc_ast      *root;
+    struct lrc_string   *names;
+    int64_t              n_names, n_names_cap;
+    struct lrc_template *tool_use; /* what renders instead when there are tools; owned; NULL: this one */
 };
 
 /* Fills root and names from source. errors: FORMAT, UNSUPPORTED, NOMEM. */
@@ -142,9 +143,9 @@ struct lrc_parser {
     struct lrc_template *template;
     struct lrc_error *err;
     struct lrc_token *token; /* the current one; never past LRC_TOKEN_END */
-    int depth;
-    int loop_depth;
-    int macro_uses;
+    int               depth;
+    int               loop_depth;
+    int               macro_uses;
 };
 
 enum { LRC_PARSER_DEPTH_MAX = 100 };
@@ -157,9 +158,9 @@ enum lrc_status lrc_parser__add_item(struct lrc_parser *p, struct lrc_ast *node,
                                      struct lrc_ast *item) LRC_MUST_CHECK;
 enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const char *bytes,
                                    size_t n) LRC_MUST_CHECK;
-int lrc_parser__is(const struct lrc_parser *p, enum lrc_token_kind kind, const char *text);
-int lrc_parser__skip(struct lrc_parser *p, enum lrc_token_kind kind,
-                     const char *text); /* 1 when it was there */
+int             lrc_parser__is(const struct lrc_parser *p, enum lrc_token_kind kind, const char *text);
+int             lrc_parser__skip(struct lrc_parser *p, enum lrc_token_kind kind,
+                                 const char *text); /* 1 when it was there */
 enum lrc_status lrc_parser__expect(struct lrc_parser *p, enum lrc_token_kind kind, const char *text,
                                    const char *want) LRC_MUST_CHECK;
 enum lrc_status lrc_parser__name(struct lrc_parser *p, int32_t *name, const char *want) LRC_MUST_CHECK;

@@ -56,7 +56,7 @@ static const char mistral[] = SPLIT_SYSTEM
     "{%- for m in turns -%}\n" WANT_ALTERNATION "{%- if m.role == 'user' -%}\n"
     "{{ '[INST] ' ~ (system + '\\n\\n' if loop.last and system else '') ~ m.content ~ '[/INST]' }}\n"
     "{%- else -%}\n"
-    "{{ ' ' }}{%- generation -%}{{ m.content ~ eos_token }}{%- endgeneration -%}\n"
+    "{{ ' ' }}{%- generation -%}{{ m.content | trim ~ eos_token }}{%- endgeneration -%}\n"
     "{%- endif -%}\n"
     "{%- endfor -%}\n";
 
@@ -95,15 +95,45 @@ static const char phi3[] =
     "{%- if add_generation_prompt -%}{{ '<|assistant|>\\n' }}{%- else -%}{{ eos_token }}{%- endif -%}\n";
 
 static const char alpaca[] =
-    SPLIT_SYSTEM "{%- if system -%}{{ system + '\\n\\n' }}{%- endif -%}\n"
-                 "{%- for m in turns -%}\n" WANT_ALTERNATION "{%- if m.role == 'user' -%}\n"
-                 "{{ '### Instruction:\\n' + m.content + '\\n\\n### Response:\\n' }}\n"
-                 "{%- else -%}\n"
-                 "{%- generation -%}{{ m.content ~ eos_token }}{%- endgeneration -%}{{ '\\n\\n' }}\n"
-                 "{%- endif -%}\n"
-                 "{%- endfor -%}\n";
+    "{{- bos_token -}}\n"
+    "{%- for m in messages -%}\n"
+    "{%- if m.role == 'system' -%}\n"
+    "{{ m.content }}\n"
+    "{%- elif m.role == 'user' -%}\n"
+    "{{ '### Instruction:\\n' + m.content }}\n"
+    "{%- else -%}\n"
+    "{{ '### Response:\\n' }}{%- generation -%}{{ m.content ~ eos_token }}{%- endgeneration -%}\n"
+    "{%- endif -%}\n"
+    "{%- if not loop.last -%}{{ '\\n\\n' }}{%- endif -%}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}{{ '\\n\\n### Response:\\n' }}{%- endif -%}\n";
+
+static const char phi4[] =
+    "{%- for m in messages -%}\n"
+    "{{ '<|im_start|>' + m.role + '<|im_sep|>' }}\n"
+    "{%- if m.role == 'assistant' -%}\n"
+    "{%- generation -%}{{ m.content + '<|im_end|>' }}{%- endgeneration -%}\n"
+    "{%- else -%}\n"
+    "{{ m.content + '<|im_end|>' }}\n"
+    "{%- endif -%}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}{{ '<|im_start|>assistant<|im_sep|>' }}{%- endif -%}\n";
+
+static const char vicuna[] =
+    "{%- for m in messages -%}\n"
+    "{%- if m.role == 'system' -%}\n"
+    "{{ m.content + '\\n\\n' }}\n"
+    "{%- elif m.role == 'user' -%}\n"
+    "{{ 'USER: ' + m.content + '\\n' }}\n"
+    "{%- else -%}\n"
+    "{{ 'ASSISTANT:' }}{%- generation -%}{{ ' ' + m.content ~ eos_token }}{%- endgeneration -%}{{ '\\n' }}\n"
+    "{%- endif -%}\n"
+    "{%- endfor -%}\n"
+    "{%- if add_generation_prompt -%}{{ 'ASSISTANT:' }}{%- endif -%}\n";
 
 const struct lrc_builtin lrc_builtin_all[] = {
-    {"alpaca", alpaca},   {"chatml", chatml}, {"gemma", gemma},   {"llama2", llama2}, {"llama3", llama3},
-    {"mistral", mistral}, {"phi3", phi3},     {"zephyr", zephyr}, {NULL, NULL},
+    { "alpaca", NULL, alpaca }, { "chatml", NULL, chatml }, { "gemma", NULL, gemma },
+    { "llama2", NULL, llama2 }, { "llama3", NULL, llama3 }, { "mistral", "mistral_v2v3", mistral },
+    { "phi3", "phi_3", phi3 },  { "phi4", "phi_4", phi4 },  { "vicuna", NULL, vicuna },
+    { "zephyr", NULL, zephyr }, { NULL, NULL, NULL },
 };

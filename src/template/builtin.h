@@ -4,6 +4,7 @@
 
 struct lrc_builtin {
     const char *name;
+    const char *also; /* as Axolotl spells it; NULL: the same */
     const char *text;
 };
 extern const struct lrc_builtin lrc_builtin_all[]; /* ends with { 0 } */

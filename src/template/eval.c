@@ -7,7 +7,7 @@
 static enum lrc_status assign(struct lrc_render *r, const struct lrc_ast *target, struct lrc_value value)
 {
     struct lrc_value object;
-    struct lrc_list items;
+    struct lrc_list  items;
     if (target->kind == LRC_AST_NAME)
         return lrc_scope__set(r, target->name, value);
     if (target->kind == LRC_AST_ATTRIBUTE) {
@@ -17,7 +17,8 @@ static enum lrc_status assign(struct lrc_render *r, const struct lrc_ast *target
                                     r->template->names[target->name].bytes, lrc_value__type_name(object));
         return lrc_dict__set(
             r, object.dict,
-            (struct lrc_value){.kind = LRC_VALUE_STRING, .string = &r->template->names[target->name]}, value);
+            (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = &r->template->names[target->name] },
+            value);
     }
     LRC_TRY(lrc_value__iterate(r, &items, value));
     if (items.n != target->n_items)
@@ -31,9 +32,9 @@ static enum lrc_status assign(struct lrc_render *r, const struct lrc_ast *target
 /* The text a body writes, as a value. */
 static enum lrc_status capture(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *body)
 {
-    struct lrc_builder builder = {.r = r};
+    struct lrc_builder        builder = { .r = r };
     struct lrc_builder *const outer = r->capture;
-    struct lrc_scope *const scope = r->scope;
+    struct lrc_scope *const   scope = r->scope;
     LRC_TRY(lrc_scope__push(r, scope));
     r->capture = &builder;
     const enum lrc_status status = lrc_eval__block(r, body);
@@ -51,14 +52,14 @@ static enum lrc_status run_data(struct lrc_render *r, const struct lrc_ast *node
 /* {{ macro(...) }} writes where the macro is called, so that generation spans inside it keep their place. */
 static enum lrc_status run_output(struct lrc_render *r, const struct lrc_ast *node)
 {
-    struct lrc_value value;
-    struct lrc_args args;
+    struct lrc_value         value;
+    struct lrc_args          args;
     const struct lrc_string *string;
     if (node->a->kind == LRC_AST_CALL && node->a->a->kind == LRC_AST_NAME) {
         LRC_TRY(lrc_scope__get(r, &value, node->a->a->name));
         if (value.kind == LRC_VALUE_MACRO) {
             LRC_TRY(lrc_eval__arguments(r, &args, node->a->b));
-            return lrc_eval__macro(r, value.macro, &args, (struct lrc_value){.kind = LRC_VALUE_ABSENT});
+            return lrc_eval__macro(r, value.macro, &args, (struct lrc_value){ .kind = LRC_VALUE_ABSENT });
         }
     }
     LRC_TRY(lrc_eval__expression(r, &value, node->a));
@@ -69,9 +70,9 @@ static enum lrc_status run_output(struct lrc_render *r, const struct lrc_ast *no
 /* `for x in xs if condition`: the items that pass, each tried in a scope of its own. */
 static enum lrc_status keep_matching(struct lrc_render *r, struct lrc_list *items, const struct lrc_ast *node)
 {
-    struct lrc_list kept = {0};
+    struct lrc_list         kept = { 0 };
     struct lrc_scope *const scope = r->scope;
-    struct lrc_value condition;
+    struct lrc_value        condition;
     for (int64_t i = 0; i < items->n; i++) {
         LRC_TRY(lrc_scope__push(r, scope));
         LRC_TRY(assign(r, node->a, items->items[i]));
@@ -84,20 +85,14 @@ static enum lrc_status keep_matching(struct lrc_render *r, struct lrc_list *item
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status run_for(struct lrc_render *r, const struct lrc_ast *node)
+static enum lrc_status run_loop(struct lrc_render *r, struct lrc_loop *loop)
 {
-    struct lrc_scope *const scope = r->scope;
-    struct lrc_loop *loop;
-    struct lrc_value iterable;
-    LRC_TRY(lrc_eval__expression(r, &iterable, node->b));
-    LRC_TRY(lrc_render__take(r, &loop, 1, sizeof *loop));
-    *loop = (struct lrc_loop){0};
-    LRC_TRY(lrc_value__iterate(r, &loop->items, iterable));
+    const struct lrc_ast *node = loop->node;
     if (node->c)
         LRC_TRY(keep_matching(r, &loop->items, node));
     for (; loop->index < loop->items.n && r->flow != LRC_FLOW_BREAK; loop->index++) {
-        LRC_TRY(lrc_scope__push(r, scope));
-        LRC_TRY(lrc_scope__set(r, LRC_NAME_LOOP, (struct lrc_value){.kind = LRC_VALUE_LOOP, .loop = loop}));
+        LRC_TRY(lrc_scope__push(r, loop->scope));
+        LRC_TRY(lrc_scope__set(r, LRC_NAME_LOOP, (struct lrc_value){ .kind = LRC_VALUE_LOOP, .loop = loop }));
         LRC_TRY(assign(r, node->a, loop->items.items[loop->index]));
         LRC_TRY(lrc_eval__block(r, node->body));
         if (r->flow == LRC_FLOW_CONTINUE)
@@ -105,10 +100,44 @@ static enum lrc_status run_for(struct lrc_render *r, const struct lrc_ast *node)
     }
     r->flow = LRC_FLOW_ON;
     if (loop->items.n == 0 && node->orelse) {
-        LRC_TRY(lrc_scope__push(r, scope));
+        LRC_TRY(lrc_scope__push(r, loop->scope));
         LRC_TRY(lrc_eval__block(r, node->orelse));
     }
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status run_for(struct lrc_render *r, const struct lrc_ast *node)
+{
+    struct lrc_scope *const scope = r->scope;
+    struct lrc_loop        *loop;
+    struct lrc_value        iterable;
+    LRC_TRY(lrc_eval__expression(r, &iterable, node->b));
+    LRC_TRY(lrc_render__take(r, &loop, 1, sizeof *loop));
+    *loop = (struct lrc_loop){ .node = node, .scope = scope };
+    LRC_TRY(lrc_value__iterate(r, &loop->items, iterable));
+    LRC_TRY(run_loop(r, loop));
     r->scope = scope;
+    return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_eval__recurse(struct lrc_render *r, const struct lrc_loop *loop,
+                                  const struct lrc_args *args)
+{
+    struct lrc_scope *const scope = r->scope;
+    struct lrc_loop        *inner;
+    const int               line = r->line;
+    if (!loop->node->op || args->n != 1)
+        return lrc_render__fail(r, LRC_STATUS_DATA,
+                                "want a recursive loop to call, with one argument, got another");
+    LRC_TRY(lrc_render__enter(r));
+    LRC_TRY(lrc_render__take(r, &inner, 1, sizeof *inner));
+    *inner = (struct lrc_loop){ .node = loop->node, .scope = loop->scope, .depth = loop->depth + 1 };
+    LRC_TRY(lrc_value__iterate(r, &inner->items, args->values[0]));
+    r->scope = loop->scope;
+    LRC_TRY(run_loop(r, inner));
+    r->depth--;
+    r->scope = scope;
+    r->line = line;
     return LRC_STATUS_OK;
 }
 
@@ -116,7 +145,7 @@ static enum lrc_status run_if(struct lrc_render *r, const struct lrc_ast *node)
 {
     for (int64_t i = 0; i < node->n_items; i++) {
         const struct lrc_ast *branch = node->items[i];
-        struct lrc_value condition = lrc_value__bool(1);
+        struct lrc_value      condition = lrc_value__bool(1);
         if (branch->a)
             LRC_TRY(lrc_eval__expression(r, &condition, branch->a));
         if (lrc_value__is_true(condition))
@@ -148,7 +177,7 @@ static enum lrc_status run_set_block(struct lrc_render *r, const struct lrc_ast 
 
 static enum lrc_status run_filter_block(struct lrc_render *r, const struct lrc_ast *node)
 {
-    struct lrc_value value;
+    struct lrc_value         value;
     const struct lrc_string *string;
     LRC_TRY(filtered_capture(r, &value, node));
     LRC_TRY(lrc_value__to_string(r, &string, value));
@@ -176,8 +205,8 @@ static enum lrc_status new_macro(struct lrc_render *r, struct lrc_value *out, co
 {
     struct lrc_macro *macro;
     LRC_TRY(lrc_render__take(r, &macro, 1, sizeof *macro));
-    *macro = (struct lrc_macro){node, r->scope};
-    *out = (struct lrc_value){.kind = LRC_VALUE_MACRO, .macro = macro};
+    *macro = (struct lrc_macro){ node, r->scope };
+    *out = (struct lrc_value){ .kind = LRC_VALUE_MACRO, .macro = macro };
     return LRC_STATUS_OK;
 }
 
@@ -191,7 +220,7 @@ static enum lrc_status run_macro(struct lrc_render *r, const struct lrc_ast *nod
 static enum lrc_status run_call_block(struct lrc_render *r, const struct lrc_ast *node)
 {
     struct lrc_value callee, caller;
-    struct lrc_args args;
+    struct lrc_args  args;
     LRC_TRY(lrc_eval__expression(r, &callee, node->a->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->a->b));
     LRC_TRY(new_macro(r, &caller, node));
@@ -208,7 +237,7 @@ static enum lrc_status run_generation(struct lrc_render *r, const struct lrc_ast
         return lrc_render__fail(
             r, LRC_STATUS_DATA,
             "want a generation block whose text is written where it stands, got one in a captured text");
-    int64_t span[2] = {(int64_t)(r->text->len - r->text_begin), 0};
+    int64_t span[2] = { (int64_t)(r->text->len - r->text_begin), 0 };
     LRC_TRY(lrc_scope__push(r, scope));
     LRC_TRY(lrc_eval__block(r, node->body));
     r->scope = scope;
@@ -285,7 +314,7 @@ static enum lrc_status bind_rest(struct lrc_render *r, const struct lrc_ast *nod
     LRC_TRY(lrc_dict__new(r, &named));
     for (int64_t i = 0; args->named && i < args->named->n; i++) {
         const struct lrc_dict_entry *entry = &args->named->entries[i];
-        int is_parameter = 0;
+        int                          is_parameter = 0;
         for (int64_t k = 0; k < node->n_items && !is_parameter; k++) {
             const struct lrc_string *name = &r->template->names[node->items[k]->name];
             is_parameter = entry->key.kind == LRC_VALUE_STRING && name->n == entry->key.string->n &&
@@ -304,13 +333,13 @@ static enum lrc_status bind_parameters(struct lrc_render *r, const struct lrc_as
                                        const struct lrc_args *args)
 {
     for (int64_t i = 0; i < node->n_items; i++) {
-        const struct lrc_ast *parameter = node->items[i];
+        const struct lrc_ast    *parameter = node->items[i];
         const struct lrc_string *name = &r->template->names[parameter->name];
-        struct lrc_dict_entry *entry = NULL;
-        struct lrc_value value = lrc_value__undefined(name);
+        struct lrc_dict_entry   *entry = NULL;
+        struct lrc_value         value = lrc_value__undefined(name);
         if (args->named)
             LRC_TRY(lrc_dict__find(r, &entry, args->named,
-                                   (struct lrc_value){.kind = LRC_VALUE_STRING, .string = name}));
+                                   (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = name }));
         if (entry && i < args->n)
             return lrc_render__fail(r, LRC_STATUS_DATA,
                                     "want one value for each argument of the macro, got two");
@@ -329,7 +358,7 @@ enum lrc_status lrc_eval__macro(struct lrc_render *r, const struct lrc_macro *ma
                                 const struct lrc_args *args, struct lrc_value caller)
 {
     struct lrc_scope *const scope = r->scope;
-    const int line = r->line;
+    const int               line = r->line;
     LRC_TRY(lrc_render__enter(r));
     LRC_TRY(lrc_scope__push(r, macro->closure));
     if (caller.kind != LRC_VALUE_ABSENT)

@@ -1,6 +1,6 @@
 /* Expressions, evaluated as Python does it. */
+#include "template/format.h"
 #include "template/render.h"
-#include "template/text.h"
 #include <math.h>
 #include <string.h>
 
@@ -59,7 +59,7 @@ static enum lrc_status divide_int(struct lrc_render *r, struct lrc_value *out, i
         return LRC_STATUS_OK;
     }
     const int64_t remainder = a % b;
-    const int adjust = remainder != 0 && (remainder < 0) != (b < 0);
+    const int     adjust = remainder != 0 && (remainder < 0) != (b < 0);
     *out = lrc_value__int(op == LRC_OPERATOR_MODULO ? remainder + (adjust ? b : 0) : a / b - adjust);
     return LRC_STATUS_OK;
 }
@@ -67,21 +67,13 @@ static enum lrc_status divide_int(struct lrc_render *r, struct lrc_value *out, i
 static enum lrc_status combine_ints(struct lrc_render *r, struct lrc_value *out, int op, int64_t a, int64_t b)
 {
     int64_t result = 0;
-    int overflow = 0;
+    int     overflow = 0;
     switch (op) {
-    case LRC_OPERATOR_ADD:
-        overflow = __builtin_add_overflow(a, b, &result);
-        break;
-    case LRC_OPERATOR_SUBTRACT:
-        overflow = __builtin_sub_overflow(a, b, &result);
-        break;
-    case LRC_OPERATOR_MULTIPLY:
-        overflow = __builtin_mul_overflow(a, b, &result);
-        break;
-    case LRC_OPERATOR_POWER:
-        return power_int(r, out, a, b);
-    default:
-        return divide_int(r, out, op, a, b);
+    case LRC_OPERATOR_ADD: overflow = __builtin_add_overflow(a, b, &result); break;
+    case LRC_OPERATOR_SUBTRACT: overflow = __builtin_sub_overflow(a, b, &result); break;
+    case LRC_OPERATOR_MULTIPLY: overflow = __builtin_mul_overflow(a, b, &result); break;
+    case LRC_OPERATOR_POWER: return power_int(r, out, a, b);
+    default: return divide_int(r, out, op, a, b);
     }
     *out = lrc_value__int(result);
     return overflow ? fail_overflow(r) : LRC_STATUS_OK;
@@ -93,29 +85,17 @@ static enum lrc_status combine_floats(struct lrc_render *r, struct lrc_value *ou
     if (b == 0 && (op == LRC_OPERATOR_DIVIDE || op == LRC_OPERATOR_FLOOR_DIVIDE || op == LRC_OPERATOR_MODULO))
         return fail_zero(r);
     switch (op) {
-    case LRC_OPERATOR_ADD:
-        result = a + b;
-        break;
-    case LRC_OPERATOR_SUBTRACT:
-        result = a - b;
-        break;
-    case LRC_OPERATOR_MULTIPLY:
-        result = a * b;
-        break;
-    case LRC_OPERATOR_DIVIDE:
-        result = a / b;
-        break;
-    case LRC_OPERATOR_FLOOR_DIVIDE:
-        result = floor(a / b);
-        break;
+    case LRC_OPERATOR_ADD: result = a + b; break;
+    case LRC_OPERATOR_SUBTRACT: result = a - b; break;
+    case LRC_OPERATOR_MULTIPLY: result = a * b; break;
+    case LRC_OPERATOR_DIVIDE: result = a / b; break;
+    case LRC_OPERATOR_FLOOR_DIVIDE: result = floor(a / b); break;
     case LRC_OPERATOR_MODULO:
         result = fmod(a, b);
         if (result != 0 && (result < 0) != (b < 0))
             result += b;
         break;
-    default:
-        result = pow(a, b);
-        break;
+    default: result = pow(a, b); break;
     }
     *out = lrc_value__float(result);
     return LRC_STATUS_OK;
@@ -124,7 +104,7 @@ static enum lrc_status combine_floats(struct lrc_render *r, struct lrc_value *ou
 static enum lrc_status repeat_string(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                      int64_t times)
 {
-    char *bytes;
+    char  *bytes;
     size_t n;
     if (__builtin_mul_overflow(s->n, (size_t)times, &n))
         n = LRC_RENDER_MEMORY_MAX_BYTES + 1; /* refused below */
@@ -138,7 +118,7 @@ static enum lrc_status repeat_list(struct lrc_render *r, struct lrc_value *out, 
                                    int64_t times)
 {
     struct lrc_list *list;
-    int64_t n;
+    int64_t          n;
     if (__builtin_mul_overflow(what.list->n, times, &n))
         n = -1; /* refused below */
     LRC_TRY(lrc_list__new(r, out, what.kind));
@@ -180,26 +160,24 @@ static int is_integral(struct lrc_value v)
     return v.kind == LRC_VALUE_INT || v.kind == LRC_VALUE_BOOL;
 }
 
+/* What can be looked up by name or index need not be used up. */
 static enum lrc_status format_percent(struct lrc_render *r, struct lrc_value *out, struct lrc_value format,
                                       struct lrc_value args)
 {
-    const struct lrc_entry *entry = &lrc_filter__find("format", 6)->entry;
-    struct lrc_args list = {.values = &args, .n = 1};
-    /* what could be looked up by name need not be used up */
-    if (args.kind != LRC_VALUE_TUPLE && args.kind != LRC_VALUE_STRING && !lrc_value__is_number(args) &&
-        args.kind != LRC_VALUE_NONE && !memchr(format.string->bytes, '%', format.string->n)) {
-        *out = format;
-        return LRC_STATUS_OK;
-    }
+    struct lrc_args list = { .values = &args, .n = 1 };
     if (args.kind == LRC_VALUE_TUPLE)
-        list = (struct lrc_args){.values = args.list->items, .n = args.list->n};
-    return lrc_eval__entry(r, out, entry, format, &list);
+        list = (struct lrc_args){ .values = args.list->items, .n = args.list->n };
+    if (args.kind == LRC_VALUE_DICT)
+        list.named = args.dict;
+    return lrc_format__percent(r, out, format.string, &list,
+                               args.kind != LRC_VALUE_DICT && args.kind != LRC_VALUE_LIST &&
+                                   args.kind != LRC_VALUE_UNDEFINED);
 }
 
 enum lrc_status lrc_eval__binary(struct lrc_render *r, struct lrc_value *out, int op, struct lrc_value a,
                                  struct lrc_value b)
 {
-    static const char *const names[] = {"+", "-", "*", "/", "//", "%", "**"};
+    static const char *const names[] = { "+", "-", "*", "/", "//", "%", "**" };
     if (lrc_value__is_number(a) && lrc_value__is_number(b)) {
         const int whole = is_integral(a) && is_integral(b) && op != LRC_OPERATOR_DIVIDE &&
                           !(op == LRC_OPERATOR_POWER && to_int(b) < 0);
@@ -287,7 +265,7 @@ static enum lrc_status eval_slice(struct lrc_render *r, struct lrc_value *out, c
 static enum lrc_status eval_sign(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value v;
-    const int minus = node->kind == LRC_AST_NEGATE;
+    const int        minus = node->kind == LRC_AST_NEGATE;
     LRC_TRY(lrc_eval__expression(r, &v, node->a));
     if (!lrc_value__is_number(v))
         return lrc_render__fail(r, LRC_STATUS_DATA, "want a number behind '%s', got %s", minus ? "-" : "+",
@@ -318,8 +296,8 @@ static enum lrc_status eval_binary(struct lrc_render *r, struct lrc_value *out, 
 
 static enum lrc_status eval_concat(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
-    struct lrc_builder builder = {.r = r};
-    struct lrc_value v;
+    struct lrc_builder builder = { .r = r };
+    struct lrc_value   v;
     for (int64_t i = 0; i < node->n_items; i++) {
         LRC_TRY(lrc_eval__expression(r, &v, node->items[i]));
         LRC_TRY(lrc_value__print(&builder, v));
@@ -343,18 +321,10 @@ static enum lrc_status compare_by(struct lrc_render *r, int *truth, int op, stru
     }
     LRC_TRY(lrc_value__compare(r, &order, a, b));
     switch (op) {
-    case LRC_OPERATOR_LT:
-        *truth = order < 0;
-        break;
-    case LRC_OPERATOR_LE:
-        *truth = order <= 0;
-        break;
-    case LRC_OPERATOR_GT:
-        *truth = order > 0;
-        break;
-    default:
-        *truth = order >= 0;
-        break;
+    case LRC_OPERATOR_LT: *truth = order < 0; break;
+    case LRC_OPERATOR_LE: *truth = order <= 0; break;
+    case LRC_OPERATOR_GT: *truth = order > 0; break;
+    default: *truth = order >= 0; break;
     }
     return LRC_STATUS_OK;
 }
@@ -363,7 +333,7 @@ static enum lrc_status compare_by(struct lrc_render *r, int *truth, int op, stru
 static enum lrc_status eval_compare(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value left, right;
-    int truth = 1;
+    int              truth = 1;
     LRC_TRY(lrc_eval__expression(r, &left, node->a));
     for (int64_t i = 0; i < node->n_items && truth; i++) {
         LRC_TRY(lrc_eval__expression(r, &right, node->items[i]->a));
@@ -398,7 +368,7 @@ static enum lrc_status eval_condition(struct lrc_render *r, struct lrc_value *ou
 static enum lrc_status eval_call(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value callee;
-    struct lrc_args args;
+    struct lrc_args  args;
     LRC_TRY(lrc_eval__expression(r, &callee, node->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->b));
     r->line = node->line;
@@ -408,7 +378,7 @@ static enum lrc_status eval_call(struct lrc_render *r, struct lrc_value *out, co
 static enum lrc_status eval_filter(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value input;
-    struct lrc_args args;
+    struct lrc_args  args;
     LRC_TRY(lrc_eval__expression(r, &input, node->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->b));
     r->line = node->line;
@@ -418,7 +388,7 @@ static enum lrc_status eval_filter(struct lrc_render *r, struct lrc_value *out, 
 static enum lrc_status eval_test(struct lrc_render *r, struct lrc_value *out, const struct lrc_ast *node)
 {
     struct lrc_value input;
-    struct lrc_args args;
+    struct lrc_args  args;
     LRC_TRY(lrc_eval__expression(r, &input, node->a));
     LRC_TRY(lrc_eval__arguments(r, &args, node->b));
     r->line = node->line;

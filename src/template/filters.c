@@ -2,9 +2,12 @@
  */
 #include "template/filters.h"
 
+#include "template/format.h"
 #include "template/strings.h"
 #include "template/text.h"
 #include "template/tojson.h"
+#include <ctype.h>
+#include <errno.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,40 +61,11 @@ static enum lrc_status filter_safe(struct lrc_render *r, struct lrc_value *out, 
     return filter_string(r, out, call);
 }
 
-static enum lrc_status filter_escape(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    struct lrc_builder builder = {.r = r};
-    const struct lrc_string *s;
-    LRC_TRY(lrc_value__to_string(r, &s, call->self));
-    for (size_t i = 0; i < s->n; i++)
-        switch (s->bytes[i]) {
-        case '&':
-            lrc_builder__puts(&builder, "&amp;");
-            break;
-        case '<':
-            lrc_builder__puts(&builder, "&lt;");
-            break;
-        case '>':
-            lrc_builder__puts(&builder, "&gt;");
-            break;
-        case '\'':
-            lrc_builder__puts(&builder, "&#39;");
-            break;
-        case '"':
-            lrc_builder__puts(&builder, "&#34;");
-            break;
-        default:
-            lrc_builder__append(&builder, s->bytes + i, 1);
-            break;
-        }
-    return lrc_builder__finish(&builder, out);
-}
-
 static enum lrc_status filter_replace(struct lrc_render *r, struct lrc_value *out,
                                       const struct lrc_call *call)
 {
     const struct lrc_string *s, *from, *to;
-    int64_t count = -1;
+    int64_t                  count = -1;
     LRC_TRY(lrc_value__to_string(r, &s, call->self));
     LRC_TRY(lrc_value__to_string(r, &from, call->arg[0]));
     LRC_TRY(lrc_value__to_string(r, &to, call->arg[1]));
@@ -126,8 +100,8 @@ static enum lrc_status indentation(struct lrc_render *r, struct lrc_value *out, 
 /* The first line only when first, lines without content only when blank. */
 static enum lrc_status filter_indent(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_builder builder = {.r = r};
-    struct lrc_value indent;
+    struct lrc_builder       builder = { .r = r };
+    struct lrc_value         indent;
     const struct lrc_string *s;
     const int first = lrc_value__is_true(call->arg[1]), blank = lrc_value__is_true(call->arg[2]);
     if (call->self.kind != LRC_VALUE_STRING)
@@ -136,7 +110,7 @@ static enum lrc_status filter_indent(struct lrc_render *r, struct lrc_value *out
     s = call->self.string;
     LRC_TRY(indentation(r, &indent, call->arg[0], 4));
     for (size_t begin = 0; begin <= s->n && !builder.failed;) {
-        const char *end = begin < s->n ? memchr(s->bytes + begin, '\n', s->n - begin) : NULL;
+        const char  *end = begin < s->n ? memchr(s->bytes + begin, '\n', s->n - begin) : NULL;
         const size_t n = end ? (size_t)(end - s->bytes) - begin : s->n - begin;
         if (begin == 0 ? first : n > 0 || blank)
             lrc_builder__append(&builder, indent.string->bytes, indent.string->n);
@@ -149,12 +123,12 @@ static enum lrc_status filter_indent(struct lrc_render *r, struct lrc_value *out
 
 static enum lrc_status filter_tojson(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    static const struct lrc_string comma_space = {", ", 2, 2}, comma = {",", 1, 1},
-                                   colon_space = {": ", 2, 2};
-    struct lrc_builder builder = {.r = r};
-    struct lrc_json_style style = {.between_items = &comma_space, .after_key = &colon_space};
-    struct lrc_value indent;
-    struct lrc_list separators;
+    static const struct lrc_string comma_space = { ", ", 2, 2 }, comma = { ",", 1, 1 },
+                                   colon_space = { ": ", 2, 2 };
+    struct lrc_builder    builder = { .r = r };
+    struct lrc_json_style style = { .between_items = &comma_space, .after_key = &colon_space };
+    struct lrc_value      indent;
+    struct lrc_list       separators;
     style.ascii = lrc_value__is_true(call->arg[0]);
     if (call->arg[1].kind != LRC_VALUE_ABSENT && call->arg[1].kind != LRC_VALUE_NONE) {
         LRC_TRY(indentation(r, &indent, call->arg[1], 0));
@@ -179,8 +153,8 @@ static enum lrc_status filter_from_json(struct lrc_render *r, struct lrc_value *
                                         const struct lrc_call *call)
 {
     const struct lrc_string *s = NULL;
-    json_t *json;
-    char name[64];
+    json_t                  *json;
+    char                     name[64];
     LRC_TRY(lrc_argument__string(r, &s, call->self, "from_json"));
     (void)snprintf(name, sizeof name, "%.40s:%d: from_json", r->template->name, r->line);
     if (!s || lrc_json_parse(&json, s->bytes, s->n, name, r->err) != LRC_STATUS_OK)
@@ -194,27 +168,63 @@ static enum lrc_status filter_from_json(struct lrc_render *r, struct lrc_value *
     return lrc_value__from_json(r, out, json);
 }
 
-/* A number at the start of text, as int() and float() read it: space around, "_" between digits. 1 when it is
- * all of it. */
-static int read_number(const struct lrc_string *s, double *real, int64_t *integer, int *is_whole)
+/* Text without the space around it and without a "_" between two digits, as int() and float() read it; 0
+ * when it is too long or holds something else. */
+static int number_text(char text[128], const struct lrc_string *s, const char *allowed)
 {
-    char text[128];
     const size_t before = lrc_text__space_before(s->bytes, s->n);
     const size_t after = lrc_text__space_after(s->bytes + before, s->n - before);
-    size_t n = s->n - before - after;
-    if (n == 0 || n >= sizeof text)
+    const char  *from = s->bytes + before;
+    const size_t n = s->n - before - after;
+    size_t       n_text = 0;
+    if (n == 0 || n >= 128)
         return 0;
-    memcpy(text, s->bytes + before, n);
-    text[n] = '\0';
-    if (strlen(text) != n || strspn(text, "+-0123456789.eEinfatyINFATY") != n)
+    for (size_t i = 0; i < n; i++) {
+        const int between =
+            i > 0 && i + 1 < n && isalnum((unsigned char)from[i - 1]) && isalnum((unsigned char)from[i + 1]);
+        if (from[i] == '_' && between)
+            continue;
+        if (!from[i] || !strchr(allowed, from[i]))
+            return 0;
+        text[n_text++] = from[i];
+    }
+    text[n_text] = '\0';
+    return 1;
+}
+
+/* 1 when all of it is a number. */
+static int read_number(const struct lrc_string *s, double *real, int64_t *integer, int *is_whole)
+{
+    char text[128], *end;
+    if (!number_text(text, s, "+-0123456789.eEinfatyINFATY"))
         return 0;
-    char *end;
     *real = strtod(text, &end);
     if (*end)
         return 0;
-    *is_whole = strspn(text, "+-0123456789") == n;
+    *is_whole = strspn(text, "+-0123456789") == strlen(text);
     *integer = *is_whole ? strtoll(text, NULL, 10) : 0;
     return 1;
+}
+
+/* Digits of a base from 2 to 36; base 0 is told by 0x, 0o or 0b. */
+static int read_digits(const struct lrc_string *s, int base, int64_t *integer)
+{
+    static const char digits[] = "+-0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+    char              text[128], *end;
+    if (!number_text(text, s, digits))
+        return 0;
+    char *at = text + (text[0] == '-' || text[0] == '+');
+    if (at[0] == '0' && at[1]) {
+        const char mark = (char)(at[1] | 32);
+        const int  own = mark == 'x' ? 16 : mark == 'o' ? 8 : mark == 'b' ? 2 : 0;
+        if (own && (base == 0 || base == own)) {
+            memmove(at, at + 2, strlen(at + 2) + 1);
+            base = own;
+        }
+    }
+    errno = 0;
+    *integer = strtoll(text, &end, base ? base : 10);
+    return *at && !*end && errno == 0;
 }
 
 static int fits_int(double real)
@@ -224,29 +234,21 @@ static int fits_int(double real)
 
 static enum lrc_status filter_int(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    double real = 0;
+    double  real = 0;
     int64_t integer = 0, base = 10;
-    int is_whole = 0;
+    int     is_whole = 0;
     LRC_TRY(lrc_argument__int(r, &base, call->arg[1], "int"));
     *out = call->arg[0].kind == LRC_VALUE_ABSENT ? lrc_value__int(0) : call->arg[0];
     switch (call->self.kind) {
-    case LRC_VALUE_BOOL:
-        *out = lrc_value__int(call->self.truth);
-        break;
-    case LRC_VALUE_INT:
-        *out = call->self;
-        break;
+    case LRC_VALUE_BOOL: *out = lrc_value__int(call->self.truth); break;
+    case LRC_VALUE_INT: *out = call->self; break;
     case LRC_VALUE_FLOAT:
         if (fits_int(call->self.real))
             *out = lrc_value__int((int64_t)call->self.real);
         break;
     case LRC_VALUE_STRING:
-        if (base != 10 && base >= 2 && base <= 36 && call->self.string->n < 100) {
-            char text[128] = {0}, *end;
-            memcpy(text, call->self.string->bytes, call->self.string->n);
-            const char *digits = text + (base == 2 && text[0] == '0' && (text[1] | 32) == 'b' ? 2 : 0);
-            integer = strtoll(digits, &end, (int)base);
-            if (*digits && !*end)
+        if (base != 10 && base >= 0 && base <= 36) {
+            if (read_digits(call->self.string, (int)base, &integer))
                 *out = lrc_value__int(integer);
         } else if (read_number(call->self.string, &real, &integer, &is_whole) && fits_int(real)) {
             *out = lrc_value__int(is_whole ? integer : (int64_t)real);
@@ -254,17 +256,16 @@ static enum lrc_status filter_int(struct lrc_render *r, struct lrc_value *out, c
         break;
     case LRC_VALUE_UNDEFINED:
         return lrc_render__fail(r, LRC_STATUS_DATA, "int: want something defined, got what is not");
-    default:
-        break;
+    default: break;
     }
     return LRC_STATUS_OK;
 }
 
 static enum lrc_status filter_float(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    double real = 0;
+    double  real = 0;
     int64_t integer;
-    int is_whole;
+    int     is_whole;
     *out = call->arg[0].kind == LRC_VALUE_ABSENT ? lrc_value__float(0) : call->arg[0];
     if (call->self.kind == LRC_VALUE_UNDEFINED)
         return lrc_render__fail(r, LRC_STATUS_DATA, "float: want something defined, got what is not");
@@ -301,24 +302,29 @@ static enum lrc_status filter_abs(struct lrc_render *r, struct lrc_value *out, c
 static enum lrc_status filter_round(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     const struct lrc_string *method = NULL;
-    int64_t precision = 0;
-    char text[400];
+    int64_t                  precision = 0;
+    char                     text[400];
     LRC_TRY(want_number(r, call->self, "round"));
     LRC_TRY(lrc_argument__int(r, &precision, call->arg[0], "round"));
     LRC_TRY(lrc_argument__string(r, &method, call->arg[1], "round"));
     const double value = lrc_value__to_double(call->self);
-    if (precision < 0 || precision > 30)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "round: want a precision from 0 to 30, got %lld",
+    if (precision < -30 || precision > 30)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "round: want a precision from -30 to 30, got %lld",
                                 (long long)precision);
     if (method && (lrc_string__equals(method, "ceil") || lrc_string__equals(method, "floor"))) {
         const double scale = pow(10, (double)precision);
         *out =
             lrc_value__float((method->bytes[0] == 'c' ? ceil(value * scale) : floor(value * scale)) / scale);
     } else if (!method || lrc_string__equals(method, "common")) {
-        (void)snprintf(text, sizeof text, "%.*f", (int)precision, value);
-        *out = lrc_value__float(strtod(text, NULL));
-        if (call->self.kind != LRC_VALUE_FLOAT)
-            *out = call->self.kind == LRC_VALUE_BOOL ? lrc_value__int(call->self.truth) : call->self;
+        const double scale = pow(10, (double)-precision);
+        (void)snprintf(text, sizeof text, "%.*f", precision > 0 ? (int)precision : 0,
+                       precision < 0 ? value / scale : value);
+        const double rounded = precision < 0 ? strtod(text, NULL) * scale : strtod(text, NULL);
+        *out = lrc_value__float(rounded);
+        if (call->self.kind == LRC_VALUE_BOOL)
+            *out = lrc_value__int(call->self.truth);
+        else if (call->self.kind == LRC_VALUE_INT)
+            *out = precision < 0 && fits_int(rounded) ? lrc_value__int((int64_t)rounded) : call->self;
     } else {
         return lrc_render__fail(r, LRC_STATUS_DATA,
                                 "round: want 'common', 'ceil' or 'floor', got another method");
@@ -326,86 +332,68 @@ static enum lrc_status filter_round(struct lrc_render *r, struct lrc_value *out,
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status filter_wordcount(struct lrc_render *r, struct lrc_value *out,
-                                        const struct lrc_call *call)
-{
-    const struct lrc_string *s;
-    int64_t n_words = 0;
-    int inside = 0;
-    LRC_TRY(lrc_value__to_string(r, &s, call->self));
-    LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16)));
-    for (size_t i = 0; i < s->n;) { /* runs of letters, digits and "_", as the pattern \w+ */
-        int32_t point;
-        i += lrc_text__next(s->bytes + i, s->n - i, &point);
-        const int word = point == '_' || lrc_text__is_letter_or_number(point);
-        n_words += word && !inside;
-        inside = word;
-    }
-    *out = lrc_value__int(n_words);
-    return LRC_STATUS_OK;
-}
-
-/* printf-style: %s %r %d %i %f %% with flags, width and precision. */
 static enum lrc_status filter_format(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_builder builder = {.r = r};
     const struct lrc_string *s;
-    int64_t next = 0;
+    if (call->args->n > 0 && call->args->named)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "format: want values by position or by name, got both");
     LRC_TRY(lrc_value__to_string(r, &s, call->self));
-    for (size_t i = 0; i < s->n; i++) {
-        if (s->bytes[i] != '%') {
-            lrc_builder__append(&builder, s->bytes + i, 1);
-            continue;
-        }
-        LRC_TRY(lrc_format__field(&builder, s, &i, call->args, &next));
-    }
-    if (next < call->args->n)
-        return lrc_render__fail(r, LRC_STATUS_DATA, "format: want as many values as fields, got more");
-    return lrc_builder__finish(&builder, out);
+    return lrc_format__percent(r, out, s, call->args, 1);
 }
 
+/* Of jinja2's, not here: filesizeformat, pprint, random (a rendering is the same every time) and urlize. */
 static const struct lrc_filter filters[] = {
-    {{"abs", "", 0, filter_abs}},
-    {{"capitalize", "", 0, filter_capitalize}},
-    {{"count", "", 0, lrc_filter__length}},
-    {{"d", "default_value boolean", 0, filter_default}},
-    {{"default", "default_value boolean", 0, filter_default}},
-    {{"dictsort", "case_sensitive by reverse", 0, lrc_filter__dictsort}},
-    {{"e", "", 0, filter_escape}},
-    {{"escape", "", 0, filter_escape}},
-    {{"first", "", 0, lrc_filter__first}},
-    {{"float", "default", 0, filter_float}},
-    {{"format", "*", 0, filter_format}},
-    {{"from_json", "", 0, filter_from_json}},
-    {{"groupby", "attribute default case_sensitive", 1, lrc_filter__groupby}},
-    {{"indent", "width first blank", 0, filter_indent}},
-    {{"int", "default base", 0, filter_int}},
-    {{"items", "", 0, lrc_filter__items}},
-    {{"join", "d attribute", 0, lrc_filter__join}},
-    {{"last", "", 0, lrc_filter__last}},
-    {{"length", "", 0, lrc_filter__length}},
-    {{"list", "", 0, lrc_filter__list}},
-    {{"lower", "", 0, filter_lower}},
-    {{"map", "*", 0, lrc_filter__map}},
-    {{"max", "case_sensitive attribute", 0, lrc_filter__max}},
-    {{"min", "case_sensitive attribute", 0, lrc_filter__min}},
-    {{"reject", "*", 0, lrc_filter__reject}},
-    {{"rejectattr", "*", 0, lrc_filter__rejectattr}},
-    {{"replace", "old new count", 2, filter_replace}},
-    {{"reverse", "", 0, lrc_filter__reverse}},
-    {{"round", "precision method", 0, filter_round}},
-    {{"safe", "", 0, filter_safe}},
-    {{"select", "*", 0, lrc_filter__select}},
-    {{"selectattr", "*", 0, lrc_filter__selectattr}},
-    {{"sort", "reverse case_sensitive attribute", 0, lrc_filter__sort}},
-    {{"string", "", 0, filter_string}},
-    {{"sum", "attribute start", 0, lrc_filter__sum}},
-    {{"title", "", 0, filter_title}},
-    {{"tojson", "ensure_ascii indent separators sort_keys", 0, filter_tojson}},
-    {{"trim", "chars", 0, filter_trim}},
-    {{"unique", "case_sensitive attribute", 0, lrc_filter__unique}},
-    {{"upper", "", 0, filter_upper}},
-    {{"wordcount", "", 0, filter_wordcount}},
+    { { "abs", "", 0, filter_abs } },
+    { { "attr", "name", 1, lrc_filter__attr } },
+    { { "batch", "linecount fill_with", 1, lrc_filter__batch } },
+    { { "capitalize", "", 0, filter_capitalize } },
+    { { "center", "width", 0, lrc_filter__center } },
+    { { "count", "", 0, lrc_filter__length } },
+    { { "d", "default_value boolean", 0, filter_default } },
+    { { "default", "default_value boolean", 0, filter_default } },
+    { { "dictsort", "case_sensitive by reverse", 0, lrc_filter__dictsort } },
+    { { "e", "", 0, lrc_filter__escape } },
+    { { "escape", "", 0, lrc_filter__escape } },
+    { { "first", "", 0, lrc_filter__first } },
+    { { "float", "default", 0, filter_float } },
+    { { "forceescape", "", 0, lrc_filter__escape } },
+    { { "format", "*", 0, filter_format } },
+    { { "from_json", "", 0, filter_from_json } },
+    { { "groupby", "attribute default case_sensitive", 1, lrc_filter__groupby } },
+    { { "indent", "width first blank", 0, filter_indent } },
+    { { "int", "default base", 0, filter_int } },
+    { { "items", "", 0, lrc_filter__items } },
+    { { "join", "d attribute", 0, lrc_filter__join } },
+    { { "last", "", 0, lrc_filter__last } },
+    { { "length", "", 0, lrc_filter__length } },
+    { { "list", "", 0, lrc_filter__list } },
+    { { "lower", "", 0, filter_lower } },
+    { { "map", "*", 0, lrc_filter__map } },
+    { { "max", "case_sensitive attribute", 0, lrc_filter__max } },
+    { { "min", "case_sensitive attribute", 0, lrc_filter__min } },
+    { { "reject", "*", 0, lrc_filter__reject } },
+    { { "rejectattr", "*", 0, lrc_filter__rejectattr } },
+    { { "replace", "old new count", 2, filter_replace } },
+    { { "reverse", "", 0, lrc_filter__reverse } },
+    { { "round", "precision method", 0, filter_round } },
+    { { "safe", "", 0, filter_safe } },
+    { { "select", "*", 0, lrc_filter__select } },
+    { { "selectattr", "*", 0, lrc_filter__selectattr } },
+    { { "slice", "slices fill_with", 1, lrc_filter__slice } },
+    { { "sort", "reverse case_sensitive attribute", 0, lrc_filter__sort } },
+    { { "string", "", 0, filter_string } },
+    { { "striptags", "", 0, lrc_filter__striptags } },
+    { { "sum", "attribute start", 0, lrc_filter__sum } },
+    { { "title", "", 0, filter_title } },
+    { { "tojson", "ensure_ascii indent separators sort_keys", 0, filter_tojson } },
+    { { "trim", "chars", 0, filter_trim } },
+    { { "truncate", "length killwords end leeway", 0, lrc_filter__truncate } },
+    { { "unique", "case_sensitive attribute", 0, lrc_filter__unique } },
+    { { "upper", "", 0, filter_upper } },
+    { { "urlencode", "", 0, lrc_filter__urlencode } },
+    { { "wordcount", "", 0, lrc_filter__wordcount } },
+    { { "wordwrap", "width break_long_words wrapstring break_on_hyphens", 0, lrc_filter__wordwrap } },
+    { { "xmlattr", "autospace", 0, lrc_filter__xmlattr } },
 };
 
 const struct lrc_filter *lrc_filter__find(const char *name, size_t n)

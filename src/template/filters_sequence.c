@@ -7,19 +7,11 @@
 enum lrc_status lrc_filter__length(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     switch (call->self.kind) {
-    case LRC_VALUE_UNDEFINED:
-        *out = lrc_value__int(0);
-        return LRC_STATUS_OK;
-    case LRC_VALUE_STRING:
-        *out = lrc_value__int(call->self.string->n_points);
-        return LRC_STATUS_OK;
+    case LRC_VALUE_UNDEFINED: *out = lrc_value__int(0); return LRC_STATUS_OK;
+    case LRC_VALUE_STRING: *out = lrc_value__int(call->self.string->n_points); return LRC_STATUS_OK;
     case LRC_VALUE_LIST:
-    case LRC_VALUE_TUPLE:
-        *out = lrc_value__int(call->self.list->n);
-        return LRC_STATUS_OK;
-    case LRC_VALUE_DICT:
-        *out = lrc_value__int(call->self.dict->n);
-        return LRC_STATUS_OK;
+    case LRC_VALUE_TUPLE: *out = lrc_value__int(call->self.list->n); return LRC_STATUS_OK;
+    case LRC_VALUE_DICT: *out = lrc_value__int(call->self.dict->n); return LRC_STATUS_OK;
     default:
         return lrc_render__fail(r, LRC_STATUS_DATA, "length: want something with a length, got %s",
                                 lrc_value__type_name(call->self));
@@ -62,7 +54,7 @@ enum lrc_status lrc_filter__list(struct lrc_render *r, struct lrc_value *out, co
 
 enum lrc_status lrc_filter__items(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    const struct lrc_args none = {0};
+    const struct lrc_args none = { 0 };
     if (call->self.kind == LRC_VALUE_UNDEFINED)
         return lrc_list__new(r, out, LRC_VALUE_LIST);
     if (call->self.kind != LRC_VALUE_DICT)
@@ -80,8 +72,8 @@ static enum lrc_status get_path(struct lrc_render *r, struct lrc_value *out, str
         return lrc_eval__item(r, out, v, path);
     const char *at = path.string->bytes, *const end = at + path.string->n;
     for (;;) {
-        const char *dot = memchr(at, '.', (size_t)(end - at));
-        const size_t n = (size_t)((dot ? dot : end) - at);
+        const char      *dot = memchr(at, '.', (size_t)(end - at));
+        const size_t     n = (size_t)((dot ? dot : end) - at);
         struct lrc_value key, object = *out;
         LRC_TRY(lrc_string__borrow(r, &key, at, n));
         if (n > 0 && n < 10 && strspn(at, "0123456789") >= n) {
@@ -109,10 +101,10 @@ static enum lrc_status get_attribute(struct lrc_render *r, struct lrc_value *out
 
 enum lrc_status lrc_filter__join(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_builder builder = {.r = r};
+    struct lrc_builder       builder = { .r = r };
     const struct lrc_string *between = NULL;
-    struct lrc_value item;
-    struct lrc_list items;
+    struct lrc_value         item;
+    struct lrc_list          items;
     if (call->arg[0].kind != LRC_VALUE_ABSENT)
         LRC_TRY(lrc_value__to_string(r, &between, call->arg[0]));
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
@@ -128,7 +120,7 @@ enum lrc_status lrc_filter__join(struct lrc_render *r, struct lrc_value *out, co
 
 enum lrc_status lrc_filter__reverse(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    const struct lrc_value backwards[3] = {lrc_value__none(), lrc_value__none(), lrc_value__int(-1)};
+    const struct lrc_value backwards[3] = { lrc_value__none(), lrc_value__none(), lrc_value__int(-1) };
     if (call->self.kind == LRC_VALUE_STRING)
         return lrc_eval__slice(r, out, call->self, backwards);
     LRC_TRY(copy_list(r, out, call->self));
@@ -141,13 +133,13 @@ static struct lrc_value named_argument(const struct lrc_args *args, const char *
         if (args->named->entries[i].key.kind == LRC_VALUE_STRING &&
             lrc_string__equals(args->named->entries[i].key.string, name))
             return args->named->entries[i].value;
-    return (struct lrc_value){.kind = LRC_VALUE_ABSENT};
+    return (struct lrc_value){ .kind = LRC_VALUE_ABSENT };
 }
 
 /* As jinja2's map and select: what is false, whatever it is, has no items. */
 static enum lrc_status iterate_unless_false(struct lrc_render *r, struct lrc_list *items, struct lrc_value v)
 {
-    *items = (struct lrc_list){0};
+    *items = (struct lrc_list){ 0 };
     return lrc_value__is_true(v) ? lrc_value__iterate(r, items, v) : LRC_STATUS_OK;
 }
 
@@ -157,16 +149,16 @@ enum lrc_status lrc_filter__map(struct lrc_render *r, struct lrc_value *out, con
     const struct lrc_value attribute = named_argument(call->args, "attribute"),
                            fallback = named_argument(call->args, "default");
     const struct lrc_filter *filter = NULL;
-    const struct lrc_value *first = call->args->n > 0 ? &call->args->values[0] : NULL;
-    struct lrc_args rest = {0};
-    struct lrc_list items;
+    const struct lrc_value  *first = call->args->n > 0 ? &call->args->values[0] : NULL;
+    struct lrc_args          rest = { 0 };
+    struct lrc_list          items;
     if (first && first->kind == LRC_VALUE_STRING)
         filter = lrc_filter__find(first->string->bytes, first->string->n);
     if (attribute.kind == LRC_VALUE_ABSENT && !filter)
         return lrc_render__fail(r, LRC_STATUS_DATA,
                                 "map: want a filter's name or attribute=, got something else");
     if (filter)
-        rest = (struct lrc_args){call->args->values + 1, call->args->n - 1, call->args->named};
+        rest = (struct lrc_args){ call->args->values + 1, call->args->n - 1, call->args->named };
     LRC_TRY(iterate_unless_false(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
     for (int64_t i = 0; i < items.n; i++) {
@@ -188,8 +180,8 @@ static enum lrc_status pick(struct lrc_render *r, struct lrc_value *out, const s
 {
     const struct lrc_args *args = call->args;
     const struct lrc_test *test = NULL;
-    struct lrc_args rest = {0};
-    struct lrc_list items;
+    struct lrc_args        rest = { 0 };
+    struct lrc_list        items;
     if (args->n < n_path)
         return lrc_render__fail(r, LRC_STATUS_DATA, "selectattr: want an attribute's name, got nothing");
     if (args->n > n_path) {
@@ -198,7 +190,7 @@ static enum lrc_status pick(struct lrc_render *r, struct lrc_value *out, const s
         if (!test)
             return lrc_render__fail(r, LRC_STATUS_DATA,
                                     "select: want the name of a test we have, got another");
-        rest = (struct lrc_args){args->values + n_path + 1, args->n - n_path - 1, args->named};
+        rest = (struct lrc_args){ args->values + n_path + 1, args->n - n_path - 1, args->named };
     }
     LRC_TRY(iterate_unless_false(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
@@ -248,15 +240,18 @@ static enum lrc_status make_key(struct lrc_render *r, struct lrc_value *key, str
     return LRC_STATUS_OK;
 }
 
-/* Sort by several attributes: "a,b". */
+/* A list, also of one: lists are compared item by item and two that are undefined are equal, so that they
+ * need no order. Several attributes: "a,b". */
 static enum lrc_status make_sort_key(struct lrc_render *r, struct lrc_value *key, struct lrc_value item,
                                      struct lrc_value attribute, int case_sensitive)
 {
-    if (attribute.kind != LRC_VALUE_STRING || !memchr(attribute.string->bytes, ',', attribute.string->n))
-        return make_key(r, key, item, attribute, case_sensitive);
-    struct lrc_value part, name;
-    const char *at = attribute.string->bytes, *const end = at + attribute.string->n;
+    struct lrc_value part, name = attribute;
     LRC_TRY(lrc_list__new(r, key, LRC_VALUE_LIST));
+    if (attribute.kind != LRC_VALUE_STRING) {
+        LRC_TRY(make_key(r, &part, item, attribute, case_sensitive));
+        return lrc_list__append(r, key->list, part);
+    }
+    const char *at = attribute.string->bytes, *const end = at + attribute.string->n;
     for (;;) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
         LRC_TRY(lrc_string__borrow(r, &name, at, (size_t)((comma ? comma : end) - at)));
@@ -329,7 +324,7 @@ enum lrc_status lrc_filter__sort(struct lrc_render *r, struct lrc_value *out, co
 enum lrc_status lrc_filter__dictsort(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     const struct lrc_string *by = NULL;
-    struct lrc_value pairs;
+    struct lrc_value         pairs;
     LRC_TRY(lrc_argument__string(r, &by, call->arg[1], "dictsort"));
     if (by && !lrc_string__equals(by, "key") && !lrc_string__equals(by, "value"))
         return lrc_render__fail(r, LRC_STATUS_DATA, "dictsort: want by='key' or by='value', got another");
@@ -343,7 +338,7 @@ enum lrc_status lrc_filter__dictsort(struct lrc_render *r, struct lrc_value *out
 
 enum lrc_status lrc_filter__unique(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_list items;
+    struct lrc_list  items;
     struct lrc_value seen, key;
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
@@ -363,8 +358,8 @@ enum lrc_status lrc_filter__unique(struct lrc_render *r, struct lrc_value *out, 
 static enum lrc_status extreme(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
                                int sign)
 {
-    struct lrc_list items;
-    struct lrc_value best = {0}, key;
+    struct lrc_list  items;
+    struct lrc_value best = { 0 }, key;
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
     *out = lrc_value__undefined(NULL);
     for (int64_t i = 0; i < items.n; i++) {
@@ -395,6 +390,8 @@ enum lrc_status lrc_filter__sum(struct lrc_render *r, struct lrc_value *out, con
     struct lrc_list items;
     LRC_TRY(lrc_value__iterate(r, &items, call->self));
     *out = call->arg[1].kind == LRC_VALUE_ABSENT ? lrc_value__int(0) : call->arg[1];
+    if (out->kind == LRC_VALUE_STRING)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "sum: want a start that is no str, got one");
     for (int64_t i = 0; i < items.n; i++) {
         struct lrc_value item;
         LRC_TRY(lrc_render__charge(r, 1));
@@ -405,29 +402,106 @@ enum lrc_status lrc_filter__sum(struct lrc_render *r, struct lrc_value *out, con
 }
 
 /* Sorted (key, items) pairs; the key shown is that of the first of its items. */
-enum lrc_status lrc_filter__groupby(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+static enum lrc_status add_groups(struct lrc_render *r, struct lrc_value *out, const struct lrc_list *items,
+                                  const struct lrc_value *shown, int case_sensitive)
 {
-    struct lrc_value sorted, pair, group = {0}, key, last = {0}, shown;
-    struct lrc_list items;
-    const int case_sensitive = lrc_value__is_true(call->arg[2]);
-    LRC_TRY(lrc_value__iterate(r, &items, call->self));
-    LRC_TRY(sort_items(r, &sorted, items, call->arg[0], case_sensitive, 0));
+    struct lrc_value       pair, group = { 0 }, key, last = { 0 };
+    const struct lrc_value itself = lrc_value__none();
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
-    for (int64_t i = 0; i < sorted.list->n; i++) {
+    for (int64_t i = 0; i < items->n; i++) {
         int equal = 0;
-        LRC_TRY(make_key(r, &key, sorted.list->items[i], call->arg[0], case_sensitive));
+        LRC_TRY(make_key(r, &key, shown[i], itself, case_sensitive));
         if (i > 0)
             LRC_TRY(lrc_value__equal(r, &equal, key, last));
         if (!equal) {
             LRC_TRY(lrc_list__new(r, &group, LRC_VALUE_LIST));
             LRC_TRY(lrc_list__new(r, &pair, LRC_VALUE_TUPLE));
-            LRC_TRY(get_attribute(r, &shown, sorted.list->items[i], call->arg[0]));
-            LRC_TRY(lrc_list__append(r, pair.list, shown));
+            LRC_TRY(lrc_list__append(r, pair.list, shown[i]));
             LRC_TRY(lrc_list__append(r, pair.list, group));
             LRC_TRY(lrc_list__append(r, out->list, pair));
         }
-        LRC_TRY(lrc_list__append(r, group.list, sorted.list->items[i]));
+        LRC_TRY(lrc_list__append(r, group.list, items->items[i]));
         last = key;
     }
     return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_filter__groupby(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    struct lrc_value *keys, *shown, sorted, order;
+    struct lrc_list   items, indices = { 0 };
+    const int         case_sensitive = lrc_value__is_true(call->arg[2]);
+    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+    LRC_TRY(lrc_render__take(r, &keys, items.n, sizeof *keys));
+    LRC_TRY(lrc_render__take(r, &shown, items.n, sizeof *shown));
+    for (int64_t i = 0; i < items.n; i++) {
+        LRC_TRY(lrc_render__charge(r, 1));
+        LRC_TRY(get_attribute(r, &shown[i], items.items[i], call->arg[0]));
+        if (shown[i].kind == LRC_VALUE_UNDEFINED && call->arg[1].kind != LRC_VALUE_ABSENT)
+            shown[i] = call->arg[1];
+        LRC_TRY(make_key(r, &keys[i], shown[i], lrc_value__none(), case_sensitive));
+        LRC_TRY(lrc_list__append(r, &indices, lrc_value__int(i)));
+    }
+    LRC_TRY(sort_by(r, &order, &indices, keys, 0));
+    LRC_TRY(lrc_list__new(r, &sorted, LRC_VALUE_LIST));
+    for (int64_t i = 0; i < items.n; i++) {
+        const int64_t from = order.list->items[i].integer;
+        keys[i] = shown[from];
+        LRC_TRY(lrc_list__append(r, sorted.list, items.items[from]));
+    }
+    return add_groups(r, out, sorted.list, keys, case_sensitive);
+}
+
+/* A tuple or list of no items that later ones are added to. */
+static enum lrc_status start_group(struct lrc_render *r, struct lrc_value *group, struct lrc_value groups)
+{
+    LRC_TRY(lrc_list__new(r, group, LRC_VALUE_LIST));
+    return lrc_list__append(r, groups.list, *group);
+}
+
+/* Lists of n items; the last is filled up when there is something to fill it with. */
+enum lrc_status lrc_filter__batch(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    struct lrc_list  items;
+    struct lrc_value group = { .kind = LRC_VALUE_ABSENT };
+    int64_t          n = 0;
+    LRC_TRY(lrc_argument__int(r, &n, call->arg[0], "batch"));
+    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+    LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
+    for (int64_t i = 0; i < items.n; i++) {
+        if (group.kind == LRC_VALUE_ABSENT || group.list->n == n)
+            LRC_TRY(start_group(r, &group, *out));
+        LRC_TRY(lrc_list__append(r, group.list, items.items[i]));
+    }
+    const int fills = call->arg[1].kind != LRC_VALUE_ABSENT && call->arg[1].kind != LRC_VALUE_NONE;
+    while (fills && items.n > 0 && group.list->n < n) {
+        LRC_TRY(lrc_render__charge(r, 1));
+        LRC_TRY(lrc_list__append(r, group.list, call->arg[1]));
+    }
+    return lrc_render__charge(r, items.n / 16);
+}
+
+/* n lists, the first ones longer by one where the items do not divide evenly; the others may be filled up. */
+enum lrc_status lrc_filter__slice(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    struct lrc_list  items;
+    struct lrc_value group;
+    int64_t          n = 0, at = 0;
+    LRC_TRY(lrc_argument__int(r, &n, call->arg[0], "slice"));
+    LRC_TRY(lrc_value__iterate(r, &items, call->self));
+    if (n < 1)
+        return lrc_render__fail(r, LRC_STATUS_DATA, "slice: want a count of at least 1, got %lld",
+                                (long long)n);
+    LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
+    const int64_t each = items.n / n, longer = items.n % n;
+    const int     fills = call->arg[1].kind != LRC_VALUE_ABSENT && call->arg[1].kind != LRC_VALUE_NONE;
+    for (int64_t i = 0; i < n; i++) {
+        LRC_TRY(lrc_render__charge(r, 1));
+        LRC_TRY(start_group(r, &group, *out));
+        for (int64_t end = at + each + (i < longer); at < end; at++)
+            LRC_TRY(lrc_list__append(r, group.list, items.items[at]));
+        if (fills && i >= longer)
+            LRC_TRY(lrc_list__append(r, group.list, call->arg[1]));
+    }
+    return lrc_render__charge(r, items.n / 16);
 }

@@ -2,103 +2,67 @@
 #include "template/strings.h"
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 /* strftime_now() on the 26th of July 2024, the day Llama 3.1's template falls back to, unless the variable
  * strftime_now gives another: a rendering never depends on the clock. */
 static int day_of_week(int year, int month, int day) /* 0: Sunday; Sakamoto's method */
 {
-    static const int shift[] = {0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4};
+    static const int shift[] = { 0, 3, 2, 5, 0, 3, 5, 1, 4, 6, 2, 4 };
     year -= month < 3;
     return (year + year / 4 - year / 100 + year / 400 + shift[month - 1] + day) % 7;
 }
 
 static int day_of_year(int year, int month, int day)
 {
-    static const int before[] = {0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334};
-    const int leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    static const int before[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
+    const int        leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
     return before[month - 1] + day + (leap && month > 2);
 }
 
-static int put_date_field(char text[64], char field, const int d[6])
+enum { DATE_FIELD_MAX = 128 };
+
+/* One field with its flag, as the C library writes it in the C locale; 0 when it is none we have. Time
+ * zones are empty, as of a date without one. */
+static int put_date_field(char text[DATE_FIELD_MAX], char flag, char field, const int d[6])
 {
-    static const char *const months[] = {"January",   "February", "March",    "April",
-                                         "May",       "June",     "July",     "August",
-                                         "September", "October",  "November", "December"};
-    static const char *const days[] = {"Sunday",   "Monday", "Tuesday", "Wednesday",
-                                       "Thursday", "Friday", "Saturday"};
-    const char *month = months[d[1] - 1], *day = days[day_of_week(d[0], d[1], d[2])];
-    const int hour12 = d[3] % 12 == 0 ? 12 : d[3] % 12;
-    switch (field) {
-    case 'Y':
-        return snprintf(text, 64, "%04d", d[0]);
-    case 'y':
-        return snprintf(text, 64, "%02d", d[0] % 100);
-    case 'm':
-        return snprintf(text, 64, "%02d", d[1]);
-    case 'd':
-        return snprintf(text, 64, "%02d", d[2]);
-    case 'e':
-        return snprintf(text, 64, "%2d", d[2]);
-    case 'H':
-        return snprintf(text, 64, "%02d", d[3]);
-    case 'I':
-        return snprintf(text, 64, "%02d", hour12);
-    case 'M':
-        return snprintf(text, 64, "%02d", d[4]);
-    case 'S':
-        return snprintf(text, 64, "%02d", d[5]);
-    case 'j':
-        return snprintf(text, 64, "%03d", day_of_year(d[0], d[1], d[2]));
-    case 'p':
-        return snprintf(text, 64, "%s", d[3] < 12 ? "AM" : "PM");
-    case 'B':
-        return snprintf(text, 64, "%s", month);
-    case 'b':
-    case 'h':
-        return snprintf(text, 64, "%.3s", month);
-    case 'A':
-        return snprintf(text, 64, "%s", day);
-    case 'a':
-        return snprintf(text, 64, "%.3s", day);
-    case 'w':
-        return snprintf(text, 64, "%d", day_of_week(d[0], d[1], d[2]));
-    case 'F':
-        return snprintf(text, 64, "%04d-%02d-%02d", d[0], d[1], d[2]);
-    case 'T':
-        return snprintf(text, 64, "%02d:%02d:%02d", d[3], d[4], d[5]);
-    case 'D':
-        return snprintf(text, 64, "%02d/%02d/%02d", d[1], d[2], d[0] % 100);
-    case 'n':
-        return snprintf(text, 64, "\n");
-    case 't':
-        return snprintf(text, 64, "\t");
-    case '%':
-        return snprintf(text, 64, "%%");
-    default:
-        return -1;
-    }
+    static const char fields[] = "aAbBcCdDeFgGhHIjklmMnpPrRStTuUVwWxXyYzZ%";
+    const struct tm   date = { .tm_year = d[0] - 1900,
+                               .tm_mon = d[1] - 1,
+                               .tm_mday = d[2],
+                               .tm_hour = d[3],
+                               .tm_min = d[4],
+                               .tm_sec = d[5],
+                               .tm_wday = day_of_week(d[0], d[1], d[2]),
+                               .tm_yday = day_of_year(d[0], d[1], d[2]) - 1 };
+    const char        format[] = { '%', flag ? flag : field, flag ? field : '\0', '\0' };
+    text[0] = '\0';
+    if (!field || !strchr(fields, field))
+        return 0;
+    if (field != 'z' && field != 'Z')
+        (void)strftime(text, DATE_FIELD_MAX, format, &date);
+    return 1;
 }
 
 static enum lrc_status global_strftime_now(struct lrc_render *r, struct lrc_value *out,
                                            const struct lrc_call *call)
 {
-    struct lrc_builder builder = {.r = r};
+    struct lrc_builder       builder = { .r = r };
     const struct lrc_string *format = NULL;
     LRC_TRY(lrc_argument__string(r, &format, call->arg[0], "strftime_now"));
     for (size_t i = 0; format && i < format->n && !builder.failed; i++) {
-        char text[64];
+        char text[DATE_FIELD_MAX];
         if (format->bytes[i] != '%' || i + 1 == format->n) {
             lrc_builder__append(&builder, format->bytes + i, 1);
             continue;
         }
-        const int bare = format->bytes[i + 1] == '-' && i + 2 < format->n; /* %-d: without the leading zero */
-        i += bare ? 2 : 1;
-        const int n = put_date_field(text, format->bytes[i], r->date);
-        if (n < 0)
+        const char sign = format->bytes[i + 1]; /* %-d: without the leading zero */
+        const int  flagged = i + 2 < format->n && sign && strchr("-_0^#", sign);
+        i += flagged ? 2 : 1;
+        if (!put_date_field(text, flagged ? sign : '\0', format->bytes[i], r->date))
             return lrc_render__fail(r, LRC_STATUS_DATA, "strftime_now: want a field we have, got '%%%c'",
-                                    format->bytes[i]);
-        const size_t skip = bare ? strspn(text, "0 ") : 0;
-        lrc_builder__puts(&builder, text + (skip > 0 && !text[skip] ? skip - 1 : skip));
+                                    format->bytes[i] ? format->bytes[i] : '?');
+        lrc_builder__puts(&builder, text);
     }
     return lrc_builder__finish(&builder, out);
 }
@@ -177,11 +141,11 @@ static enum lrc_status global_namespace(struct lrc_render *r, struct lrc_value *
 }
 
 static const struct lrc_global globals[] = {
-    {{"namespace", "*", 0, global_namespace}},
-    {{"dict", "*", 0, global_dict}},
-    {{"range", "start stop step", 1, global_range}},
-    {{"raise_exception", "message", 1, global_raise_exception}},
-    {{"strftime_now", "format", 1, global_strftime_now}},
+    { { "namespace", "*", 0, global_namespace } },
+    { { "dict", "*", 0, global_dict } },
+    { { "range", "start stop step", 1, global_range } },
+    { { "raise_exception", "message", 1, global_raise_exception } },
+    { { "strftime_now", "format", 1, global_strftime_now } },
 };
 
 const struct lrc_global *lrc_global__find(const char *name, size_t n)

@@ -66,7 +66,7 @@ static enum lrc_status dict_copy(struct lrc_render *r, struct lrc_value *out, co
 
 static enum lrc_status dict_update(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    const struct lrc_dict *sources[2] = {NULL, call->args->named};
+    const struct lrc_dict *sources[2] = { NULL, call->args->named };
     if (call->args->n == 1 && call->args->values[0].kind == LRC_VALUE_DICT)
         sources[0] = call->args->values[0].dict;
     else if (call->args->n > 0)
@@ -99,7 +99,7 @@ static enum lrc_status list_extend(struct lrc_render *r, struct lrc_value *out, 
 static enum lrc_status list_pop(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     struct lrc_list *list = call->self.list;
-    int64_t at = -1;
+    int64_t          at = -1;
     LRC_TRY(lrc_argument__int(r, &at, call->arg[0], "pop"));
     at += at < 0 ? list->n : 0;
     if (at < 0 || at >= list->n)
@@ -114,6 +114,12 @@ static enum lrc_status list_pop(struct lrc_render *r, struct lrc_value *out, con
     list->items = items;
     list->n--;
     return lrc_render__charge(r, list->n / 16);
+}
+
+static enum lrc_status list_copy(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    const struct lrc_value whole[3] = { lrc_value__none(), lrc_value__none(), lrc_value__none() };
+    return lrc_eval__slice(r, out, call->self, whole);
 }
 
 static enum lrc_status find_item(struct lrc_render *r, int64_t *index, int64_t *count,
@@ -160,7 +166,7 @@ static enum lrc_status loop_cycle(struct lrc_render *r, struct lrc_value *out, c
 static enum lrc_status loop_changed(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     struct lrc_value values;
-    int equal;
+    int              equal;
     LRC_TRY(lrc_list__new(r, &values, LRC_VALUE_TUPLE));
     for (int64_t i = 0; i < call->args->n; i++)
         LRC_TRY(lrc_list__append(r, values.list, call->args->values[i]));
@@ -171,23 +177,24 @@ static enum lrc_status loop_changed(struct lrc_render *r, struct lrc_value *out,
 }
 
 static const struct lrc_method methods[] = {
-    {LRC_VALUE_DICT, {"items", "", 0, dict_items}},
-    {LRC_VALUE_DICT, {"keys", "", 0, dict_keys}},
-    {LRC_VALUE_DICT, {"values", "", 0, dict_values}},
-    {LRC_VALUE_DICT, {"get", "key default", 1, dict_get}},
-    {LRC_VALUE_DICT, {"pop", "key default", 1, dict_pop}},
-    {LRC_VALUE_DICT, {"copy", "", 0, dict_copy}},
-    {LRC_VALUE_DICT, {"update", "*", 0, dict_update}},
-    {LRC_VALUE_LIST, {"append", "object", 1, list_append}},
-    {LRC_VALUE_LIST, {"extend", "iterable", 1, list_extend}},
-    {LRC_VALUE_LIST, {"pop", "index", 0, list_pop}},
-    {LRC_VALUE_LIST, {"index", "value", 1, list_index}},
-    {LRC_VALUE_LIST, {"count", "value", 1, list_count}},
-    {LRC_VALUE_TUPLE, {"index", "value", 1, list_index}},
-    {LRC_VALUE_TUPLE, {"count", "value", 1, list_count}},
-    {LRC_VALUE_LOOP, {"cycle", "*", 0, loop_cycle}},
-    {LRC_VALUE_LOOP, {"changed", "*", 0, loop_changed}},
-    {LRC_VALUE_ABSENT, {NULL, NULL, 0, NULL}},
+    { LRC_VALUE_DICT, { "items", "", 0, dict_items } },
+    { LRC_VALUE_DICT, { "keys", "", 0, dict_keys } },
+    { LRC_VALUE_DICT, { "values", "", 0, dict_values } },
+    { LRC_VALUE_DICT, { "get", "key default", 1, dict_get } },
+    { LRC_VALUE_DICT, { "pop", "key default", 1, dict_pop } },
+    { LRC_VALUE_DICT, { "copy", "", 0, dict_copy } },
+    { LRC_VALUE_DICT, { "update", "*", 0, dict_update } },
+    { LRC_VALUE_LIST, { "append", "object", 1, list_append } },
+    { LRC_VALUE_LIST, { "extend", "iterable", 1, list_extend } },
+    { LRC_VALUE_LIST, { "pop", "index", 0, list_pop } },
+    { LRC_VALUE_LIST, { "copy", "", 0, list_copy } },
+    { LRC_VALUE_LIST, { "index", "value", 1, list_index } },
+    { LRC_VALUE_LIST, { "count", "value", 1, list_count } },
+    { LRC_VALUE_TUPLE, { "index", "value", 1, list_index } },
+    { LRC_VALUE_TUPLE, { "count", "value", 1, list_count } },
+    { LRC_VALUE_LOOP, { "cycle", "*", 0, loop_cycle } },
+    { LRC_VALUE_LOOP, { "changed", "*", 0, loop_changed } },
+    { LRC_VALUE_ABSENT, { NULL, NULL, 0, NULL } },
 };
 
 const struct lrc_method *lrc_method__find(struct lrc_value self, const char *name, size_t n)

@@ -1,4 +1,5 @@
 /* Methods of str. */
+#include "template/format.h"
 #include "template/methods.h"
 
 #include "template/strings.h"
@@ -59,7 +60,7 @@ static enum lrc_status append_piece(struct lrc_render *r, struct lrc_list *list,
 
 static size_t word_length(const char *bytes, size_t n)
 {
-    size_t i = 0;
+    size_t  i = 0;
     int32_t point;
     while (i < n) {
         const size_t step = lrc_text__next(bytes + i, n - i, &point);
@@ -107,7 +108,7 @@ static enum lrc_status split_by(struct lrc_render *r, struct lrc_list *list, con
 static enum lrc_status str_split(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     const struct lrc_string *by = NULL;
-    int64_t n_max = -1;
+    int64_t                  n_max = -1;
     LRC_TRY(lrc_argument__string(r, &by, call->arg[0], "split"));
     LRC_TRY(lrc_argument__int(r, &n_max, call->arg[1], "split"));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
@@ -172,7 +173,7 @@ static enum lrc_status rsplit_words(struct lrc_render *r, struct lrc_list *list,
 static enum lrc_status str_rsplit(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     const struct lrc_string *by = NULL;
-    int64_t n_max = -1;
+    int64_t                  n_max = -1;
     LRC_TRY(lrc_argument__string(r, &by, call->arg[0], "rsplit"));
     LRC_TRY(lrc_argument__int(r, &n_max, call->arg[1], "rsplit"));
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
@@ -187,16 +188,18 @@ static enum lrc_status str_splitlines(struct lrc_render *r, struct lrc_value *ou
                                       const struct lrc_call *call)
 {
     const struct lrc_string *s = call->self.string;
-    size_t begin = 0;
+    const int                keeps = lrc_value__is_true(call->arg[0]);
+    size_t                   begin = 0;
     LRC_TRY(lrc_list__new(r, out, LRC_VALUE_LIST));
     for (size_t i = 0; i < s->n;) {
-        int32_t point;
+        int32_t      point;
         const size_t n = lrc_text__next(s->bytes + i, s->n - i, &point);
-        const int ends = (point >= 10 && point <= 13) || (point >= 28 && point <= 30) || point == 0x85 ||
+        const int    ends = (point >= 10 && point <= 13) || (point >= 28 && point <= 30) || point == 0x85 ||
                          point == 0x2028 || point == 0x2029;
         if (ends) {
-            LRC_TRY(append_piece(r, out->list, s->bytes + begin, i - begin));
-            begin = i + n + (point == '\r' && i + 1 < s->n && s->bytes[i + 1] == '\n');
+            const size_t next = i + n + (point == '\r' && i + 1 < s->n && s->bytes[i + 1] == '\n');
+            LRC_TRY(append_piece(r, out->list, s->bytes + begin, (keeps ? next : i) - begin));
+            begin = next;
         }
         i = ends ? begin : i + n;
     }
@@ -207,36 +210,6 @@ static enum lrc_status str_splitlines(struct lrc_render *r, struct lrc_value *ou
 static int has_affix(const struct lrc_string *s, const struct lrc_string *affix, int at_end)
 {
     return affix->n <= s->n && memcmp(s->bytes + (at_end ? s->n - affix->n : 0), affix->bytes, affix->n) == 0;
-}
-
-static enum lrc_status test_affix(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
-                                  int at_end)
-{
-    struct lrc_list affixes = {.items = (struct lrc_value *)(uintptr_t)&call->arg[0], .n = 1};
-    int found = 0;
-    if (call->arg[0].kind == LRC_VALUE_TUPLE)
-        affixes = *call->arg[0].list;
-    for (int64_t i = 0; i < affixes.n && !found; i++) {
-        if (affixes.items[i].kind != LRC_VALUE_STRING)
-            return lrc_render__fail(r, LRC_STATUS_DATA, "%s: want a str or a tuple of str, got %s",
-                                    at_end ? "endswith" : "startswith",
-                                    lrc_value__type_name(affixes.items[i]));
-        LRC_TRY(lrc_render__charge(r, (int64_t)(affixes.items[i].string->n / 64)));
-        found = has_affix(call->self.string, affixes.items[i].string, at_end);
-    }
-    *out = lrc_value__bool(found);
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status str_startswith(struct lrc_render *r, struct lrc_value *out,
-                                      const struct lrc_call *call)
-{
-    return test_affix(r, out, call, 0);
-}
-
-static enum lrc_status str_endswith(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    return test_affix(r, out, call, 1);
 }
 
 static enum lrc_status remove_affix(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
@@ -263,7 +236,7 @@ static enum lrc_status str_removesuffix(struct lrc_render *r, struct lrc_value *
 static enum lrc_status str_replace(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     const struct lrc_string *from = NULL, *to = NULL;
-    int64_t count = -1;
+    int64_t                  count = -1;
     LRC_TRY(lrc_argument__string(r, &from, call->arg[0], "replace"));
     LRC_TRY(lrc_argument__string(r, &to, call->arg[1], "replace"));
     LRC_TRY(lrc_argument__int(r, &count, call->arg[2], "replace"));
@@ -272,67 +245,10 @@ static enum lrc_status str_replace(struct lrc_render *r, struct lrc_value *out, 
     return lrc_string__replace(r, out, call->self.string, from, to, count);
 }
 
-/* Code point index, -1 when it is not there. last: from the right. */
-static enum lrc_status find_in(struct lrc_render *r, int64_t *index, const struct lrc_call *call, int last)
-{
-    const struct lrc_string *what = NULL, *s = call->self.string;
-    LRC_TRY(lrc_argument__string(r, &what, call->arg[0], "find"));
-    *index = -1;
-    if (!what || what->n > s->n)
-        return LRC_STATUS_OK;
-    LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16 * (last ? what->n / 64 + 1 : 1))));
-    const char *found =
-        last ? find_last(s->bytes, s->bytes + s->n, what) : memmem(s->bytes, s->n, what->bytes, what->n);
-    if (found)
-        *index = lrc_text__count(s->bytes, (size_t)(found - s->bytes));
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status str_find(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    int64_t index;
-    LRC_TRY(find_in(r, &index, call, 0));
-    *out = lrc_value__int(index);
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status str_rfind(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    int64_t index;
-    LRC_TRY(find_in(r, &index, call, 1));
-    *out = lrc_value__int(index);
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status str_index(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    LRC_TRY(str_find(r, out, call));
-    return out->integer < 0
-               ? lrc_render__fail(r, LRC_STATUS_DATA, "index: want a text that is there, got one that is not")
-               : LRC_STATUS_OK;
-}
-
-static enum lrc_status str_count(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    const struct lrc_string *what = NULL, *s = call->self.string;
-    int64_t count = 0;
-    LRC_TRY(lrc_argument__string(r, &what, call->arg[0], "count"));
-    LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16)));
-    if (what && what->n == 0)
-        count = s->n_points + 1;
-    const char *at = s->bytes, *const end = s->bytes + s->n;
-    while (what && what->n > 0 && (at = memmem(at, (size_t)(end - at), what->bytes, what->n)) != NULL) {
-        at += what->n;
-        count++;
-    }
-    *out = lrc_value__int(count);
-    return LRC_STATUS_OK;
-}
-
 static enum lrc_status str_join(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    struct lrc_builder builder = {.r = r};
-    struct lrc_list items;
+    struct lrc_builder builder = { .r = r };
+    struct lrc_list    items;
     LRC_TRY(lrc_value__iterate(r, &items, call->arg[0]));
     for (int64_t i = 0; i < items.n; i++) {
         if (items.items[i].kind != LRC_VALUE_STRING)
@@ -361,9 +277,60 @@ static enum lrc_status all_points(struct lrc_render *r, struct lrc_value *out, c
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status str_isdigit(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+static int is_ascii(int32_t point)
+{
+    return point < 0x80;
+}
+
+/* The empty text, too, unlike the tests of letters and digits. */
+static enum lrc_status all_or_empty(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
+                                    int (*property)(int32_t))
+{
+    LRC_TRY(all_points(r, out, call->self.string, property));
+    *out = lrc_value__bool(out->truth || call->self.string->n == 0);
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status str_isascii(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    return all_or_empty(r, out, call, is_ascii);
+}
+
+static enum lrc_status str_isprintable(struct lrc_render *r, struct lrc_value *out,
+                                       const struct lrc_call *call)
+{
+    return all_or_empty(r, out, call, lrc_text__is_printable);
+}
+
+static enum lrc_status str_isdecimal(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
     return all_points(r, out, call->self.string, lrc_text__is_digit);
+}
+
+static int is_digit(int32_t point) /* superscripts, too */
+{
+    return lrc_text__is_digit(point) || point == 0xb2 || point == 0xb3 || point == 0xb9 ||
+           (point >= 0x2070 && point <= 0x2089 && point != 0x2071);
+}
+
+static enum lrc_status str_isdigit(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    return all_points(r, out, call->self.string, is_digit);
+}
+
+static int is_numeric(int32_t point)
+{
+    return lrc_text__is_letter_or_number(point) && !lrc_text__is_letter(point);
+}
+
+static enum lrc_status str_isnumeric(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    return all_points(r, out, call->self.string, is_numeric);
+}
+
+static enum lrc_status str_swapcase(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    return lrc_string__to_case(r, out, call->self.string, LRC_CASE_SWAP);
 }
 
 static enum lrc_status str_isspace(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
@@ -393,73 +360,46 @@ static enum lrc_status str_islower(struct lrc_render *r, struct lrc_value *out, 
     return lrc_render__charge(r, (int64_t)(call->self.string->n / 16));
 }
 
-static enum lrc_status str_format(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
-{
-    struct lrc_builder builder = {.r = r};
-    const struct lrc_string *s = call->self.string;
-    int64_t next = 0;
-    for (size_t i = 0; i < s->n; i++) {
-        const char c = s->bytes[i];
-        if ((c == '{' || c == '}') && i + 1 < s->n && s->bytes[i + 1] == c) {
-            lrc_builder__append(&builder, &c, 1);
-            i++;
-            continue;
-        }
-        if (c != '{') {
-            lrc_builder__append(&builder, &c, 1);
-            continue;
-        }
-        const char *end = memchr(s->bytes + i, '}', s->n - i);
-        size_t n = end ? (size_t)(end - s->bytes) - i - 1 : 0;
-        struct lrc_value key, value = {.kind = LRC_VALUE_ABSENT};
-        struct lrc_dict_entry *entry = NULL;
-        LRC_TRY(lrc_string__borrow(r, &key, s->bytes + i + 1, n));
-        if (end && n <= 1 && (n == 0 || (s->bytes[i + 1] >= '0' && s->bytes[i + 1] <= '9'))) {
-            const int64_t at = n == 0 ? next++ : s->bytes[i + 1] - '0';
-            if (at < call->args->n)
-                value = call->args->values[at];
-        } else if (end && call->args->named) {
-            LRC_TRY(lrc_dict__find(r, &entry, call->args->named, key));
-            if (entry)
-                value = entry->value;
-        }
-        if (value.kind == LRC_VALUE_ABSENT)
-            return lrc_render__fail(
-                r, LRC_STATUS_DATA,
-                "format: want fields that are '{}', '{0}' or '{name}' and have a value, got another");
-        LRC_TRY(lrc_value__print(&builder, value));
-        i += n + 1;
-    }
-    return lrc_builder__finish(&builder, out);
-}
-
 const struct lrc_method lrc_method_string[] = {
-    {LRC_VALUE_STRING, {"strip", "chars", 0, str_strip}},
-    {LRC_VALUE_STRING, {"lstrip", "chars", 0, str_lstrip}},
-    {LRC_VALUE_STRING, {"rstrip", "chars", 0, str_rstrip}},
-    {LRC_VALUE_STRING, {"upper", "", 0, str_upper}},
-    {LRC_VALUE_STRING, {"lower", "", 0, str_lower}},
-    {LRC_VALUE_STRING, {"title", "", 0, str_title}},
-    {LRC_VALUE_STRING, {"capitalize", "", 0, str_capitalize}},
-    {LRC_VALUE_STRING, {"split", "sep maxsplit", 0, str_split}},
-    {LRC_VALUE_STRING, {"rsplit", "sep maxsplit", 0, str_rsplit}},
-    {LRC_VALUE_STRING, {"splitlines", "", 0, str_splitlines}},
-    {LRC_VALUE_STRING, {"startswith", "prefix", 1, str_startswith}},
-    {LRC_VALUE_STRING, {"endswith", "suffix", 1, str_endswith}},
-    {LRC_VALUE_STRING, {"removeprefix", "prefix", 1, str_removeprefix}},
-    {LRC_VALUE_STRING, {"removesuffix", "suffix", 1, str_removesuffix}},
-    {LRC_VALUE_STRING, {"replace", "old new count", 2, str_replace}},
-    {LRC_VALUE_STRING, {"find", "sub", 1, str_find}},
-    {LRC_VALUE_STRING, {"rfind", "sub", 1, str_rfind}},
-    {LRC_VALUE_STRING, {"index", "sub", 1, str_index}},
-    {LRC_VALUE_STRING, {"count", "sub", 1, str_count}},
-    {LRC_VALUE_STRING, {"join", "iterable", 1, str_join}},
-    {LRC_VALUE_STRING, {"isdigit", "", 0, str_isdigit}},
-    {LRC_VALUE_STRING, {"isspace", "", 0, str_isspace}},
-    {LRC_VALUE_STRING, {"isalpha", "", 0, str_isalpha}},
-    {LRC_VALUE_STRING, {"isalnum", "", 0, str_isalnum}},
-    {LRC_VALUE_STRING, {"isupper", "", 0, str_isupper}},
-    {LRC_VALUE_STRING, {"islower", "", 0, str_islower}},
-    {LRC_VALUE_STRING, {"format", "*", 0, str_format}},
-    {LRC_VALUE_STRING, {NULL, NULL, 0, NULL}},
+    { LRC_VALUE_STRING, { "strip", "chars", 0, str_strip } },
+    { LRC_VALUE_STRING, { "lstrip", "chars", 0, str_lstrip } },
+    { LRC_VALUE_STRING, { "rstrip", "chars", 0, str_rstrip } },
+    { LRC_VALUE_STRING, { "upper", "", 0, str_upper } },
+    { LRC_VALUE_STRING, { "lower", "", 0, str_lower } },
+    { LRC_VALUE_STRING, { "title", "", 0, str_title } },
+    { LRC_VALUE_STRING, { "capitalize", "", 0, str_capitalize } },
+    { LRC_VALUE_STRING, { "split", "sep maxsplit", 0, str_split } },
+    { LRC_VALUE_STRING, { "rsplit", "sep maxsplit", 0, str_rsplit } },
+    { LRC_VALUE_STRING, { "splitlines", "keepends", 0, str_splitlines } },
+    { LRC_VALUE_STRING, { "startswith", "prefix start end", 1, lrc_method__startswith } },
+    { LRC_VALUE_STRING, { "endswith", "suffix start end", 1, lrc_method__endswith } },
+    { LRC_VALUE_STRING, { "removeprefix", "prefix", 1, str_removeprefix } },
+    { LRC_VALUE_STRING, { "removesuffix", "suffix", 1, str_removesuffix } },
+    { LRC_VALUE_STRING, { "replace", "old new count", 2, str_replace } },
+    { LRC_VALUE_STRING, { "find", "sub start end", 1, lrc_method__find_text } },
+    { LRC_VALUE_STRING, { "rfind", "sub start end", 1, lrc_method__rfind } },
+    { LRC_VALUE_STRING, { "index", "sub start end", 1, lrc_method__index } },
+    { LRC_VALUE_STRING, { "count", "sub start end", 1, lrc_method__count } },
+    { LRC_VALUE_STRING, { "join", "iterable", 1, str_join } },
+    { LRC_VALUE_STRING, { "isdigit", "", 0, str_isdigit } },
+    { LRC_VALUE_STRING, { "rindex", "sub start end", 1, lrc_method__rindex } },
+    { LRC_VALUE_STRING, { "partition", "sep", 1, lrc_method__partition } },
+    { LRC_VALUE_STRING, { "rpartition", "sep", 1, lrc_method__rpartition } },
+    { LRC_VALUE_STRING, { "center", "width fillchar", 1, lrc_method__center } },
+    { LRC_VALUE_STRING, { "ljust", "width fillchar", 1, lrc_method__ljust } },
+    { LRC_VALUE_STRING, { "rjust", "width fillchar", 1, lrc_method__rjust } },
+    { LRC_VALUE_STRING, { "zfill", "width", 1, lrc_method__zfill } },
+    { LRC_VALUE_STRING, { "expandtabs", "tabsize", 0, lrc_method__expandtabs } },
+    { LRC_VALUE_STRING, { "swapcase", "", 0, str_swapcase } },
+    { LRC_VALUE_STRING, { "isascii", "", 0, str_isascii } },
+    { LRC_VALUE_STRING, { "isdecimal", "", 0, str_isdecimal } },
+    { LRC_VALUE_STRING, { "isnumeric", "", 0, str_isnumeric } },
+    { LRC_VALUE_STRING, { "isprintable", "", 0, str_isprintable } },
+    { LRC_VALUE_STRING, { "isspace", "", 0, str_isspace } },
+    { LRC_VALUE_STRING, { "isalpha", "", 0, str_isalpha } },
+    { LRC_VALUE_STRING, { "isalnum", "", 0, str_isalnum } },
+    { LRC_VALUE_STRING, { "isupper", "", 0, str_isupper } },
+    { LRC_VALUE_STRING, { "islower", "", 0, str_islower } },
+    { LRC_VALUE_STRING, { "format", "*", 0, lrc_format__braces } },
+    { LRC_VALUE_STRING, { NULL, NULL, 0, NULL } },
 };

@@ -9,24 +9,18 @@ static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, c
 
 static void show_token(char out[64], const struct lrc_token *token)
 {
-    static const char *const names[] = {[LRC_TOKEN_DATA] = "text",
-                                        [LRC_TOKEN_VARIABLE_BEGIN] = "'{{'",
-                                        [LRC_TOKEN_BLOCK_BEGIN] = "'{%'",
-                                        [LRC_TOKEN_END] = "the end of the template"};
-    const int n = (int)(token->n < 40 ? token->n : 40);
+    static const char *const names[] = { [LRC_TOKEN_DATA] = "text",
+                                         [LRC_TOKEN_VARIABLE_BEGIN] = "'{{'",
+                                         [LRC_TOKEN_BLOCK_BEGIN] = "'{%'",
+                                         [LRC_TOKEN_END] = "the end of the template" };
+    const int                n = (int)(token->n < 40 ? token->n : 40);
     switch (token->kind) {
     case LRC_TOKEN_DATA:
     case LRC_TOKEN_VARIABLE_BEGIN:
     case LRC_TOKEN_BLOCK_BEGIN:
-    case LRC_TOKEN_END:
-        (void)snprintf(out, 64, "%s", names[token->kind]);
-        break;
-    case LRC_TOKEN_STRING:
-        (void)snprintf(out, 64, "the string '%.*s'", n, token->bytes);
-        break;
-    default:
-        (void)snprintf(out, 64, "'%.*s'", n, token->bytes);
-        break;
+    case LRC_TOKEN_END: (void)snprintf(out, 64, "%s", names[token->kind]); break;
+    case LRC_TOKEN_STRING: (void)snprintf(out, 64, "the string '%.*s'", n, token->bytes); break;
+    default: (void)snprintf(out, 64, "'%.*s'", n, token->bytes); break;
     }
 }
 
@@ -52,7 +46,7 @@ enum lrc_status lrc_parser__node(struct lrc_parser *p, struct lrc_ast **out, enu
     *out = lrc_bump__take(&p->template->memory, sizeof **out);
     if (!*out)
         return lrc_fail_nomem(p->err, "template");
-    **out = (struct lrc_ast){.kind = kind, .line = p->token->line};
+    **out = (struct lrc_ast){ .kind = kind, .line = p->token->line };
     return LRC_STATUS_OK;
 }
 
@@ -85,7 +79,7 @@ enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const ch
         return lrc_fail(p->err, LRC_STATUS_FORMAT, "%s:%d: want at most %d different names, got more",
                         t->name, p->token->line, NAMES_MAX);
     if (t->n_names == t->n_names_cap) {
-        const int64_t cap = t->n_names_cap ? t->n_names_cap * 2 : 64;
+        const int64_t      cap = t->n_names_cap ? t->n_names_cap * 2 : 64;
         struct lrc_string *names = lrc_realloc(t->names, cap, sizeof *names);
         if (!names)
             return lrc_fail_nomem(p->err, "template names");
@@ -93,7 +87,7 @@ enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const ch
         t->n_names_cap = cap;
     }
     *name = (int32_t)t->n_names;
-    t->names[t->n_names++] = (struct lrc_string){bytes, n, lrc_text__count(bytes, n)};
+    t->names[t->n_names++] = (struct lrc_string){ bytes, n, lrc_text__count(bytes, n) };
     return LRC_STATUS_OK;
 }
 
@@ -180,7 +174,7 @@ static enum lrc_status parse_target(struct lrc_parser *p, struct lrc_ast **out)
 /* A block and the tag that ends it. */
 static enum lrc_status parse_body(struct lrc_parser *p, struct lrc_ast **out, const char *end)
 {
-    const char *const ends[] = {end, NULL};
+    const char *const ends[] = { end, NULL };
     LRC_TRY(parse_block(p, out, ends));
     p->token++;
     return end_tag(p);
@@ -188,17 +182,14 @@ static enum lrc_status parse_body(struct lrc_parser *p, struct lrc_ast **out, co
 
 static enum lrc_status parse_for(struct lrc_parser *p, struct lrc_ast *node)
 {
-    static const char *const ends[] = {"endfor", "else", NULL};
+    static const char *const ends[] = { "endfor", "else", NULL };
     node->kind = LRC_AST_FOR;
     LRC_TRY(parse_target(p, &node->a));
     LRC_TRY(lrc_parser__expect(p, LRC_TOKEN_NAME, "in", "'in'"));
     LRC_TRY(lrc_parser__tuple(p, &node->b, LRC_CONDITION_NO));
     if (skip_word(p, "if"))
         LRC_TRY(lrc_parser__expression(p, &node->c));
-    if (lrc_parser__is(p, LRC_TOKEN_NAME, "recursive"))
-        return lrc_fail(p->err, LRC_STATUS_UNSUPPORTED,
-                        "%s:%d: want a loop that is not recursive, got 'recursive'", p->template->name,
-                        p->token->line);
+    node->op = skip_word(p, "recursive");
     LRC_TRY(end_tag(p));
     p->loop_depth++;
     LRC_TRY(parse_block(p, &node->body, ends));
@@ -213,7 +204,7 @@ static enum lrc_status parse_for(struct lrc_parser *p, struct lrc_ast *node)
 
 static enum lrc_status parse_if(struct lrc_parser *p, struct lrc_ast *node)
 {
-    static const char *const ends[] = {"elif", "else", "endif", NULL}, *const last[] = {"endif", NULL};
+    static const char *const ends[] = { "elif", "else", "endif", NULL }, *const last[] = { "endif", NULL };
     struct lrc_ast *branch;
     node->kind = LRC_AST_IF;
     for (int is_else = 0;;) {
@@ -284,7 +275,7 @@ static enum lrc_status parse_with(struct lrc_parser *p, struct lrc_ast *node)
 static enum lrc_status parse_parameters(struct lrc_parser *p, struct lrc_ast *node)
 {
     struct lrc_ast *parameter;
-    int has_default = 0;
+    int             has_default = 0;
     LRC_TRY(lrc_parser__expect(p, LRC_TOKEN_OPERATOR, "(", "'('"));
     while (!lrc_parser__skip(p, LRC_TOKEN_OPERATOR, ")")) {
         if (node->n_items > 0)
@@ -368,18 +359,18 @@ static enum lrc_status parse_print(struct lrc_parser *p, struct lrc_ast *node)
 static const struct {
     const char *word;
     enum lrc_status (*parse)(struct lrc_parser *p, struct lrc_ast *node);
-} statements[] = {{"for", parse_for},         {"if", parse_if},
-                  {"set", parse_set},         {"macro", parse_macro},
-                  {"call", parse_call_block}, {"filter", parse_filter_block},
-                  {"with", parse_with},       {"generation", parse_generation},
-                  {"break", parse_jump},      {"continue", parse_jump},
-                  {"print", parse_print}};
+} statements[] = { { "for", parse_for },         { "if", parse_if },
+                   { "set", parse_set },         { "macro", parse_macro },
+                   { "call", parse_call_block }, { "filter", parse_filter_block },
+                   { "with", parse_with },       { "generation", parse_generation },
+                   { "break", parse_jump },      { "continue", parse_jump },
+                   { "print", parse_print } };
 
 /* Words of jinja2 that mean something there, and endings: the sentence differs. */
 static int is_known_word(const struct lrc_token *token)
 {
-    static const char *const words[] = {"block",      "extends", "include", "import", "from",
-                                        "autoescape", "do",      "trans",   "debug"};
+    static const char *const words[] = { "block",      "extends", "include", "import", "from",
+                                         "autoescape", "do",      "trans",   "debug" };
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
         if (token->n == strlen(words[i]) && memcmp(token->bytes, words[i], token->n) == 0)
             return 1;
@@ -414,8 +405,8 @@ static enum lrc_status parse_data(struct lrc_parser *p, struct lrc_ast **out)
     if (!string)
         return lrc_fail_nomem(p->err, "template");
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_DATA));
-    *string = (struct lrc_string){p->token->bytes, p->token->n, 0};
-    (*out)->constant = (struct lrc_value){.kind = LRC_VALUE_STRING, .string = string};
+    *string = (struct lrc_string){ p->token->bytes, p->token->n, 0 };
+    (*out)->constant = (struct lrc_value){ .kind = LRC_VALUE_STRING, .string = string };
     p->token++;
     return LRC_STATUS_OK;
 }
@@ -433,14 +424,12 @@ static enum lrc_status missing_end(struct lrc_parser *p, const char *const *ends
 static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, const char *const *ends)
 {
     struct lrc_ast *item = NULL;
-    const int line = ends ? p->token[-1].line : 1; /* of the tag before */
+    const int       line = ends ? p->token[-1].line : 1; /* of the tag before */
     LRC_TRY(lrc_parser__enter(p));
     LRC_TRY(lrc_parser__node(p, out, LRC_AST_BLOCK));
     for (;;) {
         switch (p->token->kind) {
-        case LRC_TOKEN_DATA:
-            LRC_TRY(parse_data(p, &item));
-            break;
+        case LRC_TOKEN_DATA: LRC_TRY(parse_data(p, &item)); break;
         case LRC_TOKEN_VARIABLE_BEGIN:
             p->token++;
             LRC_TRY(lrc_parser__node(p, &item, LRC_AST_OUTPUT));
@@ -467,13 +456,13 @@ static enum lrc_status parse_block(struct lrc_parser *p, struct lrc_ast **out, c
 
 enum lrc_status lrc_template__build(struct lrc_template *t, size_t n, struct lrc_error *err)
 {
-    static const char *const fixed[LRC_NAME_FIXED_COUNT] = {[LRC_NAME_LOOP] = "loop",
-                                                            [LRC_NAME_CALLER] = "caller",
-                                                            [LRC_NAME_VARARGS] = "varargs",
-                                                            [LRC_NAME_KWARGS] = "kwargs"};
-    struct lrc_tokens tokens = {0};
-    struct lrc_parser parser = {.template = t, .err = err};
-    int32_t name;
+    static const char *const fixed[LRC_NAME_FIXED_COUNT] = { [LRC_NAME_LOOP] = "loop",
+                                                             [LRC_NAME_CALLER] = "caller",
+                                                             [LRC_NAME_VARARGS] = "varargs",
+                                                             [LRC_NAME_KWARGS] = "kwargs" };
+    struct lrc_tokens        tokens = { 0 };
+    struct lrc_parser        parser = { .template = t, .err = err };
+    int32_t                  name;
 
     enum lrc_status status = lrc_tokens__read(&tokens, &t->memory, t->source, n, t->name, err);
     if (status != LRC_STATUS_OK)

@@ -15,6 +15,8 @@ static int is_cased(int32_t point)
 static void put_cased(struct lrc_builder *b, int32_t point, enum lrc_case to, int starts)
 {
     char bytes[4];
+    if (to == LRC_CASE_SWAP) /* what is not changed by one case is by the other */
+        to = utf8proc_toupper(point) != point ? LRC_CASE_UPPER : LRC_CASE_LOWER;
     const int up = to == LRC_CASE_UPPER || (to != LRC_CASE_LOWER && starts);
     if (point == 0xdf && up) { /* sharp s */
         lrc_builder__puts(b, to == LRC_CASE_UPPER ? "SS" : "Ss");
@@ -29,8 +31,8 @@ static void put_cased(struct lrc_builder *b, int32_t point, enum lrc_case to, in
 enum lrc_status lrc_string__to_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                     enum lrc_case to)
 {
-    struct lrc_builder builder = {.r = r};
-    int starts = 1;
+    struct lrc_builder builder = { .r = r };
+    int                starts = 1;
     LRC_TRY(lrc_render__charge(r, (int64_t)(s->n / 16)));
     for (size_t i = 0; i < s->n && !builder.failed;) {
         int32_t point;
@@ -72,8 +74,8 @@ static int in_set(const struct lrc_string *characters, const char *bytes, size_t
 enum lrc_status lrc_string__strip(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                   const struct lrc_string *characters, enum lrc_side side)
 {
-    size_t begin = 0, end = s->n;
-    int32_t point;
+    size_t        begin = 0, end = s->n;
+    int32_t       point;
     const int64_t n_set = characters ? (int64_t)characters->n : 0;
     while ((side & LRC_SIDE_LEFT) && begin < end) {
         const size_t n = lrc_text__next(s->bytes + begin, end - begin, &point);
@@ -99,10 +101,10 @@ enum lrc_status lrc_string__strip(struct lrc_render *r, struct lrc_value *out, c
 static enum lrc_status interleave(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                   const struct lrc_string *to, int64_t count)
 {
-    struct lrc_builder builder = {.r = r};
-    size_t i = 0;
+    struct lrc_builder builder = { .r = r };
+    size_t             i = 0;
     for (; count != 0 && !builder.failed; count--) {
-        int32_t point;
+        int32_t      point;
         const size_t n = i < s->n ? lrc_text__next(s->bytes + i, s->n - i, &point) : 0;
         LRC_TRY(lrc_render__charge(r, 1));
         lrc_builder__append(&builder, to->bytes, to->n);
@@ -118,7 +120,7 @@ static enum lrc_status interleave(struct lrc_render *r, struct lrc_value *out, c
 enum lrc_status lrc_string__replace(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,
                                     const struct lrc_string *from, const struct lrc_string *to, int64_t count)
 {
-    struct lrc_builder builder = {.r = r};
+    struct lrc_builder builder = { .r = r };
     const char *at = s->bytes, *const end = s->bytes + s->n;
     if (from->n == 0)
         return interleave(r, out, s, to, count);

@@ -6,7 +6,14 @@
 
 /* TITLE is str.title(): a letter behind a non-letter; WORDS is jinja2's title filter: behind space and - ( {
  * [ < */
-enum lrc_case { LRC_CASE_LOWER, LRC_CASE_UPPER, LRC_CASE_TITLE, LRC_CASE_CAPITALIZE, LRC_CASE_WORDS };
+enum lrc_case {
+    LRC_CASE_LOWER,
+    LRC_CASE_UPPER,
+    LRC_CASE_TITLE,
+    LRC_CASE_CAPITALIZE,
+    LRC_CASE_WORDS,
+    LRC_CASE_SWAP
+};
 enum lrc_side { LRC_SIDE_LEFT = 1, LRC_SIDE_RIGHT = 2, LRC_SIDE_BOTH = 3 };
 
 enum lrc_status lrc_string__to_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *s,

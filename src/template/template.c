@@ -1,8 +1,7 @@
 #include "template/template.h"
 
 #include "base/alloc.h"
-#include "base/file.h"
-#include "template/builtin.h"
+#include "template/conversation.h"
 #include "template/render.h"
 #include <stdio.h>
 #include <string.h>
@@ -28,7 +27,7 @@ static size_t normalize_lines(char *out, const char *text, size_t n)
 static int is_utf8(const char *text, size_t n)
 {
     for (size_t i = 0; i < n;) {
-        utf8proc_int32_t point;
+        utf8proc_int32_t       point;
         const utf8proc_ssize_t step =
             utf8proc_iterate((const utf8proc_uint8_t *)text + i, (utf8proc_ssize_t)(n - i), &point);
         if (step < 1)
@@ -73,6 +72,7 @@ void lrc_template_free(struct lrc_template *t)
 {
     if (!t)
         return;
+    lrc_template_free(t->tool_use);
     lrc_bump__release(&t->memory);
     lrc_free(t->names);
     lrc_free(t->source);
@@ -86,92 +86,9 @@ const char *lrc_template_text(const struct lrc_template *t)
     return t->text;
 }
 
-static enum lrc_status load_file(struct lrc_template **out, const char *path, struct lrc_error *err)
+const char *lrc_template_tools_text(const struct lrc_template *t)
 {
-    struct lrc_buf text = {0};
-    enum lrc_status status = lrc_file_read(&text, path, err);
-    if (status == LRC_STATUS_OK)
-        status = lrc_template_parse(out, lrc_buf_text(&text), text.len, lrc_path_base(path), err);
-    lrc_buf_release(&text);
-    return status;
-}
-
-/* chat_template: a string, or a list of {"name", "template"} of which "default" is meant. NULL: none. */
-static const json_t *find_text(const json_t *config)
-{
-    const json_t *entry = json_object_get(config, "chat_template");
-    if (!json_is_array(entry))
-        return json_is_string(entry) ? entry : NULL;
-    for (size_t i = 0; i < json_array_size(entry); i++) {
-        const json_t *one = json_array_get(entry, i), *name = json_object_get(one, "name"),
-                     *text = json_object_get(one, "template");
-        if (json_is_string(name) && json_is_string(text) && strcmp(json_string_value(name), "default") == 0)
-            return text;
-    }
-    return NULL;
-}
-
-static enum lrc_status load_config(struct lrc_template **out, const char *path, const char *model_dir,
-                                   struct lrc_error *err)
-{
-    json_t *config = NULL;
-    const json_t *text = NULL;
-    enum lrc_status status = LRC_STATUS_OK;
-    if (lrc_path_exists(path))
-        status = lrc_json_load(&config, path, err);
-    if (status == LRC_STATUS_OK)
-        text = find_text(config);
-    if (text)
-        status =
-            lrc_template_parse(out, json_string_value(text), json_string_length(text), "chat_template", err);
-    else if (status == LRC_STATUS_OK)
-        status = lrc_fail(err, LRC_STATUS_CONFIG,
-                          "chat_template: want chat_template.jinja, or 'chat_template' in "
-                          "tokenizer_config.json, in '%s', got neither; "
-                          "name a built-in one or a file",
-                          model_dir);
-    json_decref(config);
-    return status;
-}
-
-static enum lrc_status load_default(struct lrc_template **out, const char *model_dir, struct lrc_error *err)
-{
-    char *file = lrc_path_join(model_dir, "chat_template.jinja");
-    char *config = lrc_path_join(model_dir, "tokenizer_config.json");
-    enum lrc_status status;
-    if (!file || !config)
-        status = lrc_fail_nomem(err, "path");
-    else
-        status = lrc_path_exists(file) ? load_file(out, file, err) : load_config(out, config, model_dir, err);
-    lrc_free(file);
-    lrc_free(config);
-    return status;
-}
-
-static enum lrc_status fail_choice(const char *choice, struct lrc_error *err)
-{
-    struct lrc_buf names = {0};
-    for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
-        lrc_buf_printf(&names, "%s%s", builtin == lrc_builtin_all ? "" : ", ", builtin->name);
-    const enum lrc_status status = lrc_fail(
-        err, LRC_STATUS_CONFIG, "chat_template: want tokenizer_default, a file or one of %s, got '%s'",
-        lrc_buf_text(&names), choice);
-    lrc_buf_release(&names);
-    return status;
-}
-
-enum lrc_status lrc_template_load(struct lrc_template **out, const char *choice, const char *model_dir,
-                                  struct lrc_error *err)
-{
-    *out = NULL;
-    if (!choice || strcmp(choice, "tokenizer_default") == 0)
-        return load_default(out, model_dir ? model_dir : "", err);
-    for (const struct lrc_builtin *builtin = lrc_builtin_all; builtin->name; builtin++)
-        if (strcmp(choice, builtin->name) == 0)
-            return lrc_template_parse(out, builtin->text, strlen(builtin->text), builtin->name, err);
-    if (lrc_path_exists(choice) && !lrc_path_is_dir(choice))
-        return load_file(out, choice, err);
-    return fail_choice(choice, err);
+    return t->tool_use ? t->tool_use->text : NULL;
 }
 
 static enum lrc_status set_variable(struct lrc_render *r, const char *name, struct lrc_value value)
@@ -200,10 +117,10 @@ static enum lrc_status set_token(struct lrc_render *r, const char *name, const c
 /* "YYYY-MM-DD", then perhaps "THH:MM:SS". */
 static enum lrc_status set_date(struct lrc_render *r, const json_t *json)
 {
-    static const int low[6] = {1, 1, 1, 0, 0, 0}, high[6] = {9999, 12, 31, 23, 59, 59};
-    const char *text = json_string_value(json);
-    int d[6] = {0};
-    const int n =
+    static const int low[6] = { 1, 1, 1, 0, 0, 0 }, high[6] = { 9999, 12, 31, 23, 59, 59 };
+    const char      *text = json_string_value(json);
+    int              d[6] = { 0 };
+    const int        n =
         text ? sscanf(text, "%4d-%2d-%2dT%2d:%2d:%2d", &d[0], &d[1], &d[2], &d[3], &d[4], &d[5]) : 0;
     int good = n >= 3;
     for (int i = 0; i < 6; i++)
@@ -216,7 +133,8 @@ static enum lrc_status set_date(struct lrc_render *r, const json_t *json)
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_template_input *input)
+static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_template_input *input,
+                                     const json_t *messages)
 {
     struct lrc_value variables;
     LRC_TRY(lrc_dict__new(r, &variables));
@@ -225,7 +143,7 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     LRC_TRY(set_token(r, "eos_token", input->eos_token));
     LRC_TRY(set_token(r, "pad_token", input->pad_token));
     LRC_TRY(set_token(r, "unk_token", input->unk_token));
-    LRC_TRY(set_json(r, "messages", input->messages));
+    LRC_TRY(set_json(r, "messages", messages));
     LRC_TRY(set_json(r, "tools", input->tools)); /* None when there are none, as transformers passes them */
     LRC_TRY(set_json(r, "documents", NULL));
     LRC_TRY(
@@ -233,15 +151,18 @@ static enum lrc_status set_variables(struct lrc_render *r, const struct lrc_temp
     json_t *object = (json_t *)(uintptr_t)input->variables; /* iterated, not changed */
     for (void *at = json_object_iter(object); at; at = json_object_iter_next(object, at)) {
         const char *name = json_object_iter_key(at);
+        if ((input->messages && strcmp(name, "messages") == 0) ||
+            (input->tools && strcmp(name, "tools") == 0))
+            continue; /* the whole object of a file: set above */
         LRC_TRY(strcmp(name, "strftime_now") == 0 ? set_date(r, json_object_iter_value(at))
                                                   : set_json(r, name, json_object_iter_value(at)));
     }
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text,
-                                    struct lrc_buf *generation, const struct lrc_template_input *input,
-                                    struct lrc_error *err)
+static enum lrc_status render_messages(const struct lrc_template *t, struct lrc_buf *text,
+                                       struct lrc_buf *generation, const struct lrc_template_input *input,
+                                       const json_t *messages, struct lrc_error *err)
 {
     struct lrc_render r = {
         .template = t,
@@ -252,14 +173,16 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
         .text = text,
         .text_begin = text->len,
         .generation = generation,
-        .date = {2024, 7, 26, 0, 0, 0},
+        .date = { 2024, 7, 26, 0, 0, 0 },
     };
-    const size_t generation_begin = generation ? generation->len : 0;
-    enum lrc_status status = set_variables(&r, input);
+    const size_t    generation_begin = generation ? generation->len : 0;
+    enum lrc_status status = set_variables(&r, input, messages);
     if (status == LRC_STATUS_OK)
         status = lrc_scope__push(&r, NULL);
     if (status == LRC_STATUS_OK)
         status = lrc_eval__block(&r, t->root);
+    if (status == LRC_STATUS_OK && input->prompt == LRC_PROMPT_CONTINUE)
+        status = lrc_conversation__cut(text, r.text_begin, err);
     json_decref(r.kept_json);
     lrc_bump__release(&r.memory);
     if (status == LRC_STATUS_OK)
@@ -270,5 +193,25 @@ enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf
     }
     if (generation && generation->data)
         generation->len = generation_begin;
+    return status;
+}
+
+enum lrc_status lrc_template_render(const struct lrc_template *t, struct lrc_buf *text,
+                                    struct lrc_buf *generation, const struct lrc_template_input *input,
+                                    struct lrc_error *err)
+{
+    json_t *messages = NULL;
+    if (t->tool_use && json_is_array(input->tools))
+        return lrc_template_render(t->tool_use, text, generation, input, err);
+    if (!json_is_array(input->messages))
+        return render_messages(t, text, generation, input, input->messages, err);
+    LRC_TRY(lrc_conversation__prepare(&messages, input->messages, input->prompt, err));
+    enum lrc_status  status = render_messages(t, text, generation, input, messages, err);
+    struct lrc_error other = { 0 };
+    if (status == LRC_STATUS_DATA && lrc_conversation__has_nulls(input->messages) &&
+        input->prompt != LRC_PROMPT_CONTINUE && /* some templates ask for None */
+        render_messages(t, text, generation, input, input->messages, &other) == LRC_STATUS_OK)
+        status = LRC_STATUS_OK;
+    json_decref(messages);
     return status;
 }

@@ -36,6 +36,7 @@ KIND_TEST(iterable, v.kind == LRC_VALUE_STRING || v.kind == LRC_VALUE_LIST || v.
                         v.kind == LRC_VALUE_DICT || v.kind == LRC_VALUE_UNDEFINED)
 KIND_TEST(callable, v.kind == LRC_VALUE_MACRO || v.kind == LRC_VALUE_METHOD || v.kind == LRC_VALUE_GLOBAL ||
                         v.kind == LRC_VALUE_UNDEFINED)
+KIND_TEST(escaped, 0 && v.truth) /* nothing is: safe and escape give plain texts */
 #undef KIND_TEST
 
 static enum lrc_status test_case(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call,
@@ -61,7 +62,7 @@ static enum lrc_status divides(struct lrc_render *r, struct lrc_value *out, stru
                                struct lrc_value by, int64_t remainder)
 {
     struct lrc_value rest;
-    int equal;
+    int              equal;
     LRC_TRY(lrc_eval__binary(r, &rest, LRC_OPERATOR_MODULO, v, by));
     LRC_TRY(lrc_value__equal(r, &equal, rest, lrc_value__int(remainder)));
     return answer(out, equal);
@@ -135,7 +136,7 @@ static enum lrc_status test_in(struct lrc_render *r, struct lrc_value *out, cons
 /* The same object; numbers, strings and constants are the same when they are equal and of one type. */
 static enum lrc_status test_sameas(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
 {
-    int same = 0;
+    int                    same = 0;
     const struct lrc_value a = call->self, b = call->arg[0];
     if (a.kind != b.kind)
         return answer(out, 0);
@@ -145,43 +146,41 @@ static enum lrc_status test_sameas(struct lrc_render *r, struct lrc_value *out, 
     return answer(out, same);
 }
 
+static enum lrc_status test_filter(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    const struct lrc_string *name;
+    LRC_TRY(lrc_value__to_string(r, &name, call->self));
+    return answer(out, lrc_filter__find(name->bytes, name->n) != NULL);
+}
+
+static enum lrc_status test_test(struct lrc_render *r, struct lrc_value *out, const struct lrc_call *call)
+{
+    const struct lrc_string *name;
+    LRC_TRY(lrc_value__to_string(r, &name, call->self));
+    return answer(out, lrc_test__find(name->bytes, name->n) != NULL);
+}
+
 static const struct lrc_test tests[] = {
-    {{"defined", "", 0, test_defined}},
-    {{"undefined", "", 0, test_undefined}},
-    {{"none", "", 0, test_none}},
-    {{"boolean", "", 0, test_boolean}},
-    {{"true", "", 0, test_true}},
-    {{"false", "", 0, test_false}},
-    {{"integer", "", 0, test_integer}},
-    {{"float", "", 0, test_float}},
-    {{"number", "", 0, test_number}},
-    {{"string", "", 0, test_string}},
-    {{"mapping", "", 0, test_mapping}},
-    {{"sequence", "", 0, test_sequence}},
-    {{"iterable", "", 0, test_iterable}},
-    {{"callable", "", 0, test_callable}},
-    {{"lower", "", 0, test_lower}},
-    {{"upper", "", 0, test_upper}},
-    {{"odd", "", 0, test_odd}},
-    {{"even", "", 0, test_even}},
-    {{"divisibleby", "num", 1, test_divisibleby}},
-    {{"eq", "other", 1, test_eq}},
-    {{"equalto", "other", 1, test_eq}},
-    {{"==", "other", 1, test_eq}},
-    {{"ne", "other", 1, test_ne}},
-    {{"!=", "other", 1, test_ne}},
-    {{"lt", "other", 1, test_lt}},
-    {{"lessthan", "other", 1, test_lt}},
-    {{"<", "other", 1, test_lt}},
-    {{"le", "other", 1, test_le}},
-    {{"<=", "other", 1, test_le}},
-    {{"gt", "other", 1, test_gt}},
-    {{"greaterthan", "other", 1, test_gt}},
-    {{">", "other", 1, test_gt}},
-    {{"ge", "other", 1, test_ge}},
-    {{">=", "other", 1, test_ge}},
-    {{"in", "seq", 1, test_in}},
-    {{"sameas", "other", 1, test_sameas}},
+    { { "filter", "", 0, test_filter } },       { { "test", "", 0, test_test } },
+    { { "escaped", "", 0, test_escaped } },     { { "defined", "", 0, test_defined } },
+    { { "undefined", "", 0, test_undefined } }, { { "none", "", 0, test_none } },
+    { { "boolean", "", 0, test_boolean } },     { { "true", "", 0, test_true } },
+    { { "false", "", 0, test_false } },         { { "integer", "", 0, test_integer } },
+    { { "float", "", 0, test_float } },         { { "number", "", 0, test_number } },
+    { { "string", "", 0, test_string } },       { { "mapping", "", 0, test_mapping } },
+    { { "sequence", "", 0, test_sequence } },   { { "iterable", "", 0, test_iterable } },
+    { { "callable", "", 0, test_callable } },   { { "lower", "", 0, test_lower } },
+    { { "upper", "", 0, test_upper } },         { { "odd", "", 0, test_odd } },
+    { { "even", "", 0, test_even } },           { { "divisibleby", "num", 1, test_divisibleby } },
+    { { "eq", "other", 1, test_eq } },          { { "equalto", "other", 1, test_eq } },
+    { { "==", "other", 1, test_eq } },          { { "ne", "other", 1, test_ne } },
+    { { "!=", "other", 1, test_ne } },          { { "lt", "other", 1, test_lt } },
+    { { "lessthan", "other", 1, test_lt } },    { { "<", "other", 1, test_lt } },
+    { { "le", "other", 1, test_le } },          { { "<=", "other", 1, test_le } },
+    { { "gt", "other", 1, test_gt } },          { { "greaterthan", "other", 1, test_gt } },
+    { { ">", "other", 1, test_gt } },           { { "ge", "other", 1, test_ge } },
+    { { ">=", "other", 1, test_ge } },          { { "in", "seq", 1, test_in } },
+    { { "sameas", "other", 1, test_sameas } },
 };
 
 const struct lrc_test *lrc_test__find(const char *name, size_t n)

@@ -18,8 +18,8 @@ struct lrc_added_token {
     int     single_word;    /* only where no word character touches it */
     int     lstrip, rstrip; /* takes the white space beside it */
     int     normalized;     /* its normalized content is sought in the normalized text */
-    int     verbatim; /* with normalized: sought as it stands (SentencePiece's user-defined pieces) */
-    int     special;  /* left out by LRC_SKIP_SPECIAL */
+    int     verbatim;       /* with normalized: sought as it stands (SentencePiece's user-defined pieces) */
+    int     special;        /* left out by LRC_SKIP_SPECIAL */
     size_t  text_offset, n_text; /* in texts */
 };
 
@@ -43,14 +43,14 @@ enum lrc_status lrc_added_tokens_add(struct lrc_added_tokens *added, const char 
 /* One element of "added_tokens" or one value of "added_tokens_decoder" (its key is the id). An id the model's
  * vocabulary gives the content wins over the one in the file. */
 enum lrc_status lrc_added_tokens_read(struct lrc_added_tokens *added, const json_t *json, int64_t id,
-                                      const struct lrc_vocab *model, const char *name, struct lrc_error *err)
-    LRC_MUST_CHECK;
+                                      const struct lrc_vocab *model, const char *name,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Build the two tries, once all tokens are there. */
 enum lrc_status lrc_added_tokens_index(struct lrc_added_tokens     *added,
-                                       const struct lrc_normalizer *normalizer, struct lrc_error *err)
-    LRC_MUST_CHECK;
-void lrc_added_tokens_release(struct lrc_added_tokens *added);
+                                       const struct lrc_normalizer *normalizer,
+                                       struct lrc_error            *err) LRC_MUST_CHECK;
+void            lrc_added_tokens_release(struct lrc_added_tokens *added);
 
 const struct lrc_added_token *lrc_added_tokens_find(const struct lrc_added_tokens *added,
                                                     int32_t                        id); /* NULL: not there */

@@ -70,8 +70,8 @@ enum lrc_status lrc_decode_push(struct lrc_decode_stream *stream, struct lrc_buf
     if (is_held(stream->tokenizer, id))
         return LRC_STATUS_OK;
     struct lrc_buf  whole = { 0 };
-    enum lrc_status status = lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data,
-                                                  stream->ids.len, stream->skip, err);
+    enum lrc_status status =
+        lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data, stream->ids.len, stream->skip, err);
     if (status == LRC_STATUS_OK)
         status = give_out(stream, text, &whole, stable_bytes(&whole), err);
     if (status == LRC_STATUS_OK && stream->n_written == whole.len)
@@ -84,8 +84,8 @@ enum lrc_status lrc_decode_finish(struct lrc_decode_stream *stream, struct lrc_b
                                   struct lrc_error *err)
 {
     struct lrc_buf  whole = { 0 };
-    enum lrc_status status = lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data,
-                                                  stream->ids.len, stream->skip, err);
+    enum lrc_status status =
+        lrc_tokenizer_decode(stream->tokenizer, &whole, stream->ids.data, stream->ids.len, stream->skip, err);
     if (status == LRC_STATUS_OK)
         status = give_out(stream, text, &whole, whole.len, err);
     lrc_buf_release(&whole);

@@ -260,21 +260,10 @@ static const struct lrc_decoder_kind KINDS[] = {
     { "BPEDecoder", read_bpe, bpe },
 };
 
-static enum lrc_status read_stage(struct lrc_decoder *decoder, const json_t *json, int depth,
-                                  const char *name, struct lrc_error *err)
+static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
-    const char *type;
-    LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
-    if (strcmp(type, "Sequence") == 0 && depth < LRC_STAGE_DEPTH_MAX) {
-        size_t        i;
-        const json_t *item;
-        json_array_foreach(json_object_get(json, "decoders"), i, item)
-            LRC_TRY(read_stage(decoder, item, depth + 1, name, err));
-        return LRC_STATUS_OK;
-    }
-    if (decoder->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
-                        LRC_STAGES_MAX);
+    struct lrc_decoder *decoder = into;
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -284,6 +273,8 @@ static enum lrc_status read_stage(struct lrc_decoder *decoder, const json_t *jso
     }
     return lrc_stage_unknown(type, WHAT, name, err);
 }
+
+static const struct lrc_stage_list LIST = { WHAT, "decoders", read_stage };
 
 /* What streaming has to know. After Fuse or ByteLevel all text is one piece: a stage that then cuts or
  * replaces at the end of it works on what is not final. */
@@ -304,9 +295,7 @@ static void plan_streaming(struct lrc_decoder *decoder)
 enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json, const char *name,
                                  struct lrc_error *err)
 {
-    if (!json || json_is_null(json))
-        return LRC_STATUS_OK;
-    LRC_TRY(read_stage(decoder, json, 0, name, err));
+    LRC_TRY(lrc_stage_list_read(&LIST, decoder, json, name, err));
     plan_streaming(decoder);
     return LRC_STATUS_OK;
 }

@@ -35,9 +35,9 @@ enum lrc_status lrc_decoder_read(struct lrc_decoder *decoder, const json_t *json
 /* Append the text of the pieces. splits is worked on in place; spare is a second one. errors: NOMEM,
  * UNSUPPORTED. */
 enum lrc_status lrc_decoder_apply(const struct lrc_decoder *decoder, struct lrc_buf *text,
-                                  struct lrc_splits *splits, struct lrc_splits *spare, struct lrc_error *err)
-    LRC_MUST_CHECK;
-void lrc_decoder_release(struct lrc_decoder *decoder);
+                                  struct lrc_splits *splits, struct lrc_splits *spare,
+                                  struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_decoder_release(struct lrc_decoder *decoder);
 
 int lrc_piece_byte(const char *piece, size_t n); /* 0-255 for "<0xHH>", -1 for others */
 

@@ -4,34 +4,18 @@
  * merges.txt: an optional line "#version: ...", then one merge per line, "left right", by rank. */
 #include "base/alloc.h"
 #include "base/file.h"
-#include "tokenizer/tokenizer_parts.h"
+#include "tokenizer/byte_level.h"
 #include <string.h>
-
-static const char GPT2_STAGES[] =
-    "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": false},"
-    " \"decoder\": {\"type\": \"ByteLevel\"}}";
-
-/* Escaped twice: for C, and for the JSON it stands in. */
-#define QWEN2_REGEX                                                                                          \
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|\\\\p{N}"                          \
-    "| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+"
-
-static const char QWEN2_STAGES[] =
-    "{\"normalizer\": {\"type\": \"NFC\"},"
-    " \"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": ["
-    "{\"type\": \"Split\", \"pattern\": {\"Regex\": \"" QWEN2_REGEX "\"}, \"behavior\": \"Isolated\"},"
-    "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"use_regex\": false}]},"
-    " \"decoder\": {\"type\": \"ByteLevel\"}}";
 
 /* tokenizer_class to the stages its code makes. */
 static const struct {
     const char *class;
-    const char *stages;
+    struct lrc_byte_level options;
 } CLASSES[] = {
-    { "GPT2Tokenizer", GPT2_STAGES },
-    { "GPT2TokenizerFast", GPT2_STAGES },
-    { "Qwen2Tokenizer", QWEN2_STAGES },
-    { "Qwen2TokenizerFast", QWEN2_STAGES },
+    { "GPT2Tokenizer", { LRC_REGEX_GPT2, 0 } },
+    { "GPT2TokenizerFast", { LRC_REGEX_GPT2, 0 } },
+    { "Qwen2Tokenizer", { LRC_REGEX_CL100K("\\p{N}"), 1 } },
+    { "Qwen2TokenizerFast", { LRC_REGEX_CL100K("\\p{N}"), 1 } },
 };
 
 static enum lrc_status read_merge_lines(json_t *merges, const struct lrc_map *map, const char *path,
@@ -87,7 +71,8 @@ static enum lrc_status add_added_tokens(struct lrc_tokenizer *tokenizer, const c
         return LRC_STATUS_OK;
     LRC_TRY(lrc_json_load(&json, path, err));
     enum lrc_status status = LRC_STATUS_OK;
-    json_object_foreach(json, content, id) {
+    json_object_foreach(json, content, id)
+    {
         json_t *token = json_pack("{s:s}", "content", content);
         status = token && json_is_integer(id)
                      ? lrc_added_tokens_read(&tokenizer->added, token, json_integer_value(id),
@@ -102,17 +87,14 @@ static enum lrc_status add_added_tokens(struct lrc_tokenizer *tokenizer, const c
     return status;
 }
 
-static enum lrc_status stages_of(const char **stages, const json_t *config, const char *model_dir,
-                                 struct lrc_error *err)
+static enum lrc_status set_stages(struct lrc_tokenizer *tokenizer, const json_t *config,
+                                  const char *model_dir, struct lrc_error *err)
 {
     const char *class = NULL;
     LRC_TRY(lrc_json_get_string(&class, config, "tokenizer_class", model_dir, err));
-    for (size_t i = 0; i < sizeof CLASSES / sizeof *CLASSES; i++) {
-        if (class && strcmp(CLASSES[i].class, class) == 0) {
-            *stages = CLASSES[i].stages;
-            return LRC_STATUS_OK;
-        }
-    }
+    for (size_t i = 0; i < sizeof CLASSES / sizeof *CLASSES; i++)
+        if (class && strcmp(CLASSES[i].class, class) == 0)
+            return lrc_tokenizer_set_byte_level(tokenizer, &CLASSES[i].options, model_dir, err);
     return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
                     "%s: want tokenizer.json, or with merges.txt the tokenizer_class GPT2Tokenizer or "
                     "Qwen2Tokenizer, got '%.60s'",
@@ -124,26 +106,21 @@ enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const
 {
     static const char *const names[] = { "vocab.json", "merges.txt", "added_tokens.json" };
     char                    *paths[3] = { NULL, NULL, NULL };
-    json_t                  *json = NULL, *model = json_object();
-    const char              *stages = NULL;
-    enum lrc_status          status = stages_of(&stages, config, model_dir, err);
+    json_t                  *model = json_object();
+    enum lrc_status          status =
+        model ? set_stages(tokenizer, config, model_dir, err) : lrc_fail_nomem(err, "vocabulary");
 
     for (int i = 0; i < 3 && status == LRC_STATUS_OK; i++)
         if (!(paths[i] = lrc_path_join(model_dir, names[i])))
             status = lrc_fail_nomem(err, "path");
     if (status == LRC_STATUS_OK)
-        status = lrc_json_parse(&json, stages, strlen(stages), model_dir, err);
-    if (status == LRC_STATUS_OK && (!model || json_object_set(json, "model", model) != 0))
-        status = lrc_fail_nomem(err, "vocabulary");
-    if (status == LRC_STATUS_OK)
         status = load_vocab(model, paths[0], err);
     if (status == LRC_STATUS_OK)
         status = load_merges(model, paths[1], err);
     if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_fill_json(tokenizer, json, model_dir, err);
+        status = lrc_token_model_read(&tokenizer->model, model, model_dir, err);
     if (status == LRC_STATUS_OK)
         status = add_added_tokens(tokenizer, paths[2], config, err);
-    json_decref(json);
     json_decref(model);
     for (int i = 0; i < 3; i++)
         lrc_free(paths[i]);

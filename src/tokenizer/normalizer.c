@@ -1,6 +1,8 @@
 #include "tokenizer/normalizer.h"
 
 #include "base/alloc.h"
+#include "tokenizer/base64.h"
+#include "tokenizer/byte_alphabet.h"
 #include "tokenizer/unicode.h"
 #include <string.h>
 
@@ -77,6 +79,45 @@ static enum lrc_status strip_accents(const struct lrc_normalizer_stage *stage, c
             lrc_buf_append(pass->out, pass->text + at, step);
         at += step;
     }
+    return LRC_STATUS_OK;
+}
+
+/* What SentencePiece's nmt rules drop and turn into spaces. source: tokenizers, normalizers/unicode.rs */
+static int nmt_drops(int32_t cp)
+{
+    return (cp >= 0x01 && cp <= 0x08) || cp == 0x0B || (cp >= 0x0E && cp <= 0x1F) || cp == 0x7F ||
+           cp == 0x8F || cp == 0x9F;
+}
+
+static int nmt_is_space(int32_t cp)
+{
+    return cp == 0x09 || cp == 0x0A || cp == 0x0C || cp == 0x0D || cp == 0x1680 ||
+           (cp >= 0x200B && cp <= 0x200F) || cp == 0x2028 || cp == 0x2029 || cp == 0x2581 || cp == 0xFEFF ||
+           cp == 0xFFFD;
+}
+
+static enum lrc_status nmt(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                           struct lrc_error *err)
+{
+    (void)stage, (void)err;
+    for (size_t at = 0; at < pass->n;) {
+        int32_t      cp;
+        const size_t step = lrc_utf8_step(&cp, pass->text + at, pass->n - at);
+        if (nmt_is_space(cp))
+            lrc_buf_putc(pass->out, ' ');
+        else if (!nmt_drops(cp))
+            lrc_buf_append(pass->out, pass->text + at, step);
+        at += step;
+    }
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status byte_level(const struct lrc_normalizer_stage *stage, const struct pass *pass,
+                                  struct lrc_error *err)
+{
+    (void)stage, (void)err;
+    for (size_t i = 0; i < pass->n; i++)
+        lrc_utf8_append(pass->out, lrc_byte_to_char((unsigned char)pass->text[i]));
     return LRC_STATUS_OK;
 }
 
@@ -165,41 +206,21 @@ static enum lrc_status replace(const struct lrc_normalizer_stage *stage, const s
     return LRC_STATUS_OK;
 }
 
-static int base64_value(char c)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    const char       *at = c ? strchr(digits, c) : NULL;
-    return at ? (int)(at - digits) : -1;
-}
-
 static enum lrc_status read_precompiled(struct lrc_normalizer_stage *stage, const json_t *json,
                                         const char *name, struct lrc_error *err)
 {
     struct lrc_buf bytes = { 0 };
     const char    *text;
     size_t         n;
-    uint32_t       bits = 0;
-    int            n_bits = 0;
-
     if (json_is_null(json_object_get(json, "precompiled_charsmap")))
         return LRC_STATUS_OK;
     LRC_TRY(lrc_stage_text(&text, &n, json, "precompiled_charsmap", name, err));
-    while (n > 0 && text[n - 1] == '=')
-        n--;
-    for (size_t i = 0; i < n; i++) {
-        const int value = base64_value(text[i]);
-        if (value < 0) {
-            lrc_buf_release(&bytes);
-            return lrc_fail(err, LRC_STATUS_FORMAT,
-                            "%s: 'precompiled_charsmap': want base64, got byte 0x%02x at %zu", name,
-                            (unsigned char)text[i], i);
-        }
-        bits = (bits << 6 | (uint32_t)value) & 0xFFFF;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            lrc_buf_putc(&bytes, (char)(bits >> n_bits & 0xFF));
-        }
+    const size_t n_read = lrc_base64_decode(&bytes, text, n);
+    if (n_read < n) {
+        lrc_buf_release(&bytes);
+        return lrc_fail(err, LRC_STATUS_FORMAT,
+                        "%s: 'precompiled_charsmap': want base64, got byte 0x%02x at %zu", name,
+                        (unsigned char)text[n_read], n_read);
     }
     enum lrc_status status = lrc_buf_check(&bytes, err);
     if (status == LRC_STATUS_OK)
@@ -275,7 +296,7 @@ static enum lrc_status sentence(const struct lrc_normalizer_stage *stage, const 
     while (options->remove_extra_whitespaces && out->len >= start + n_space &&
            memcmp(out->data + out->len - n_space, space, n_space) == 0)
         out->data[out->len -= n_space] = 0;
-    if (out->len == start)
+    if (out->len == start && (options->remove_extra_whitespaces || pass->n == 0))
         lrc_buf_clear(out); /* nothing but white space: no dummy either */
     else if (dummy && options->whitespace_as_suffix)
         append_space(stage, out);
@@ -295,23 +316,14 @@ static const struct lrc_normalizer_kind KINDS[] = {
     { "Prepend", read_prepend, prepend },
     { "Replace", read_replace, replace },
     { "Precompiled", read_precompiled, precompiled },
+    { "Nmt", read_nothing, nmt },
+    { "ByteLevel", read_nothing, byte_level },
 };
 
-static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_t *json, int depth,
-                                  const char *name, struct lrc_error *err)
+static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
-    const char *type;
-    LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
-    if (strcmp(type, "Sequence") == 0 && depth < LRC_STAGE_DEPTH_MAX) {
-        size_t        i;
-        const json_t *item;
-        json_array_foreach(json_object_get(json, "normalizers"), i, item)
-            LRC_TRY(read_stage(normalizer, item, depth + 1, name, err));
-        return LRC_STATUS_OK;
-    }
-    if (normalizer->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
-                        LRC_STAGES_MAX);
+    struct lrc_normalizer *normalizer = into;
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -322,10 +334,12 @@ static enum lrc_status read_stage(struct lrc_normalizer *normalizer, const json_
     return lrc_stage_unknown(type, WHAT, name, err);
 }
 
+static const struct lrc_stage_list LIST = { WHAT, "normalizers", read_stage };
+
 enum lrc_status lrc_normalizer_read(struct lrc_normalizer *normalizer, const json_t *json, const char *name,
                                     struct lrc_error *err)
 {
-    return !json || json_is_null(json) ? LRC_STATUS_OK : read_stage(normalizer, json, 0, name, err);
+    return lrc_stage_list_read(&LIST, normalizer, json, name, err);
 }
 
 void lrc_normalizer_add_sentence(struct lrc_normalizer             *normalizer,

@@ -46,8 +46,8 @@ void lrc_normalizer_add_sentence(struct lrc_normalizer             *normalizer,
 
 /* text (UTF-8) in place. errors: NOMEM, UNSUPPORTED (pattern limits). */
 enum lrc_status lrc_normalizer_apply(const struct lrc_normalizer *normalizer, struct lrc_buf *text,
-                                     enum lrc_at at, struct lrc_matcher *matcher, struct lrc_error *err)
-    LRC_MUST_CHECK;
-void lrc_normalizer_release(struct lrc_normalizer *normalizer);
+                                     enum lrc_at at, struct lrc_matcher *matcher,
+                                     struct lrc_error *err) LRC_MUST_CHECK;
+void            lrc_normalizer_release(struct lrc_normalizer *normalizer);
 
 #endif

@@ -171,8 +171,8 @@ static enum lrc_status find_regex(struct lrc_scan *scan, int *found, struct lrc_
     const PCRE2_SPTR  text = (PCRE2_SPTR)scan->text;
     pcre2_match_data *data = scan->matcher->data;
     uint32_t          options = PCRE2_NO_UTF_CHECK;
-    int               code = pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data,
-                                         scan->matcher->context);
+    int               code =
+        pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data, scan->matcher->context);
     if (code == PCRE2_ERROR_JIT_STACKLIMIT) {
         options |= PCRE2_NO_JIT; /* the interpreter keeps its frames on the heap */
         code = pcre2_match(scan->pattern->regex, text, scan->n, scan->from, options, data,
@@ -227,9 +227,8 @@ enum lrc_status lrc_scan_next(struct lrc_scan *scan, int *found, struct lrc_erro
         scan->from = scan->end;
         if (empty) {
             int32_t cp;
-            scan->from += scan->end < scan->n
-                              ? lrc_utf8_step(&cp, scan->text + scan->end, scan->n - scan->end)
-                              : 1;
+            scan->from +=
+                scan->end < scan->n ? lrc_utf8_step(&cp, scan->text + scan->end, scan->n - scan->end) : 1;
         }
         if (!(empty && scan->end == last_end)) {
             scan->any = 1;

@@ -50,8 +50,7 @@ static enum lrc_status append_special(struct lrc_ids *ids, const json_t *piece, 
         return lrc_fail(err, LRC_STATUS_FORMAT,
                         "%s: " WHAT ": want ids for '%.60s' in 'special_tokens', got %s", name,
                         key ? key : "", lrc_json_type_name(special_ids));
-    json_array_foreach(special_ids, i, id)
-        LRC_TRY(append_id(ids, id, name, err));
+    json_array_foreach(special_ids, i, id) LRC_TRY(append_id(ids, id, name, err));
     return LRC_STATUS_OK;
 }
 
@@ -61,7 +60,8 @@ static enum lrc_status read_pieces(struct lrc_ids *before, struct lrc_ids *after
     const json_t *single = json_object_get(json, "single"), *piece;
     size_t        i;
     int           n_texts = 0;
-    json_array_foreach(single, i, piece) {
+    json_array_foreach(single, i, piece)
+    {
         const json_t *special = json_object_get(piece, "SpecialToken");
         if (special)
             LRC_TRY(append_special(n_texts ? after : before, special, json_object_get(json, "special_tokens"),
@@ -117,28 +117,21 @@ static const struct kind KINDS[] = {
     { "RobertaProcessing", read_bert },
 };
 
-static enum lrc_status read_stage(struct lrc_post_processor *post_processor, const json_t *json, int depth,
-                                  const char *name, struct lrc_error *err)
+static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
-    const char *type;
-    LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
-    if (strcmp(type, "Sequence") == 0 && depth < LRC_STAGE_DEPTH_MAX) {
-        size_t        i;
-        const json_t *item;
-        json_array_foreach(json_object_get(json, "processors"), i, item)
-            LRC_TRY(read_stage(post_processor, item, depth + 1, name, err));
-        return LRC_STATUS_OK;
-    }
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++)
         if (strcmp(KINDS[i].type, type) == 0)
-            return KINDS[i].read(post_processor, json, name, err);
+            return KINDS[i].read(into, json, name, err);
     return lrc_stage_unknown(type, WHAT, name, err);
 }
+
+static const struct lrc_stage_list LIST = { WHAT, "processors", read_stage };
 
 enum lrc_status lrc_post_processor_read(struct lrc_post_processor *post_processor, const json_t *json,
                                         const char *name, struct lrc_error *err)
 {
-    return !json || json_is_null(json) ? LRC_STATUS_OK : read_stage(post_processor, json, 0, name, err);
+    return lrc_stage_list_read(&LIST, post_processor, json, name, err);
 }
 
 void lrc_post_processor_release(struct lrc_post_processor *post_processor)

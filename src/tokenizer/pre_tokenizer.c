@@ -2,14 +2,11 @@
 
 #include "base/alloc.h"
 #include "tokenizer/byte_alphabet.h"
+#include "tokenizer/byte_level.h"
 #include "tokenizer/unicode.h"
 #include <string.h>
 
 #define WHAT "pre_tokenizer"
-
-/* Radford et al. 2019 (GPT-2), encoder.py. */
-static const char GPT2_REGEX[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /* One piece on its way through one stage. */
 struct pass {
@@ -209,6 +206,27 @@ static enum lrc_status punctuation(const struct lrc_pre_tokenizer_stage *stage, 
     return LRC_STATUS_OK;
 }
 
+/* White space goes, each punctuation character stands alone. */
+static enum lrc_status bert(const struct lrc_pre_tokenizer_stage *stage, const struct pass *pass,
+                            struct lrc_error *err)
+{
+    size_t done = 0;
+    (void)stage, (void)err;
+    for (size_t at = 0; at < pass->n;) {
+        int32_t      cp;
+        const size_t step = lrc_utf8_step(&cp, pass->text + at, pass->n - at);
+        const int    is_space = lrc_char_is_space(cp);
+        if (is_space || lrc_char_is_punctuation(cp)) {
+            emit(pass, done, at);
+            emit(pass, at, is_space ? at : at + step);
+            done = at + step;
+        }
+        at += step;
+    }
+    emit(pass, done, pass->n);
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status read_digits(struct lrc_pre_tokenizer_stage *stage, const json_t *json,
                                    const char *name, struct lrc_error *err)
 {
@@ -233,8 +251,9 @@ static enum lrc_status read_byte_level(struct lrc_pre_tokenizer_stage *stage, co
     stage->add_prefix_space = 1;
     LRC_TRY(lrc_json_get_bool(&use_regex, json, "use_regex", name, err));
     LRC_TRY(lrc_json_get_bool(&stage->add_prefix_space, json, "add_prefix_space", name, err));
-    return use_regex ? lrc_pattern_read_regex(&stage->pattern, GPT2_REGEX, sizeof GPT2_REGEX - 1, name, err)
-                     : LRC_STATUS_OK;
+    return use_regex
+               ? lrc_pattern_read_regex(&stage->pattern, LRC_REGEX_GPT2, sizeof LRC_REGEX_GPT2 - 1, name, err)
+               : LRC_STATUS_OK;
 }
 
 /* Bytes [start, end) in the byte alphabet, as one piece. */
@@ -382,23 +401,13 @@ static const struct lrc_pre_tokenizer_kind KINDS[] = {
     { "Whitespace", read_whitespace, split },
     { "WhitespaceSplit", read_nothing, whitespace_split },
     { "CharDelimiterSplit", read_delimiter, split },
+    { "BertPreTokenizer", read_nothing, bert },
 };
 
-static enum lrc_status read_stage(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json, int depth,
-                                  const char *name, struct lrc_error *err)
+static enum lrc_status read_stage(void *into, const char *type, const json_t *json, const char *name,
+                                  struct lrc_error *err)
 {
-    const char *type;
-    LRC_TRY(lrc_stage_type(&type, json, WHAT, name, err));
-    if (strcmp(type, "Sequence") == 0 && depth < LRC_STAGE_DEPTH_MAX) {
-        size_t        i;
-        const json_t *item;
-        json_array_foreach(json_object_get(json, "pretokenizers"), i, item)
-            LRC_TRY(read_stage(pre_tokenizer, item, depth + 1, name, err));
-        return LRC_STATUS_OK;
-    }
-    if (pre_tokenizer->n_stages == LRC_STAGES_MAX)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: " WHAT ": want at most %d stages, got more", name,
-                        LRC_STAGES_MAX);
+    struct lrc_pre_tokenizer *pre_tokenizer = into;
     for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
         if (strcmp(KINDS[i].type, type) != 0)
             continue;
@@ -409,10 +418,12 @@ static enum lrc_status read_stage(struct lrc_pre_tokenizer *pre_tokenizer, const
     return lrc_stage_unknown(type, WHAT, name, err);
 }
 
+static const struct lrc_stage_list LIST = { WHAT, "pretokenizers", read_stage };
+
 enum lrc_status lrc_pre_tokenizer_read(struct lrc_pre_tokenizer *pre_tokenizer, const json_t *json,
                                        const char *name, struct lrc_error *err)
 {
-    return !json || json_is_null(json) ? LRC_STATUS_OK : read_stage(pre_tokenizer, json, 0, name, err);
+    return lrc_stage_list_read(&LIST, pre_tokenizer, json, name, err);
 }
 
 enum lrc_status lrc_pre_tokenizer_apply(const struct lrc_pre_tokenizer *pre_tokenizer,

@@ -220,7 +220,9 @@ static enum lrc_status read_proto(struct proto *proto, const char *bytes, size_t
 static enum lrc_status make_model(struct lrc_tokenizer *tokenizer, const struct proto *proto,
                                   const char *name, struct lrc_error *err)
 {
-    struct lrc_scored_pieces pieces = { proto->pieces, proto->n_pieces, -1, proto->byte_fallback };
+    struct lrc_scored_pieces pieces = {
+        .pieces = proto->pieces, .n = proto->n_pieces, .unk_id = -1, .byte_fallback = proto->byte_fallback
+    };
     for (int32_t id = 0; id < proto->n_pieces; id++)
         if (proto->pieces[id].type == LRC_PIECE_UNKNOWN && pieces.unk_id < 0)
             pieces.unk_id = id;
@@ -294,8 +296,8 @@ static enum lrc_status make_normalizer(struct lrc_tokenizer *tokenizer, struct p
     int                 legacy = 1;
     LRC_TRY(lrc_json_get_bool(&legacy, config, "legacy", name, err));
     proto->sentence.first_only = !legacy;
-    const enum lrc_status status = lrc_charsmap_read(&charsmap, proto->charsmap, proto->n_charsmap, name,
-                                                     err);
+    const enum lrc_status status =
+        lrc_charsmap_read(&charsmap, proto->charsmap, proto->n_charsmap, name, err);
     if (status == LRC_STATUS_OK)
         lrc_normalizer_add_sentence(&tokenizer->normalizer, &proto->sentence, &charsmap);
     lrc_charsmap_release(&charsmap);

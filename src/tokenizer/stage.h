@@ -11,6 +11,19 @@ enum { LRC_STAGE_DEPTH_MAX = 8, LRC_STAGES_MAX = 64 }; /* Sequences in Sequences
  * prefix ask. */
 enum lrc_at { LRC_AT_LATER, LRC_AT_START };
 
+/* How one of the lists of stages of a tokenizer.json is read: what it is called, the member that a Sequence of it
+ * keeps its own list in, and what takes one stage that is no Sequence. */
+struct lrc_stage_list {
+    const char *what, *key;
+    enum lrc_status (*read)(void *into, const char *type, const json_t *json, const char *name,
+                            struct lrc_error *err);
+};
+
+/* Every stage of json in order, Sequences opened; NULL or null: none. At most LRC_STAGES_MAX calls of read.
+ * errors: FORMAT, UNSUPPORTED (too many or too deep), those of read. */
+enum lrc_status lrc_stage_list_read(const struct lrc_stage_list *list, void *into, const json_t *json,
+                                    const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+
 /* "type" of a stage. errors: FORMAT. */
 enum lrc_status lrc_stage_type(const char **type, const json_t *json, const char *what, const char *name,
                                struct lrc_error *err) LRC_MUST_CHECK;

@@ -30,6 +30,9 @@ struct lrc_token_model_kind {
     enum lrc_status (*encode)(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
                               size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err);
     void (*free)(struct lrc_token_model *model);
+    /* Length of the first part of text that can be encoded by itself: the ids of the parts one after the other are the
+     * ids of the whole. NULL: only the whole. */
+    size_t (*segment)(const struct lrc_token_model *model, const char *text, size_t n);
 };
 
 /* The first member of every kind's own struct. */
@@ -79,10 +82,11 @@ struct lrc_scored_piece {
     enum lrc_piece_type type;
 };
 struct lrc_scored_pieces {
-    const struct lrc_scored_piece *pieces; /* index is the id */
+    const struct lrc_scored_piece *pieces; /* index is the id; an empty one: no piece has it */
     int64_t                        n;
     int32_t                        unk_id;
     int                            byte_fallback;
+    int whole_first; /* BPE: a text that is a piece is that piece, whatever the scores */
 };
 
 /* BPE by score: the neighbours whose concatenation is the piece of the highest score merge first, leftmost on

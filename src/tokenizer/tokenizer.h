@@ -1,7 +1,7 @@
 /* Text to token ids and back, as the model's own tokenizer does it.
  *
- * Reads tokenizer.json (Hugging Face tokenizers) or tokenizer.model (SentencePiece). A loaded tokenizer is
- * read-only: any number of threads may encode with it at the same time. */
+ * Reads tokenizer.json (Hugging Face tokenizers), tokenizer.model (SentencePiece, or Llama 3's rank file),
+ * tekken.json (Mistral), rank files of tiktoken, vocab.json with merges.txt. A loaded tokenizer is read-only: any number of threads may encode with it at the same time. */
 #ifndef LRC_TOKENIZER_TOKENIZER_H
 #define LRC_TOKENIZER_TOKENIZER_H
 
@@ -23,7 +23,7 @@ void            lrc_ids_append(struct lrc_ids *ids, int32_t id);
 void            lrc_ids_release(struct lrc_ids *ids);
 enum lrc_status lrc_ids_check(const struct lrc_ids *ids, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* The tokenizer of a model folder: tokenizer.json, else tokenizer.model; the names of the special tokens and
+/* The tokenizer of a model folder, out of the first of those files that is there; the names of the special tokens and
  * add_bos_token/add_eos_token from tokenizer_config.json where it is there.
  *
  * errors:    FORMAT when there is none or one is damaged; UNSUPPORTED (a stage we do not know, named); IO;
@@ -38,6 +38,16 @@ enum lrc_status lrc_tokenizer_read_json(struct lrc_tokenizer **tokenizer, const 
 enum lrc_status lrc_tokenizer_read_sentencepiece(struct lrc_tokenizer **tokenizer, const char *bytes,
                                                  size_t n, const char *name,
                                                  struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_tokenizer_read_tekken(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
+                                          const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+/* file: the published file whose way to cut text it shares ("qwen.tiktoken"); any number of ranks. */
+enum lrc_status lrc_tokenizer_read_tiktoken(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
+                                            const char *file, const char *name,
+                                            struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Whether a file of a model folder, by its name, belongs to the tokenizer. */
+int lrc_tokenizer_is_file(const char *file);
+
 void lrc_tokenizer_free(struct lrc_tokenizer *tokenizer); /* NULL is fine */
 
 enum lrc_special { LRC_SPECIAL_NONE, LRC_SPECIAL_ADD };

@@ -32,7 +32,8 @@ enum lrc_status lrc_tokenizer_fill_json(struct lrc_tokenizer *tokenizer, const j
     LRC_TRY(lrc_post_processor_read(&tokenizer->post_processor, json_object_get(json, "post_processor"), name,
                                     err));
     LRC_TRY(lrc_decoder_read(&tokenizer->decoder, json_object_get(json, "decoder"), name, err));
-    json_array_foreach(json_object_get(json, "added_tokens"), i, token) {
+    json_array_foreach(json_object_get(json, "added_tokens"), i, token)
+    {
         int64_t id = -1;
         LRC_TRY(lrc_json_get_int(&id, token, "id", name, err));
         LRC_TRY(lrc_added_tokens_read(&tokenizer->added, token, id, &tokenizer->model->vocab, name, err));
@@ -59,7 +60,8 @@ static enum lrc_status add_decoder_tokens(struct lrc_tokenizer *tokenizer, json_
 {
     const char *key;
     json_t     *token;
-    json_object_foreach(json_object_get(config, "added_tokens_decoder"), key, token) {
+    json_object_foreach(json_object_get(config, "added_tokens_decoder"), key, token)
+    {
         char           *end;
         const long long id = strtoll(key, &end, 10);
         const char     *content = NULL;
@@ -152,92 +154,187 @@ enum lrc_status lrc_tokenizer_finish(struct lrc_tokenizer *tokenizer, const json
 
 /* ---- from memory ---- */
 
-/* Hand the tokenizer out, or release it when reading it failed. */
+/* Hand the tokenizer out when it was filled and could be finished, or release it. */
 static enum lrc_status settle(struct lrc_tokenizer **out, struct lrc_tokenizer *tokenizer,
-                              enum lrc_status status)
+                              enum lrc_status status, const json_t *config, const char *name,
+                              struct lrc_error *err)
 {
-    if (status != LRC_STATUS_OK) {
+    *out = NULL;
+    if (status == LRC_STATUS_OK)
+        status = lrc_tokenizer_finish(tokenizer, config, name, err);
+    if (status == LRC_STATUS_OK)
+        *out = tokenizer;
+    else
         lrc_tokenizer_free(tokenizer);
-        return status;
-    }
-    *out = tokenizer;
-    return LRC_STATUS_OK;
+    return status;
 }
 
-enum lrc_status lrc_tokenizer_read_json(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
-                                        const char *name, struct lrc_error *err)
+struct json_reader {
+    enum lrc_status (*fill)(struct lrc_tokenizer *tokenizer, const json_t *json, const char *name,
+                            struct lrc_error *err);
+};
+static const struct json_reader TOKENIZER_JSON = { lrc_tokenizer_fill_json };
+static const struct json_reader TEKKEN_JSON = { lrc_tokenizer_fill_tekken };
+
+static enum lrc_status read_json(struct lrc_tokenizer **tokenizer, const struct json_reader *reader,
+                                 const char *bytes, size_t n, const char *name, struct lrc_error *err)
 {
     json_t *json = NULL;
     *tokenizer = NULL;
     LRC_TRY(lrc_json_parse(&json, bytes, n, name, err));
     struct lrc_tokenizer *made = lrc_tokenizer_new();
-    enum lrc_status       status = made ? lrc_tokenizer_fill_json(made, json, name, err)
-                                        : lrc_fail_nomem(err, "tokenizer");
-    if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_finish(made, NULL, name, err);
+    const enum lrc_status status =
+        made ? reader->fill(made, json, name, err) : lrc_fail_nomem(err, "tokenizer");
     json_decref(json);
-    return settle(tokenizer, made, status);
+    return settle(tokenizer, made, status, NULL, name, err);
+}
+
+enum lrc_status lrc_tokenizer_read_json(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
+                                        const char *name, struct lrc_error *err)
+{
+    return read_json(tokenizer, &TOKENIZER_JSON, bytes, n, name, err);
+}
+
+enum lrc_status lrc_tokenizer_read_tekken(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
+                                          const char *name, struct lrc_error *err)
+{
+    return read_json(tokenizer, &TEKKEN_JSON, bytes, n, name, err);
 }
 
 enum lrc_status lrc_tokenizer_read_sentencepiece(struct lrc_tokenizer **tokenizer, const char *bytes,
                                                  size_t n, const char *name, struct lrc_error *err)
 {
     struct lrc_tokenizer *made = lrc_tokenizer_new();
-    enum lrc_status       status = LRC_STATUS_OK;
-    *tokenizer = NULL;
-    status = made ? lrc_tokenizer_fill_sentencepiece(made, bytes, n, NULL, name, err)
-                  : lrc_fail_nomem(err, "tokenizer");
-    if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_finish(made, NULL, name, err);
-    return settle(tokenizer, made, status);
+    const enum lrc_status status = made ? lrc_tokenizer_fill_sentencepiece(made, bytes, n, NULL, name, err)
+                                        : lrc_fail_nomem(err, "tokenizer");
+    return settle(tokenizer, made, status, NULL, name, err);
+}
+
+enum lrc_status lrc_tokenizer_read_tiktoken(struct lrc_tokenizer **tokenizer, const char *bytes, size_t n,
+                                            const char *file, const char *name, struct lrc_error *err)
+{
+    const struct lrc_rank_source source = { .file = file, .name = name, .count = LRC_RANK_COUNT_ANY };
+    struct lrc_tokenizer        *made = lrc_tokenizer_new();
+    const enum lrc_status        status =
+        made ? lrc_tokenizer_fill_tiktoken(made, bytes, n, &source, err) : lrc_fail_nomem(err, "tokenizer");
+    return settle(tokenizer, made, status, NULL, name, err);
 }
 
 /* ---- from a model folder ---- */
 
-static enum lrc_status fill_json_file(struct lrc_tokenizer *tokenizer, const char *path,
-                                      struct lrc_error *err)
+#define RANKS ".tiktoken"
+
+static int ends_with(const char *text, const char *end)
+{
+    const size_t n = strlen(text), n_end = strlen(end);
+    return n > n_end && strcmp(text + n - n_end, end) == 0;
+}
+
+struct source {
+    const char   *model_dir, *file, *path;
+    const json_t *config;
+};
+
+static enum lrc_status fill_from_json(struct lrc_tokenizer *tokenizer, const struct json_reader *reader,
+                                      const char *path, struct lrc_error *err)
 {
     json_t *json = NULL;
     LRC_TRY(lrc_json_load(&json, path, err));
-    const enum lrc_status status = lrc_tokenizer_fill_json(tokenizer, json, path, err);
+    const enum lrc_status status = reader->fill(tokenizer, json, path, err);
     json_decref(json);
     return status;
 }
 
-static enum lrc_status fill_sentencepiece_file(struct lrc_tokenizer *tokenizer, const char *path,
-                                               const json_t *config, struct lrc_error *err)
+static enum lrc_status json_file(struct lrc_tokenizer *tokenizer, const struct source *source,
+                                 struct lrc_error *err)
 {
-    struct lrc_map map;
-    LRC_TRY(lrc_map_open(&map, path, err));
-    const enum lrc_status status = lrc_tokenizer_fill_sentencepiece(tokenizer, (const char *)map.data,
-                                                                    map.size_bytes, config, path, err);
+    return fill_from_json(tokenizer, &TOKENIZER_JSON, source->path, err);
+}
+
+static enum lrc_status tekken_file(struct lrc_tokenizer *tokenizer, const struct source *source,
+                                   struct lrc_error *err)
+{
+    return fill_from_json(tokenizer, &TEKKEN_JSON, source->path, err);
+}
+
+/* tokenizer.model is a SentencePiece model, or for Llama 3 a rank file; *.tiktoken is always one. */
+static enum lrc_status model_file(struct lrc_tokenizer *tokenizer, const struct source *source,
+                                  struct lrc_error *err)
+{
+    const struct lrc_rank_source ranks = { source->file, source->path, source->config,
+                                           LRC_RANK_COUNT_PUBLISHED };
+    struct lrc_map               map;
+    LRC_TRY(lrc_map_open(&map, source->path, err));
+    const char *bytes = (const char *)map.data;
+    const int   has_ranks = ends_with(source->file, RANKS) || lrc_tiktoken_looks_like(bytes, map.size_bytes);
+    const enum lrc_status status =
+        has_ranks ? lrc_tokenizer_fill_tiktoken(tokenizer, bytes, map.size_bytes, &ranks, err)
+                  : lrc_tokenizer_fill_sentencepiece(tokenizer, bytes, map.size_bytes, source->config,
+                                                     source->path, err);
     lrc_map_close(&map);
     return status;
+}
+
+static enum lrc_status merges_file(struct lrc_tokenizer *tokenizer, const struct source *source,
+                                   struct lrc_error *err)
+{
+    return lrc_tokenizer_fill_merges(tokenizer, source->model_dir, source->config, err);
+}
+
+/* The first that is there is read. */
+static const struct {
+    const char *file; /* one that begins with a dot: any name that ends so */
+    enum lrc_status (*fill)(struct lrc_tokenizer *tokenizer, const struct source *source,
+                            struct lrc_error *err);
+} FILES[] = {
+    { "tokenizer.json", json_file }, { "tokenizer.model", model_file },
+    { "tekken.json", tekken_file },  { "merges.txt", merges_file },
+    { RANKS, model_file },
+};
+
+static int is_named(const char *file, const char *name)
+{
+    return name[0] == '.' ? ends_with(file, name) : strcmp(file, name) == 0;
+}
+
+int lrc_tokenizer_is_file(const char *file)
+{
+    static const char *const beside[] = { "tokenizer_config.json", "special_tokens_map.json",
+                                          "added_tokens.json", "vocab.json" };
+    for (size_t i = 0; i < sizeof FILES / sizeof *FILES; i++)
+        if (is_named(file, FILES[i].file))
+            return 1;
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (strcmp(file, beside[i]) == 0)
+            return 1;
+    return 0;
 }
 
 static enum lrc_status fill_folder(struct lrc_tokenizer *tokenizer, const char *model_dir,
                                    const json_t *config, struct lrc_error *err)
 {
-    char           *json_path = lrc_path_join(model_dir, "tokenizer.json");
-    char           *model_path = lrc_path_join(model_dir, "tokenizer.model");
-    char           *merges_path = lrc_path_join(model_dir, "merges.txt");
+    char  **names;
+    int64_t n_names;
+    LRC_TRY(lrc_dir_list(model_dir, &names, &n_names, err));
+    struct source source = { .model_dir = model_dir, .config = config };
+    size_t        kind = 0;
+    for (; kind < sizeof FILES / sizeof *FILES && !source.file; kind++)
+        for (int64_t i = 0; i < n_names && !source.file; i++)
+            if (is_named(names[i], FILES[kind].file))
+                source.file = names[i];
+    char           *path = source.file ? lrc_path_join(model_dir, source.file) : NULL;
     enum lrc_status status;
-    if (!json_path || !model_path || !merges_path)
-        status = lrc_fail_nomem(err, "path");
-    else if (lrc_path_exists(json_path))
-        status = fill_json_file(tokenizer, json_path, err);
-    else if (lrc_path_exists(model_path))
-        status = fill_sentencepiece_file(tokenizer, model_path, config, err);
-    else if (lrc_path_exists(merges_path))
-        status = lrc_tokenizer_fill_merges(tokenizer, model_dir, config, err);
+    source.path = path;
+    if (!source.file)
+        status =
+            lrc_fail(err, LRC_STATUS_FORMAT,
+                     "%s: want tokenizer.json, tokenizer.model, tekken.json, a .tiktoken file, or vocab.json "
+                     "with merges.txt, got none of them",
+                     model_dir);
     else
-        status = lrc_fail(
-            err, LRC_STATUS_FORMAT,
-            "%s: want tokenizer.json, tokenizer.model, or vocab.json with merges.txt, got none of them",
-            model_dir);
-    lrc_free(json_path);
-    lrc_free(model_path);
-    lrc_free(merges_path);
+        status = path ? FILES[kind - 1].fill(tokenizer, &source, err) : lrc_fail_nomem(err, "path");
+    lrc_free(path);
+    lrc_dir_list_free(names, n_names);
     return status;
 }
 
@@ -261,15 +358,13 @@ enum lrc_status lrc_tokenizer_load(struct lrc_tokenizer **tokenizer, const char 
     json_t               *config = NULL;
     char                 *config_path = NULL;
     struct lrc_tokenizer *made = lrc_tokenizer_new();
-    enum lrc_status       status = made ? load_config(&config, &config_path, model_dir, err)
-                                        : lrc_fail_nomem(err, "tokenizer");
+    enum lrc_status       status =
+        made ? load_config(&config, &config_path, model_dir, err) : lrc_fail_nomem(err, "tokenizer");
 
-    *tokenizer = NULL;
     if (status == LRC_STATUS_OK)
         status = fill_folder(made, model_dir, config, err);
-    if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_finish(made, config, config_path, err);
+    status = settle(tokenizer, made, status, config, config_path ? config_path : model_dir, err);
     json_decref(config);
     lrc_free(config_path);
-    return settle(tokenizer, made, status);
+    return status;
 }

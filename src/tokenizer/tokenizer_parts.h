@@ -10,6 +10,14 @@
 #include "tokenizer/pre_tokenizer.h"
 #include "tokenizer/token_model.h"
 #include "tokenizer/tokenizer.h"
+#include <pthread.h>
+
+/* Memory of earlier encode calls for later ones, of any thread. */
+struct lrc_encode_space;
+struct lrc_idle_spaces {
+    pthread_mutex_t          lock;
+    struct lrc_encode_space *first;
+};
 
 /* In the order text runs through them. */
 struct lrc_tokenizer {
@@ -20,6 +28,7 @@ struct lrc_tokenizer {
     struct lrc_post_processor post_processor;
     struct lrc_decoder        decoder;
     char                     *roles[LRC_TOKEN_ROLE_COUNT]; /* NULL: not set */
+    struct lrc_idle_spaces   *idle;
     int adds_ends; /* the post-processor is BOS and EOS, by add_bos_token and add_eos_token */
 };
 
@@ -33,6 +42,23 @@ enum lrc_status lrc_tokenizer_fill_sentencepiece(struct lrc_tokenizer *tokenizer
 /* vocab.json and merges.txt, as GPT-2 and Qwen2 publish them. */
 enum lrc_status lrc_tokenizer_fill_merges(struct lrc_tokenizer *tokenizer, const char *model_dir,
                                           const json_t *config, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* tekken.json. */
+enum lrc_status lrc_tokenizer_fill_tekken(struct lrc_tokenizer *tokenizer, const json_t *json,
+                                          const char *name, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* A rank file of tiktoken. file: its base name, which says what else belongs to it. */
+enum lrc_rank_count { LRC_RANK_COUNT_ANY, LRC_RANK_COUNT_PUBLISHED };
+struct lrc_rank_source {
+    const char   *file, *name;
+    const json_t *config;
+    enum lrc_rank_count
+        count; /* whether the file must have as many ranks as the published one of this name */
+};
+enum lrc_status lrc_tokenizer_fill_tiktoken(struct lrc_tokenizer *tokenizer, const char *bytes, size_t n,
+                                            const struct lrc_rank_source *source,
+                                            struct lrc_error             *err) LRC_MUST_CHECK;
+int lrc_tiktoken_looks_like(const char *bytes, size_t n); /* whether they begin as a rank file does */
 
 struct lrc_tokenizer *lrc_tokenizer_new(void); /* NULL: out of memory */
 

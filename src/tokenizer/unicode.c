@@ -212,8 +212,8 @@ static int decompose(struct codepoints *list, const char *text, size_t n, utf8pr
         if (!codepoints_reserve(list, EXPANSION_MAX))
             return 0;
         int                    last_boundclass = 0;
-        const utf8proc_ssize_t got = utf8proc_decompose_char(cp, list->data + list->len, EXPANSION_MAX,
-                                                             options, &last_boundclass);
+        const utf8proc_ssize_t got =
+            utf8proc_decompose_char(cp, list->data + list->len, EXPANSION_MAX, options, &last_boundclass);
         LRC_ASSERT(got >= 0 && got <= EXPANSION_MAX);
         list->len += got;
     }

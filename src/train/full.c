@@ -46,6 +46,7 @@ enum lrc_status lrc_full_plan(struct lrc_full *full, struct lrc_model *model, st
     full->gradients.layers = lrc_calloc(model->config.n_layers, sizeof *full->gradients.layers);
     if (!full->gradients.layers)
         return lrc_fail_nomem(err, "gradients");
+    full->arena.memory = model->device ? model->device->memory : NULL;
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
         full->n_elems += elems_of(&tensor);
     return lrc_arena_plan(&full->arena, "weight gradients", &full->grads, full->n_elems, sizeof(float), err);
@@ -107,12 +108,11 @@ enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lr
     return LRC_STATUS_OK;
 }
 
-static const float *find_value(struct lrc_model *model, const char *name)
+static const float *find_value(const struct lrc_trainables *rows, const char *name)
 {
-    struct lrc_model_tensor tensor;
-    for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
-        if (strcmp(tensor.name, name) == 0)
-            return data_of(&tensor);
+    for (int64_t i = 0; i < rows->n; i++)
+        if (strcmp(rows->rows[i].name, name) == 0)
+            return rows->rows[i].value.data;
     return NULL;
 }
 
@@ -135,8 +135,8 @@ static enum lrc_status put_tensor(struct lrc_safetensors_writer      *writer,
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status save_shard(struct lrc_full *full, int shard_index, const char *dir,
-                                  struct lrc_error *err)
+static enum lrc_status save_shard(struct lrc_full *full, const struct lrc_trainables *rows, int shard_index,
+                                  const char *dir, struct lrc_error *err)
 {
     const struct lrc_safetensors *shard = &full->model->dir.shards[shard_index];
     enum lrc_status               status = LRC_STATUS_OK;
@@ -157,7 +157,7 @@ static enum lrc_status save_shard(struct lrc_full *full, int shard_index, const 
     status = lrc_safetensors_writer_open(&writer, path, specs, shard->n_entries, NULL, err);
     for (int64_t i = 0; status == LRC_STATUS_OK && i < shard->n_entries; i++) {
         const struct lrc_safetensors_entry *entry = &shard->entries[writer.order[i]];
-        status = put_tensor(&writer, entry, find_value(full->model, entry->name), err);
+        status = put_tensor(&writer, entry, find_value(rows, entry->name), err);
     }
     if (status == LRC_STATUS_OK)
         status = lrc_safetensors_writer_commit(&writer, err);
@@ -180,10 +180,11 @@ static enum lrc_status copy_if_there(const char *from, const char *to, const cha
     return status;
 }
 
-enum lrc_status lrc_full_save(struct lrc_full *full, const char *dir, struct lrc_error *err)
+enum lrc_status lrc_full_save(struct lrc_full *full, const struct lrc_trainables *rows, const char *dir,
+                              struct lrc_error *err)
 {
     for (int i = 0; i < full->model->dir.n_shards; i++)
-        LRC_TRY(save_shard(full, i, dir, err));
+        LRC_TRY(save_shard(full, rows, i, dir, err));
     static const char *const kept[] = { "model.safetensors.index.json", "config.json",
                                         "generation_config.json" };
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)

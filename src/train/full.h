@@ -5,10 +5,10 @@
 #include "model/pass.h"
 
 struct lrc_full {
-    struct lrc_model         *model; /* loaded with options.trainable */
-    struct lrc_arena          arena;
-    float                    *grads;
-    int64_t                   n_elems;
+    struct lrc_model          *model; /* loaded with options.trainable */
+    struct lrc_arena           arena;
+    float                     *grads;
+    int64_t                    n_elems;
     struct lrc_model_gradients gradients;
 };
 
@@ -26,8 +26,9 @@ void            lrc_full_release(struct lrc_full *full);
 enum lrc_status lrc_full_trainables(struct lrc_trainables *trainables, struct lrc_full *full,
                                     struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Into an existing folder: safetensors in the base's own sharding and element types, index, config.json,
- * tokenizer. */
-enum lrc_status lrc_full_save(struct lrc_full *full, const char *dir, struct lrc_error *err) LRC_MUST_CHECK;
+/* The weights of rows, which lie in host memory, into an existing folder: safetensors in the base's own
+ * sharding and element types, index, config.json, tokenizer. */
+enum lrc_status lrc_full_save(struct lrc_full *full, const struct lrc_trainables *rows, const char *dir,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -10,15 +10,29 @@ static enum lrc_status save_weights(void *context, const char *dir, struct lrc_e
     return lrc_run__save_weights(context, dir, err);
 }
 
+/* Values and states as they are now; written while the next steps run. */
 static enum lrc_status checkpoint(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    LRC_TRY(lrc_run__sync_metrics(run, err));
+    LRC_TRY(lrc_checkpoint_writer_wait(&run->writer, err));
+    LRC_TRY(lrc_snapshot_take(&run->snapshot, &run->trainables, err));
+    if (fflush(run->metrics) != 0)
+        return lrc_fail_errno(err, "metrics.jsonl: cannot write");
     run->state.time_s = lrc_run__time(run);
-    LRC_TRY(lrc_checkpoint_save(config->output_dir, &run->state, lrc_buf_text(&run->config_json),
-                                &run->trainables, run->stepper.optimizer.type, save_weights, run, err));
-    return lrc_checkpoint_prune(config->output_dir, config->save_total_limit,
-                                config->load_best_model_at_end ? run->state.best_step : -1, err);
+    const struct lrc_checkpoint_job job = {
+        .output_dir = config->output_dir,
+        .state = run->state,
+        .config_json = lrc_buf_text(&run->config_json),
+        .rows = &run->snapshot.rows,
+        .optimizer = run->stepper.optimizer.type,
+        .extra = save_weights,
+        .context = run,
+        .metrics = fileno(run->metrics),
+        .limit = config->save_total_limit,
+        .keep_step = config->load_best_model_at_end ? run->state.best_step : -1,
+    };
+    LRC_TRY(lrc_checkpoint_writer_start(&run->writer, &job, err));
+    return run->snapshot.in_place ? lrc_checkpoint_writer_wait(&run->writer, err) : LRC_STATUS_OK;
 }
 
 /* *improved: the best evaluation so far, so that its weights are worth a checkpoint. */
@@ -89,6 +103,7 @@ static enum lrc_status one_step(struct lrc_run *run, struct lrc_error *err)
 static enum lrc_status stop(struct lrc_run *run, int signal_number, struct lrc_error *err)
 {
     LRC_TRY(checkpoint(run, err));
+    LRC_TRY(lrc_checkpoint_writer_wait(&run->writer, err));
     return lrc_fail(err, signal_number == SIGTERM ? LRC_STATUS_TERMINATED : LRC_STATUS_INTERRUPTED,
                     "stopped after step %lld of %lld; --resume goes on from %s/checkpoint-%lld",
                     (long long)run->state.step, (long long)run->n_steps, run->config->output_dir,
@@ -105,8 +120,10 @@ static enum lrc_status load_best(struct lrc_run *run, struct lrc_error *err)
     lrc_buf_printf(&dir, "%s/checkpoint-%lld", run->config->output_dir, (long long)run->state.best_step);
     enum lrc_status status = lrc_buf_check(&dir, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_checkpoint_load(&run->trainables, run->stepper.optimizer.type, lrc_buf_text(&dir),
+        status = lrc_checkpoint_load(&run->snapshot.rows, run->stepper.optimizer.type, lrc_buf_text(&dir),
                                      &problems, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_snapshot_put(&run->snapshot, &run->trainables, err);
     if (status == LRC_STATUS_OK)
         lrc_log_info("the result is checkpoint-%lld, eval_loss %.4f", (long long)run->state.best_step,
                      run->state.best_eval_loss);
@@ -135,5 +152,6 @@ enum lrc_status lrc_run__loop(struct lrc_run *run, struct lrc_error *err)
     if (stopped_early(run))
         lrc_log_info("stopped early: %lld evaluations without a lower loss",
                      (long long)run->state.evals_without_gain);
+    LRC_TRY(lrc_checkpoint_writer_wait(&run->writer, err));
     return load_best(run, err);
 }

@@ -3,14 +3,16 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "data/token_store.h"
+#include "device.h"
 #include <stdio.h>
 #include <string.h>
 
-static enum lrc_dtype activation_of(const struct lrc_config *config)
+static enum lrc_dtype activation_of(const struct lrc_run *run)
 {
-    if (strcmp(config->bf16, "auto") == 0)
-        return lrc_backend_cpu_has_bf16() ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
-    return strcmp(config->bf16, "true") == 0 ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
+    const char *bf16 = run->config->bf16;
+    if (strcmp(bf16, "auto") == 0)
+        return lrc_device_has_bf16(run->backend) ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
+    return strcmp(bf16, "true") == 0 ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
 }
 
 static void largest_batch(const struct lrc_run *run, struct lrc_pass_options *options)
@@ -28,14 +30,15 @@ static void add_region(struct lrc_train_report *report, const char *name, const 
     LRC_ASSERT(report->n_regions < LRC_PLAN_REGIONS_MAX);
     if (bytes > 0)
         report->regions[report->n_regions++] = (struct lrc_plan_region){ name, where, bytes };
-    report->planned_bytes += bytes;
+    *(strcmp(where, "device") == 0 ? &report->device_bytes : &report->planned_bytes) += bytes;
 }
 
 static void add_arena(struct lrc_train_report *report, const struct lrc_arena *arena)
 {
     for (int i = 0; i < arena->n_regions; i++) {
         const size_t end = i + 1 < arena->n_regions ? arena->regions[i + 1].offset_bytes : arena->size_bytes;
-        add_region(report, arena->regions[i].name, "host", (int64_t)(end - arena->regions[i].offset_bytes));
+        add_region(report, arena->regions[i].name, lrc_arena_where(arena),
+                   (int64_t)(end - arena->regions[i].offset_bytes));
     }
 }
 
@@ -53,14 +56,29 @@ static void list_regions(struct lrc_run *run)
     struct lrc_train_report *report = run->report;
     report->n_regions = 0;
     report->planned_bytes = 0;
+    report->device_bytes = 0;
     add_region(report, "base weights, mapped", "file", (int64_t)run->model.mapped_bytes);
-    add_arena(report, &run->model.arena);
-    add_arena(report, &run->adapter.arena);
-    add_arena(report, &run->full.arena);
-    add_arena(report, &run->optimizer_arena);
-    add_arena(report, &run->pass.arena);
-    add_region(report, "tokens and targets", "host",
-               token_bytes(&run->dataset) + token_bytes(&run->held_out));
+    const struct lrc_arena *const arenas[] = {
+        &run->model.arena,    &run->adapter.arena, &run->full.arena,   &run->optimizer_arena,
+        &run->snapshot.arena, &run->pass.arena,    &run->pass.staging, &run->model.staging,
+    };
+    for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
+        add_arena(report, arenas[i]);
+    add_region(report, "batches, read ahead", "host",
+               (int64_t)(lrc_batch_stream_bytes(run->stream) +
+                         (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
+    add_region(report, "tokens and targets", "host", token_bytes(&run->dataset) + token_bytes(&run->held_out));
+}
+
+/* Where the run computes: planned and available bytes there. */
+static int64_t planned_of(const struct lrc_run *run)
+{
+    return run->backend->memory ? run->report->device_bytes : run->report->planned_bytes;
+}
+
+static int64_t available_to(const struct lrc_run *run)
+{
+    return run->backend->memory ? run->report->device_available_bytes : run->report->available_bytes;
 }
 
 /* Bytes that a pass with other options would save. */
@@ -72,68 +90,128 @@ static int64_t saved_by(const struct lrc_run *run, const struct lrc_pass_options
     return (int64_t)run->pass.arena.size_bytes - (int64_t)pass.arena.size_bytes;
 }
 
-static enum lrc_status fail_too_large(const struct lrc_run *run, struct lrc_error *err)
+/* "1.50 GB", "2.30 MB" */
+struct amount {
+    char text[32];
+};
+
+static struct amount amount_of(int64_t bytes)
+{
+    struct amount amount;
+    const double  gb = (double)bytes * 1e-9;
+    (void)snprintf(amount.text, sizeof amount.text, "%.2f %s", gb < 0.1 && gb > -0.1 ? gb * 1e3 : gb,
+                   gb < 0.1 && gb > -0.1 ? "MB" : "GB");
+    return amount;
+}
+
+static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
 {
     struct lrc_pass_options options = run->pass.options;
-    struct lrc_buf          knobs = { 0 };
     if (options.use != LRC_TAPE_CHECKPOINTING) {
         options.use = LRC_TAPE_CHECKPOINTING;
-        lrc_buf_printf(&knobs, "gradient_checkpointing: true saves %.2f GB; ",
-                       (double)saved_by(run, &options) * 1e-9);
+        lrc_buf_printf(knobs, "gradient_checkpointing: true saves %s; ",
+                       amount_of(saved_by(run, &options)).text);
     }
     options = run->pass.options;
     options.n_tokens =
         (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
     options.n_trained = (options.n_trained + 1) / 2;
-    if (run->config->micro_batch_size > 1)
-        lrc_buf_printf(&knobs, "half the micro_batch_size saves %.2f GB; ",
-                       (double)saved_by(run, &options) * 1e-9);
-    else
-        lrc_buf_printf(&knobs, "half the sequence_len saves %.2f GB; ",
-                       (double)saved_by(run, &options) * 1e-9);
+    lrc_buf_printf(knobs, "half the %s saves %s; ",
+                   run->config->micro_batch_size > 1 ? "micro_batch_size" : "sequence_len",
+                   amount_of(saved_by(run, &options)).text);
     if (!run->model_options.load_in_4bit && !run->is_full && !run->model.config.is_bnb_4bit)
-        lrc_buf_printf(&knobs, "load_in_4bit saves about %.2f GB; ",
-                       (double)run->model.mapped_bytes * 0.7e-9);
-    const enum lrc_status status =
-        lrc_fail(err, LRC_STATUS_NOMEM, "memory: want %.2f GB, got %.2f GB available; %snothing was loaded",
-                 (double)run->report->planned_bytes * 1e-9, (double)run->report->available_bytes * 1e-9,
-                 lrc_buf_text(&knobs));
+        lrc_buf_printf(knobs, "load_in_4bit saves about %s; ",
+                       amount_of((int64_t)(run->backend->memory ? run->model.arena.size_bytes
+                                                                : run->model.mapped_bytes) /
+                                 10 * 7)
+                           .text);
+}
+
+static const struct lrc_plan_region *largest_region(const struct lrc_train_report *report, int on_device)
+{
+    const struct lrc_plan_region *largest = NULL;
+    for (int64_t i = 0; i < report->n_regions; i++) {
+        const struct lrc_plan_region *region = &report->regions[i];
+        if ((strcmp(region->where, "device") == 0) == on_device &&
+            (!largest || region->bytes > largest->bytes))
+            largest = region;
+    }
+    return largest;
+}
+
+/* on_device: of the two memories, the one that it does not fit into. */
+static enum lrc_status fail_too_large(const struct lrc_run *run, int on_device, struct lrc_error *err)
+{
+    const struct lrc_train_report *report = run->report;
+    const struct lrc_plan_region  *largest = largest_region(report, on_device);
+    struct lrc_buf                 knobs = { 0 };
+    if (on_device == (run->backend->memory != NULL))
+        list_knobs(run, &knobs);
+    const enum lrc_status status = lrc_fail(
+        err, LRC_STATUS_NOMEM, "%smemory: want %s, got %s %s; '%s' takes %s; %snothing was loaded",
+        on_device ? "device " : "", amount_of(on_device ? report->device_bytes : report->planned_bytes).text,
+        amount_of(on_device ? report->device_available_bytes : report->available_bytes).text,
+        !on_device && run->config->max_memory == report->available_bytes ? "by max_memory" : "available",
+        largest ? largest->name : "?", amount_of(largest ? largest->bytes : 0).text, lrc_buf_text(&knobs));
     lrc_buf_release(&knobs);
     return status;
 }
 
+/* What the page cache holds of the base is counted as taken, though the system could do without. */
+static void find_available(struct lrc_run *run)
+{
+    struct lrc_train_report *report = run->report;
+    const int64_t            most = run->config->max_memory;
+    report->available_bytes = lrc_machine_available_bytes();
+    if (most > 0 && (report->available_bytes < 0 || most < report->available_bytes))
+        report->available_bytes = most;
+    report->device_available_bytes = run->backend->memory ? lrc_device_free_bytes(run->backend) : 0;
+}
+
+static enum lrc_status check_fits(struct lrc_run *run, struct lrc_error *err)
+{
+    const struct lrc_train_report *report = run->report;
+    if (report->device_available_bytes >= 0 && report->device_bytes > report->device_available_bytes)
+        return fail_too_large(run, 1, err);
+    if (report->available_bytes >= 0 && report->planned_bytes > report->available_bytes)
+        return fail_too_large(run, 0, err);
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
 {
-    const struct lrc_config *config = run->config;
-    struct lrc_train_report *report = run->report;
-    const int64_t            n_elems = run->is_full ? run->full.n_elems : run->trainables.n_elems;
-    struct lrc_pass_options  options = {
-         .backend = lrc_backend_cpu(),
-         .activation = activation_of(config),
-         .use =
+    const struct lrc_config    *config = run->config;
+    const struct lrc_optimizer *type = lrc_optimizer_find(config->optimizer);
+    const int64_t               n_elems = run->is_full ? run->full.n_elems : run->adapter.n_params;
+    struct lrc_pass_options     options = {
+            .backend = run->backend,
+            .activation = activation_of(run),
+            .use =
             strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
-         .rank_max = run->adapter.rank_max,
-         .rank_sum = run->adapter.rank_sum_max,
-         .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
-         .seed = (uint64_t)config->seed,
+            .rank_max = run->adapter.rank_max,
+            .rank_sum = run->adapter.rank_sum_max,
+            .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
+            .seed = (uint64_t)config->seed,
     };
     largest_batch(run, &options);
-    LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, n_elems,
-                               lrc_optimizer_find(config->optimizer), err));
+    options.n_window = options.n_trained * config->gradient_accumulation_steps;
+    run->optimizer_arena.memory = run->backend->memory;
+    LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, n_elems, type, err));
+    run->snapshot.in_place = run->is_full && !run->backend->memory;
+    LRC_TRY(lrc_snapshot_plan(&run->snapshot, run->backend, n_elems, type, err));
     LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
     list_regions(run);
+    find_available(run);
 
-    /* what the page cache holds of the base is counted, though the system could do without */
-    report->available_bytes = lrc_machine_available_bytes();
-    if (strcmp(config->gradient_checkpointing, "auto") == 0 && report->available_bytes >= 0 &&
-        report->planned_bytes > report->available_bytes / 10 * 8) {
-        lrc_log_info("gradient checkpointing on: without it the run takes %.1f GB of %.1f GB available",
-                     (double)report->planned_bytes * 1e-9, (double)report->available_bytes * 1e-9);
+    const int64_t available = available_to(run);
+    if (strcmp(config->gradient_checkpointing, "auto") == 0 && available >= 0 &&
+        planned_of(run) > available / 10 * 8) {
+        lrc_log_info("gradient checkpointing on: without it the run takes %s of %s available%s",
+                     amount_of(planned_of(run)).text, amount_of(available).text,
+                     run->backend->memory ? " on the device" : "");
         options.use = LRC_TAPE_CHECKPOINTING;
         LRC_TRY(lrc_pass_plan(&run->pass, &run->model, &options, err));
         list_regions(run);
     }
-    if (report->available_bytes >= 0 && report->planned_bytes > report->available_bytes)
-        return fail_too_large(run, err);
-    return LRC_STATUS_OK;
+    return check_fits(run, err);
 }

@@ -93,13 +93,6 @@ enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss, struct 
     return put_line(run, &line, err);
 }
 
-enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err)
-{
-    if (fflush(run->metrics) != 0 || fsync(fileno(run->metrics)) != 0)
-        return lrc_fail_errno(err, "metrics.jsonl: cannot write");
-    return LRC_STATUS_OK;
-}
-
 enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err)
 {
     char *path = lrc_path_join(run->config->output_dir, "rows.jsonl");
@@ -112,8 +105,9 @@ enum lrc_status lrc_run__write_ledger(struct lrc_run *run, struct lrc_error *err
 
 enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir, struct lrc_error *err)
 {
-    return run->is_full ? lrc_full_save(&run->full, dir, err)
-                        : lrc_adapter_save(&run->adapter, &run->model, dir, err);
+    const struct lrc_trainables *rows = &run->snapshot.rows;
+    return run->is_full ? lrc_full_save(&run->full, rows, dir, err)
+                        : lrc_adapter_save(&run->adapter, rows->rows[0].value.data, &run->model, dir, err);
 }
 
 static void put_string(struct lrc_buf *text, const char *key, const char *value)
@@ -232,7 +226,9 @@ static enum lrc_status write_template(struct lrc_run *run, struct lrc_error *err
 
 enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *err)
 {
-    LRC_TRY(lrc_run__sync_metrics(run, err));
+    if (fflush(run->metrics) != 0 || fsync(fileno(run->metrics)) != 0)
+        return lrc_fail_errno(err, "metrics.jsonl: cannot write");
+    LRC_TRY(lrc_snapshot_take(&run->snapshot, &run->trainables, err));
     LRC_TRY(lrc_run__save_weights(run, run->config->output_dir, err));
     LRC_TRY(lrc_model_dir_copy_tokenizer(run->config->base_model, run->config->output_dir, err));
     LRC_TRY(write_template(run, err));

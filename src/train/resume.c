@@ -43,7 +43,8 @@ static void compare_configs(const json_t *before, const json_t *now, struct lrc_
 {
     const char *key;
     json_t     *value;
-    json_object_foreach((json_t *)(uintptr_t)now, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)now, key, value)
+    {
         const json_t *old = json_object_get(before, key);
         if (lrc_config_resume_may_change(key) || is_known_by_hash(key) || json_equal(old, value))
             continue;
@@ -110,7 +111,9 @@ enum lrc_status lrc_run__restore(struct lrc_run *run, const char *dir, struct lr
     if (status == LRC_STATUS_OK)
         status = check_state(run, &saved, dir, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_checkpoint_load(&run->trainables, run->stepper.optimizer.type, dir, problems, err);
+        status = lrc_checkpoint_load(&run->snapshot.rows, run->stepper.optimizer.type, dir, problems, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_snapshot_put(&run->snapshot, &run->trainables, err);
     lrc_buf_release(&config);
     LRC_TRY(status);
 

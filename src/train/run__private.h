@@ -2,7 +2,8 @@
 #ifndef LRC_TRAIN_RUN__PRIVATE_H
 #define LRC_TRAIN_RUN__PRIVATE_H
 
-#include "checkpoint/checkpoint.h"
+#include "checkpoint/snapshot.h"
+#include "checkpoint/writer.h"
 #include "data/batch.h"
 #include "train/full.h"
 #include "train/step.h"
@@ -12,6 +13,7 @@ struct lrc_run {
     const struct lrc_config        *config;
     const struct lrc_train_options *options;
     struct lrc_train_report        *report;
+    const struct lrc_backend       *backend;
 
     struct lrc_model         model;
     struct lrc_model_options model_options;
@@ -25,7 +27,7 @@ struct lrc_run {
     /* a token cache that cannot be written is an error */
     int must_cache;
     void (*rows_progress)(const struct lrc_load_progress *progress); /* may be NULL */
-    int defers_check;                                                /* lrc_dataset_check() is the caller's */
+    int defers_check;      /* lrc_dataset_check() is the caller's */
     int reads_preferences; /* preference rows are tokenized; else they are refused */
 
     int                         is_full;
@@ -36,6 +38,9 @@ struct lrc_run {
     struct lrc_optimizer_memory optimizer_memory;
     struct lrc_pass             pass;
     struct lrc_stepper          stepper;
+    /* written while the next steps run */
+    struct lrc_snapshot          snapshot;
+    struct lrc_checkpoint_writer writer;
 
     const struct lrc_schedule  *schedule;
     struct lrc_schedule_options schedule_options;
@@ -56,11 +61,11 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
                                  struct lrc_error *err) LRC_MUST_CHECK;
 
 /* The parts of loading that need no weights: model.config.vocab_size is enough. */
-enum lrc_status            lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
-                                                    struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
+                                         struct lrc_error *err) LRC_MUST_CHECK;
 struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run);
-enum lrc_status            lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
-                                              struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
 
 /* plan.c: the pass and the optimizer planned, checkpointing chosen, all regions into the report.
  * errors: NOMEM when it does not fit, naming what would help and what it would save. */
@@ -83,8 +88,8 @@ enum lrc_status lrc_run__log_step(struct lrc_run *run, const struct lrc_window *
                                   struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__log_eval(struct lrc_run *run, double eval_loss,
                                   struct lrc_error *err) LRC_MUST_CHECK;
-enum lrc_status lrc_run__sync_metrics(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_run__write_outputs(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;
+/* What the snapshot holds. */
 enum lrc_status lrc_run__save_weights(struct lrc_run *run, const char *dir,
                                       struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "data/token_cache.h"
+#include "device.h"
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
@@ -17,6 +18,7 @@ static enum lrc_status load_model(struct lrc_run *run, struct lrc_problems *prob
 {
     const struct lrc_config *config = run->config;
     run->model_options = (struct lrc_model_options){
+        .device = run->backend,
         .load_in_4bit = is_qlora(config),
         .quant = { lrc_quant_type_find(config->bnb_4bit_quant_type), 64, config->bnb_4bit_use_double_quant },
         .trainable = run->is_full,
@@ -68,9 +70,9 @@ static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *datase
     const struct lrc_token_cache cache = {
         .dir = run->config->dataset_prepared_path,
         .model_dir = run->config->base_model,
-        .write = options->counts_only ? LRC_CACHE_WRITE_NEVER
-                 : run->must_cache    ? LRC_CACHE_WRITE_MUST
-                                      : LRC_CACHE_WRITE_TRY,
+        .write = options->counts_only  ? LRC_CACHE_WRITE_NEVER
+                 : run->must_cache     ? LRC_CACHE_WRITE_MUST
+                                       : LRC_CACHE_WRITE_TRY,
     };
     return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
 }
@@ -90,6 +92,7 @@ struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run)
         .check_masks = !lrc_config_is_set(config, "max_lost_rows_fraction"),
         .train_on_inputs = config->train_on_inputs,
         .roles_to_train = &config->roles_to_train,
+        .last_turn_only = config->mask_history,
         .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
         .progress = run->rows_progress,
@@ -115,7 +118,7 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
 static enum lrc_status split_data(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    const uint64_t           seed = (uint64_t)config->seed;
+    const uint64_t seed = (uint64_t)config->seed;
     if (config->val_set_size > 0.0)
         LRC_TRY(lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size,
                                   config->shuffle_merged_datasets, seed, err));
@@ -126,6 +129,7 @@ enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems
 {
     if (run->config->threads > 0)
         omp_set_num_threads((int)run->config->threads);
+    LRC_TRY(lrc_device_choose(&run->backend, run->config->device, "device", err));
     LRC_TRY(load_model(run, problems, err));
     LRC_TRY(lrc_run__load_text_tools(run, problems, err));
     LRC_TRY(lrc_run__load_data(run, problems, err));
@@ -243,7 +247,7 @@ static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_pro
         lrc_model_module_name(name, &run->model, i / LRC_MODULE_COUNT,
                               (enum lrc_module)(i % LRC_MODULE_COUNT));
         status = lrc_peft_targets(&targeted, &asked, name, 0, err);
-        if (status == LRC_STATUS_OK && targeted != (run->adapter.modules[i].a.data != NULL))
+        if (status == LRC_STATUS_OK && targeted != (run->adapter.modules[i].a.shape[0] > 0))
             lrc_problems_add(problems, "targets: want those of the adapter in %s, got another choice for %s",
                              config->lora_model_dir, name);
     }
@@ -252,32 +256,48 @@ static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_pro
                                    : status;
 }
 
-static enum lrc_status make_adapter(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+static enum lrc_status plan_continued(struct lrc_run *run, struct lrc_problems *problems,
+                                      struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    if (config->lora_model_dir) {
-        LRC_TRY(lrc_adapter_load(&run->adapter, &run->model, config->lora_model_dir, LRC_ADAPTER_TRAINING,
-                                 problems, err));
-        LRC_TRY(check_continued(run, problems, err));
-        if (lrc_config_is_set(config, "lora_dropout"))
-            run->adapter.config.lora_dropout = config->lora_dropout;
-        char *base = lrc_path_absolute(config->base_model);
-        if (!base)
-            return lrc_fail_nomem(err, "adapter configuration");
-        lrc_free(run->adapter.config.base_model_name_or_path);
-        run->adapter.config.base_model_name_or_path = base;
-        return LRC_STATUS_OK;
-    }
+    struct lrc_peft_config   peft;
+    LRC_TRY(lrc_peft_config_read(&peft, config->lora_model_dir, err));
+    LRC_TRY(lrc_adapter_plan(&run->adapter, &run->model, &peft, LRC_ADAPTER_TRAINING, err));
+    LRC_TRY(check_continued(run, problems, err));
+    if (lrc_config_is_set(config, "lora_dropout"))
+        run->adapter.config.lora_dropout = config->lora_dropout;
+    char *base = lrc_path_absolute(config->base_model);
+    if (!base)
+        return lrc_fail_nomem(err, "adapter configuration");
+    lrc_free(run->adapter.config.base_model_name_or_path);
+    run->adapter.config.base_model_name_or_path = base;
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status plan_adapter(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
     struct lrc_peft_config peft;
-    enum lrc_status        status = peft_of(&peft, run, err);
+    if (run->config->lora_model_dir)
+        return plan_continued(run, problems, err);
+    enum lrc_status status = peft_of(&peft, run, err);
     if (status == LRC_STATUS_OK)
-        status = lrc_adapter_init(&run->adapter, &run->model, &peft, LRC_ADAPTER_TRAINING, err);
+        status = lrc_adapter_plan(&run->adapter, &run->model, &peft, LRC_ADAPTER_TRAINING, err);
     lrc_peft_config_release(&peft);
-    if (status == LRC_STATUS_OK)
-        lrc_adapter_reset(&run->adapter, (uint64_t)config->seed,
+    return status;
+}
+
+/* Where training begins, by way of the snapshot. */
+static enum lrc_status fill_adapter(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    const struct lrc_config *config = run->config;
+    float                   *values = run->snapshot.rows.rows[0].value.data;
+    if (config->lora_model_dir)
+        LRC_TRY(lrc_adapter_read(&run->adapter, values, &run->model, config->lora_model_dir, problems, err));
+    else
+        lrc_adapter_reset(&run->adapter, values, (uint64_t)config->seed,
                           strcmp(config->peft_init_lora_weights, "gaussian") == 0 ? LRC_ADAPTER_GAUSSIAN
                                                                                   : LRC_ADAPTER_KAIMING);
-    return status;
+    return lrc_snapshot_put(&run->snapshot, &run->trainables, err);
 }
 
 static int64_t ceil_div(int64_t a, int64_t b)
@@ -335,37 +355,45 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
     return LRC_STATUS_OK;
 }
 
+/* All that was planned, in memory: the base first, then what is trained. */
+static enum lrc_status commit(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
+    if (run->is_full) {
+        LRC_TRY(lrc_full_commit(&run->full, err));
+        LRC_TRY(lrc_full_trainables(&run->trainables, &run->full, err));
+    } else {
+        LRC_TRY(lrc_adapter_commit(&run->adapter, err));
+        LRC_TRY(lrc_adapter_trainables(&run->trainables, &run->adapter, &run->model, err));
+    }
+    LRC_TRY(lrc_arena_commit(&run->optimizer_arena, err));
+    lrc_optimizer_bind(&run->optimizer_memory, &run->trainables, lrc_optimizer_find(run->config->optimizer));
+    LRC_TRY(lrc_arena_commit(&run->snapshot.arena, err));
+    LRC_TRY(lrc_snapshot_bind(&run->snapshot, &run->trainables, err));
+    if (!run->is_full)
+        LRC_TRY(fill_adapter(run, problems, err));
+    return lrc_pass_commit(&run->pass, err);
+}
+
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     const struct lrc_config    *config = run->config;
     const struct lrc_optimizer *type = lrc_optimizer_find(config->optimizer);
 
     LRC_ASSERT(type != NULL); /* the config reader knows the same names */
-    if (run->is_full) {
+    if (run->is_full)
         LRC_TRY(lrc_full_plan(&run->full, &run->model, err));
-    } else {
-        LRC_TRY(make_adapter(run, problems, err));
-        LRC_TRY(lrc_adapter_trainables(&run->trainables, &run->adapter, &run->model, err));
-    }
+    else
+        LRC_TRY(plan_adapter(run, problems, err));
     LRC_TRY(make_streams(run, err));
-    LRC_TRY(lrc_run__plan(run, err));
     run->report->n_steps = run->n_steps;
     run->report->n_examples = run->dataset.n_examples;
     run->report->n_held_out = run->held_out.n_examples;
-    run->report->n_trainable = run->is_full ? run->full.n_elems : run->trainables.n_elems;
+    run->report->n_trainable = run->is_full ? run->full.n_elems : run->adapter.n_params;
+    LRC_TRY(lrc_run__plan(run, err));
     if (run->options->plan)
         return LRC_STATUS_OK;
-
-    LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
-    if (run->options->dry_run)
-        return LRC_STATUS_OK;
-    if (run->is_full) {
-        LRC_TRY(lrc_full_commit(&run->full, err));
-        LRC_TRY(lrc_full_trainables(&run->trainables, &run->full, err));
-    }
-    LRC_TRY(lrc_arena_commit(&run->pass.arena, err));
-    LRC_TRY(lrc_arena_commit(&run->optimizer_arena, err));
-    lrc_optimizer_bind(&run->optimizer_memory, &run->trainables, type);
+    LRC_TRY(commit(run, problems, err));
     run->stepper = (struct lrc_stepper){
         .pass = &run->pass,
         .adapter = run->is_full ? NULL : &run->adapter,

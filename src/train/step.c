@@ -34,6 +34,64 @@ static enum lrc_status fail_not_finite(const struct lrc_window *window, const ch
     return status;
 }
 
+/* Every trained position of the window, batch by batch: the sum of a batch does not depend on what came
+ * before. */
+static double sum_losses(const struct lrc_window *window, const float *logprob)
+{
+    double loss_sum = 0.0;
+    for (int64_t b = 0; b < window->n_batches; b++) {
+        double batch_sum = 0.0;
+        for (int64_t i = 0; i < window->batches[b].n_trained; i++)
+            batch_sum -= (double)logprob[i];
+        logprob += window->batches[b].n_trained;
+        loss_sum += batch_sum;
+    }
+    return loss_sum;
+}
+
+static int follows(const struct lrc_tensor *a, const struct lrc_tensor *b, int64_t n)
+{
+    return !a->data || (const float *)a->data + n == (const float *)b->data;
+}
+
+/* The row and those after it whose tensors lie right behind one another and are treated alike, as one: the
+ * update is element by element, so that it changes no bit, and an adapter becomes a single call. Returns the
+ * row after. */
+static int64_t merge_rows(struct lrc_trainable *merged, const struct lrc_trainables *trainables,
+                          int64_t first, int n_states)
+{
+    int64_t n = lrc_tensor_elems(&trainables->rows[first].value), next = first + 1;
+    *merged = trainables->rows[first];
+    for (; next < trainables->n; next++) {
+        const struct lrc_trainable *row = &trainables->rows[next];
+        int joins = row->decays == merged->decays && follows(&merged->value, &row->value, n) &&
+                    follows(&merged->grad, &row->grad, n);
+        for (int s = 0; joins && s < n_states; s++)
+            joins = follows(&merged->state[s], &row->state[s], n);
+        if (!joins)
+            break;
+        n += lrc_tensor_elems(&row->value);
+    }
+    merged->value = lrc_tensor_1d(merged->value.data, LRC_DTYPE_F32, n);
+    merged->grad = lrc_tensor_1d(merged->grad.data, LRC_DTYPE_F32, n);
+    for (int s = 0; s < n_states; s++)
+        merged->state[s] = lrc_tensor_1d(merged->state[s].data, LRC_DTYPE_F32, n);
+    return next;
+}
+
+static enum lrc_status update(const struct lrc_stepper *stepper, struct lrc_error *err)
+{
+    const struct lrc_pass      *pass = stepper->pass;
+    const struct lrc_optimizer *type = stepper->optimizer.type;
+    for (int64_t i = 0; i < stepper->trainables->n;) {
+        struct lrc_trainable row;
+        i = merge_rows(&row, stepper->trainables, i, type->n_states);
+        LRC_TRY(type->step(pass->options.backend, pass->options.stream, &row, pass->scalars,
+                           &stepper->optimizer, err));
+    }
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_result *result,
                              const struct lrc_window *window, double learning_rate, struct lrc_error *err)
 {
@@ -41,24 +99,17 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
     const struct lrc_backend *backend = pass->options.backend;
     struct lrc_stream        *stream = pass->options.stream;
     struct lrc_trainables    *trainables = stepper->trainables;
-    double                    loss_sum = 0.0;
 
-    pass->scalars->learning_rate = learning_rate;
-    pass->scalars->step = (uint32_t)window->step;
+    LRC_TRY(lrc_pass_begin_step(pass, learning_rate, window->step, err));
     backend->zero(stream, trainables->grad_memory, trainables->grad_bytes);
 
     for (int64_t b = 0; b < window->n_batches; b++) {
         const struct lrc_batch *batch = &window->batches[b];
-        double                  batch_loss;
         if (batch->n_trained == 0)
             continue;
         LRC_TRY(lrc_pass_forward(pass, stepper->adapter, batch, err));
-        LRC_TRY(lrc_pass_loss(pass, &batch_loss, batch, -1.0 / (double)window->n_trained, stepper->gradients,
-                              err));
-        loss_sum += batch_loss;
-        if (!isfinite(loss_sum))
-            return fail_not_finite(window, "loss", loss_sum, err);
-        LRC_TRY(lrc_pass_backward(pass, stepper->adapter, batch, stepper->gradients, err));
+        LRC_TRY(lrc_pass_loss(pass, NULL, -1.0 / (double)window->n_trained, stepper->gradients, err));
+        LRC_TRY(lrc_pass_backward(pass, stepper->adapter, stepper->gradients, err));
     }
 
     const struct lrc_grad_norm_args clip = {
@@ -67,17 +118,25 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
         .max_norm = stepper->max_grad_norm,
         .norm = &pass->scalars->grad_norm,
         .clip = &pass->scalars->clip,
+        .workspace = pass->workspace,
+        .workspace_bytes = pass->workspace_bytes,
     };
     LRC_TRY(lrc_grad_norm(backend, stream, &clip, err));
-    if (!isfinite(pass->scalars->grad_norm))
-        return fail_not_finite(window, "gradient norm", (double)pass->scalars->grad_norm, err);
 
-    for (int64_t i = 0; i < trainables->n; i++)
-        LRC_TRY(stepper->optimizer.type->step(backend, stream, &trainables->rows[i], pass->scalars,
-                                              &stepper->optimizer, err));
+    const float *logprob;
+    int64_t      n_logprob;
+    float        grad_norm;
+    LRC_TRY(lrc_pass_read_step(pass, &logprob, &n_logprob, &grad_norm, err));
+    LRC_ASSERT(n_logprob == window->n_trained);
+    const double loss_sum = sum_losses(window, logprob);
+    if (!isfinite(loss_sum))
+        return fail_not_finite(window, "loss", loss_sum, err);
+    if (!isfinite(grad_norm))
+        return fail_not_finite(window, "gradient norm", (double)grad_norm, err);
+    LRC_TRY(update(stepper, err));
 
     result->loss = loss_sum / (double)window->n_trained;
-    result->grad_norm = (double)pass->scalars->grad_norm;
+    result->grad_norm = (double)grad_norm;
     return LRC_STATUS_OK;
 }
 
@@ -98,7 +157,7 @@ enum lrc_status lrc_eval_run(struct lrc_pass *pass, const struct lrc_adapter *ad
             double loss_sum;
             status = lrc_pass_forward(pass, adapter, &window->batches[b], err);
             if (status == LRC_STATUS_OK)
-                status = lrc_pass_loss(pass, &loss_sum, &window->batches[b], 0.0, NULL, err);
+                status = lrc_pass_loss(pass, &loss_sum, 0.0, NULL, err);
             if (status == LRC_STATUS_OK) {
                 result->loss_sum += loss_sum;
                 result->n_trained += window->batches[b].n_trained;

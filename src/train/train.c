@@ -76,7 +76,7 @@ static enum lrc_status init_state(struct lrc_run *run, struct lrc_error *err)
 {
     run->state.best_eval_loss = NAN;
     run->state.n_steps = run->n_steps;
-    (void)snprintf(run->state.device, sizeof run->state.device, "%s", run->pass.options.backend->name);
+    (void)snprintf(run->state.device, sizeof run->state.device, "%s", run->backend->name);
     (void)snprintf(run->state.version, sizeof run->state.version, "%s", LRC_VERSION);
     LRC_TRY(lrc_model_hash(&run->model, err));
     memcpy(run->state.base_hash, run->model.hash, sizeof run->state.base_hash);
@@ -94,10 +94,15 @@ static void log_plan(const struct lrc_run *run)
                  run->model.layers[0].linear[0].weight.type == LRC_BLOCK_DENSE
                      ? lrc_dtype_info[run->model.layers[0].linear[0].weight.dtype].name
                      : lrc_quant_type_of(run->model.layers[0].linear[0].weight.type)->name,
-                 lrc_dtype_info[run->pass.options.activation].name, run->pass.options.backend->name);
-    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned",
+                 lrc_dtype_info[run->pass.options.activation].name, run->backend->name);
+    struct lrc_buf device = { 0 };
+    if (run->report->device_bytes > 0)
+        lrc_buf_printf(&device, ", %.1f MB on the device", (double)run->report->device_bytes * 1e-6);
+    lrc_log_info("%lld trainable parameters, %lld steps (%lld per epoch), %.1f MB planned%s",
                  (long long)run->report->n_trainable, (long long)run->n_steps,
-                 (long long)run->steps_per_epoch, (double)run->report->planned_bytes * 1e-6);
+                 (long long)run->steps_per_epoch, (double)run->report->planned_bytes * 1e-6,
+                 lrc_buf_text(&device));
+    lrc_buf_release(&device);
 }
 
 static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
@@ -134,10 +139,12 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
 
 static void release(struct lrc_run *run)
 {
+    (void)lrc_checkpoint_writer_wait(&run->writer, NULL); /* what ended the run is told */
     if (run->metrics)
         fclose(run->metrics);
     lrc_buf_release(&run->config_json);
     lrc_pass_release(&run->pass);
+    lrc_snapshot_release(&run->snapshot);
     lrc_arena_release(&run->optimizer_arena);
     lrc_free(run->trainables.rows);
     lrc_free(run->trainables.grads);

@@ -35,51 +35,50 @@ struct gathered {
     unsigned char all[warp_size * gather_bytes_max];
 };
 
-/* A 16-byte copy that has not arrived. */
+/* A copy that has not arrived: `bytes`, and zeros up to `all`. */
 struct copy {
-    void *to;
+    void       *to;
     const void *from;
-    size_t bytes;
+    size_t      bytes, all;
 };
 
 struct thread {
-    lrc_fiber fiber;
+    lrc_fiber                        fiber;
     std::unique_ptr<unsigned char[]> stack;
-    lrc_cuda_host_index index;
-    state now = DONE;
-    int lane = 0;
-    unsigned mask = 0; /* of the warp operation it waits at */
-    size_t bytes = 0;
-    const gathered *got = nullptr;
-    gathered own; /* of an operation that is not the whole warp's */
-    unsigned char give[gather_bytes_max];
-    std::vector<copy> copies;   /* in the order they were asked for */
-    std::vector<size_t> groups; /* committed: number of copies in each */
-    size_t n_open = 0;          /* not committed */
+    lrc_cuda_host_index              index;
+    state                            now = DONE;
+    int                              lane = 0;
+    unsigned                         mask = 0; /* of the warp operation it waits at */
+    size_t                           bytes = 0;
+    const gathered                  *got = nullptr;
+    gathered                         own; /* of an operation that is not the whole warp's */
+    unsigned char                    give[gather_bytes_max];
+    std::vector<copy>                copies;     /* in the order they were asked for */
+    std::vector<size_t>              groups;     /* committed: number of copies in each */
+    size_t                           n_open = 0; /* not committed */
 };
 
 /* An operation of the whole warp is read from one place. Two of them: the next one is not over before every
  * lane has come to it, and so has read the last. */
 struct warp {
     gathered whole[2];
-    int turn = 0;
+    int      turn = 0;
 };
 
 struct shared_array {
-    const void *key;
+    const void                *key;
     std::vector<unsigned char> memory;
 };
 
-lrc_fiber scheduler;
+lrc_fiber                            scheduler;
 std::vector<std::unique_ptr<thread>> pool; /* fibers live on: a new block is a new round of each one's loop */
-std::vector<warp> warps;
-size_t n_threads;
-thread *running;
-const std::function<void()> *kernel_body;
-const char *kernel_name;
-cudaError_t last_error = cudaSuccess;
-std::vector<unsigned char> shared_memory;
-std::vector<shared_array> shared_arrays;
+std::vector<warp>                    warps;
+size_t                               n_threads;
+thread                              *running;
+const std::function<void()>         *kernel_body;
+const char                          *kernel_name;
+std::vector<unsigned char>           shared_memory;
+std::vector<shared_array>            shared_arrays;
 
 [[noreturn]] void stop(const thread &t, const char *words)
 {
@@ -132,12 +131,12 @@ bool release_warp(size_t w)
     }
     bool any = false;
     for (size_t t = w * warp_size; t < warp_end(w); t++) {
-        const thread &first = *pool[t];
+        const thread  &first = *pool[t];
         const unsigned lanes = first.mask & present;
         if (first.now != AT_GATHER || (lanes & ~waiting) != 0)
             continue;
         const bool is_whole = lanes == present;
-        gathered part, &out = is_whole ? warps[w].whole[warps[w].turn ^= 1] : part;
+        gathered   part, &out = is_whole ? warps[w].whole[warps[w].turn ^= 1] : part;
         gather_lanes(w, lanes, first, out);
         const size_t bytes = first.bytes;
         for (size_t u = w * warp_size; u < warp_end(w); u++) {
@@ -186,7 +185,7 @@ bool release_block_barrier()
 /* Between two block barriers: warp by warp as far as each can go, or all warps an operation at a time. */
 void run_block(std::minstd_rand &order)
 {
-    const size_t n_warps = (n_threads + warp_size - 1) / warp_size;
+    const size_t        n_warps = (n_threads + warp_size - 1) / warp_size;
     std::vector<size_t> turn(n_warps);
     std::iota(turn.begin(), turn.end(), (size_t)0);
     do {
@@ -224,11 +223,11 @@ void begin_block(size_t b, dim3 grid, dim3 block)
 {
     for (size_t i = 0; i < n_threads; i++) {
         thread &t = *pool[i];
-        t.index = {
-            dim3((unsigned)(i % block.x), (unsigned)(i / block.x % block.y),
-                 (unsigned)(i / block.x / block.y)),
-            dim3((unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y), (unsigned)(b / grid.x / grid.y)),
-            block, grid};
+        t.index = { dim3((unsigned)(i % block.x), (unsigned)(i / block.x % block.y),
+                         (unsigned)(i / block.x / block.y)),
+                    dim3((unsigned)(b % grid.x), (unsigned)(b / grid.x % grid.y),
+                         (unsigned)(b / grid.x / grid.y)),
+                    block, grid };
         t.now = READY;
         t.lane = (int)(i % warp_size);
         t.copies.clear();
@@ -261,13 +260,13 @@ void *lrc_cuda_host_shared_array(const void *key, size_t bytes)
     for (shared_array &array : shared_arrays)
         if (array.key == key)
             return array.memory.data();
-    shared_arrays.push_back({key, std::vector<unsigned char>(bytes, 0xff)});
+    shared_arrays.push_back({ key, std::vector<unsigned char>(bytes, 0xff) });
     return shared_arrays.back().memory.data();
 }
 
-void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes)
+void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, size_t all)
 {
-    running->copies.push_back({to_shared, from, bytes});
+    running->copies.push_back({ to_shared, from, bytes, all });
     running->n_open++;
 }
 
@@ -282,7 +281,7 @@ void lrc_cuda_host_copy_wait(size_t n_under_way)
     thread &t = *running;
     while (t.groups.size() > n_under_way) {
         for (size_t i = 0; i < t.groups.front(); i++) {
-            memset(t.copies[i].to, 0, 16);
+            memset(t.copies[i].to, 0, t.copies[i].all);
             memcpy(t.copies[i].to, t.copies[i].from, t.copies[i].bytes);
         }
         t.copies.erase(t.copies.begin(), t.copies.begin() + (std::ptrdiff_t)t.groups.front());
@@ -309,18 +308,12 @@ const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_
     return running->got->all;
 }
 
-void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                          const std::function<void()> &body)
+void lrc_cuda_host_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                       const std::function<void()> &body)
 {
-    const size_t threads = (size_t)block.x * block.y * block.z;
-    if (threads < 1 || threads > threads_max || grid.x < 1 || grid.y < 1 || grid.z < 1 ||
-        grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 || shared_bytes > 227 << 10) {
-        last_error = cudaErrorInvalidConfiguration;
-        return;
-    }
-    const char *seed = getenv("LRC_CUDA_HOST_SEED");
+    const char      *seed = getenv("LRC_CUDA_HOST_SEED");
     std::minstd_rand order(seed ? (unsigned)atoi(seed) : 1u);
-    n_threads = threads;
+    n_threads = (size_t)block.x * block.y * block.z;
     kernel_name = kernel;
     kernel_body = &body;
     grow_pool();
@@ -333,58 +326,4 @@ void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shar
         begin_block(b, grid, block);
         run_block(order);
     }
-}
-
-cudaError_t cudaGetLastError()
-{
-    const cudaError_t e = last_error;
-    last_error = cudaSuccess;
-    return e;
-}
-
-const char *cudaGetErrorString(cudaError_t e)
-{
-    return e == cudaSuccess                 ? "no error"
-           : e == cudaErrorMemoryAllocation ? "out of memory"
-           : e == cudaErrorInvalidValue     ? "invalid argument"
-                                            : "invalid configuration argument";
-}
-
-cudaError_t cudaGetDeviceCount(int *n)
-{
-    *n = 1;
-    return cudaSuccess;
-}
-
-cudaError_t cudaMalloc(void **memory, size_t bytes)
-{
-    *memory = aligned_alloc(256, (bytes + 255) / 256 * 256);
-    if (!*memory)
-        return cudaErrorMemoryAllocation;
-    memset(*memory, 0xff, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaFree(void *memory)
-{
-    free(memory);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t)
-{
-    if (bytes > 0)
-        memcpy(to, from, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t)
-{
-    memset(memory, value, bytes);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t)
-{
-    return cudaSuccess;
 }

@@ -21,6 +21,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <functional>
+#include <tuple>
+#include <type_traits>
 
 #define LRC_CUDA_HOST 1
 #define __global__
@@ -48,20 +50,21 @@ const lrc_cuda_host_index &lrc_cuda_host_here();
 #define blockDim  (lrc_cuda_host_here().block_dim)
 #define gridDim   (lrc_cuda_host_here().grid_dim)
 
-void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
-                          const std::function<void()> &body);
+/* Runs a kernel now. */
+void  lrc_cuda_host_run(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                        const std::function<void()> &body);
 void *lrc_cuda_host_shared();
 /* The array that belongs to `key` in this block; poisoned when the block first asks for it. */
 void *lrc_cuda_host_shared_array(const void *key, size_t bytes);
-void lrc_cuda_host_block_barrier();
-int lrc_cuda_host_lane();
+void  lrc_cuda_host_block_barrier();
+int   lrc_cuda_host_lane();
 /* Every lane of `mask` gives `bytes` (at most 32); returns what all 32 lanes gave, lane after lane; lanes
  * outside the mask read as 0xff. Valid until this thread's next warp operation. */
 const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_t bytes);
 
-/* 16 bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the waits
- * allow. */
-void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes);
+/* `all` bytes to shared memory, of which `bytes` are read and the rest is zero. They arrive as late as the
+ * waits allow. */
+void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, size_t all);
 void lrc_cuda_host_copy_commit();
 void lrc_cuda_host_copy_wait(size_t n_under_way);
 /* Ends the program, as a device would, when an address is not a multiple of `bytes`. */
@@ -82,7 +85,7 @@ inline void __threadfence()
 /* A lane out of range reads its own value, as on the device. */
 template <typename T> T lrc_cuda_host_shuffle(unsigned mask, T value, int source, int width)
 {
-    const int lane = lrc_cuda_host_lane();
+    const int            lane = lrc_cuda_host_lane();
     const unsigned char *all = lrc_cuda_host_gather(mask, &value, sizeof value);
     if (source >= 0 && source < 32 && source / width == lane / width)
         memcpy(&value, all + (size_t)source * sizeof value, sizeof value);
@@ -106,9 +109,9 @@ template <typename T> T __shfl_up_sync(unsigned mask, T value, unsigned delta, i
 }
 inline unsigned __ballot_sync(unsigned mask, int predicate)
 {
-    const unsigned char mine = predicate != 0;
+    const unsigned char  mine = predicate != 0;
     const unsigned char *all = lrc_cuda_host_gather(mask, &mine, 1);
-    unsigned votes = 0;
+    unsigned             votes = 0;
     for (int lane = 0; lane < 32; lane++)
         votes |= (all[lane] == 1 ? 1u : 0u) << lane;
     return votes;
@@ -237,19 +240,19 @@ struct alignas(8) int2 {
 };
 inline float2 make_float2(float x, float y)
 {
-    return {x, y};
+    return { x, y };
 }
 inline float4 make_float4(float x, float y, float z, float w)
 {
-    return {x, y, z, w};
+    return { x, y, z, w };
 }
 inline uint2 make_uint2(unsigned x, unsigned y)
 {
-    return {x, y};
+    return { x, y };
 }
 inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w)
 {
-    return {x, y, z, w};
+    return { x, y, z, w };
 }
 
 template <typename T> T __ldg(const T *p)
@@ -263,14 +266,22 @@ template <typename T> T atomicAdd(T *p, T v)
     return old;
 }
 
-/* ---- the runtime's calls: one device, whose memory is the host's; everything is done at once ---- */
+/* ---- the runtime's calls (runtime.cc): one device with memory of its own, which the host cannot touch;
+ * launches and transfers are queued and run when somebody waits ---- */
 
 typedef struct lrc_cuda_host_stream *cudaStream_t;
+typedef struct lrc_cuda_host_event  *cudaEvent_t;
 enum cudaError_t {
     cudaSuccess = 0,
     cudaErrorInvalidValue = 1,
     cudaErrorMemoryAllocation = 2,
-    cudaErrorInvalidConfiguration = 9
+    cudaErrorInvalidConfiguration = 9,
+    cudaErrorInsufficientDriver = 35,
+    cudaErrorNoDevice = 100,
+    cudaErrorLaunchFailure = 719,
+    cudaErrorStreamCaptureUnsupported = 900,
+    cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind {
     cudaMemcpyHostToHost,
@@ -279,14 +290,78 @@ enum cudaMemcpyKind {
     cudaMemcpyDeviceToDevice,
     cudaMemcpyDefault
 };
+struct cudaDeviceProp {
+    char name[256];
+    int  major, minor, multiProcessorCount;
+};
 cudaError_t cudaGetLastError();
 const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
 cudaError_t cudaGetDeviceCount(int *n);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *device, int index);
+cudaError_t cudaSetDevice(int index);
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t cudaMalloc(void **memory, size_t bytes);
 cudaError_t cudaFree(void *memory);
+cudaError_t cudaMallocHost(void **memory, size_t bytes);
+cudaError_t cudaFreeHost(void *memory);
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaEventCreate(cudaEvent_t *event);
+cudaError_t cudaEventDestroy(cudaEvent_t event);
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
+cudaError_t cudaEventSynchronize(cudaEvent_t event);
+cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
+
+/* Recording: what is queued meanwhile goes into the graph and does not run. A call that would wait or allocate fails
+ * and spoils the recording, and work for another stream ends the program. */
+typedef struct lrc_cuda_host_graph *cudaGraph_t;
+typedef struct lrc_cuda_host_graph *cudaGraphExec_t;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };
+enum { cudaStreamNonBlocking = 1 };
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream);
+
+/* To be called with the stream that the next work goes to. */
+void lrc_cuda_host_enter(cudaStream_t stream);
+/* Work of the device in the stream's order. */
+void lrc_cuda_host_queue(std::function<cudaError_t()> work);
+/* Ends the program when one of the words of a kernel's arguments is an address of host memory. */
+void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t bytes);
+void lrc_cuda_host_launch_checked(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                                  std::function<void()> body);
+/* What lies between the members of a struct is whatever the stack held, and may look like an address. */
+template <typename T> void lrc_cuda_host_check_argument(const char *kernel, T &argument)
+{
+#if defined(__has_builtin)
+#if __has_builtin(__builtin_clear_padding)
+    if (std::is_class<T>::value) {
+        __builtin_clear_padding(&argument);
+        lrc_cuda_host_check_arguments(kernel, &argument, sizeof argument);
+    }
+#endif
+#endif
+    if (std::is_pointer<T>::value)
+        lrc_cuda_host_check_arguments(kernel, &argument, sizeof argument);
+}
+
+/* Arguments are copied now and used when the kernel runs, as on a device. */
+template <typename... Parameters, typename... Arguments>
+void lrc_cuda_host_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+                          void (*function)(Parameters...), const Arguments &...arguments)
+{
+    std::tuple<Parameters...> copies(arguments...);
+    std::apply([=](Parameters &...copy) { (lrc_cuda_host_check_argument(kernel, copy), ...); }, copies);
+    lrc_cuda_host_launch_checked(kernel, grid, block, shared_bytes, [=] { std::apply(function, copies); });
+}
 
 #endif

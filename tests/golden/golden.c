@@ -99,6 +99,48 @@ void golden_expect(const struct golden *golden, const char *tensor, const char *
     lrc_free(want);
 }
 
+#ifdef LRC_GOLDEN_CUDA
+const struct lrc_backend *golden_backend(void)
+{
+    return &lrc_backend_cuda;
+}
+
+const struct lrc_backend *const *golden_backends(void)
+{
+    static const struct lrc_backend *const backends[] = { &lrc_backend_cuda, NULL };
+    return backends;
+}
+#else
+const struct lrc_backend *golden_backend(void)
+{
+    return lrc_backend_cpu();
+}
+
+const struct lrc_backend *const *golden_backends(void)
+{
+    return lrc_backend_cpu_all();
+}
+#endif
+
+void golden_to_host(void *to, const void *from, size_t size_bytes)
+{
+    struct lrc_error err = { 0 };
+    cr_assert_eq(golden_backend()->download(NULL, to, from, size_bytes, &err), LRC_STATUS_OK, "%s",
+                 err.message);
+    cr_assert_eq(golden_backend()->synchronize(NULL, &err), LRC_STATUS_OK, "%s", err.message);
+}
+
+void golden_expect_tensor(const struct golden *golden, const char *tensor, const char *key,
+                          const struct lrc_tensor *got)
+{
+    const int64_t n = lrc_tensor_elems(got);
+    float        *values = lrc_calloc(n, sizeof *values);
+    cr_assert_not_null(values);
+    golden_to_host(values, got->data, (size_t)n * sizeof *values);
+    golden_expect(golden, tensor, key, values, n, 0);
+    lrc_free(values);
+}
+
 void golden_expect_scalar(const struct golden *golden, const char *tensor, const char *key, double got,
                           int64_t index)
 {

@@ -31,8 +31,16 @@ float   *golden_floats(const struct golden *golden, const char *tensor, int64_t 
  * with LRC_GOLDEN_REPORT set. `first` elements of the tensor are passed over. */
 void golden_expect(const struct golden *golden, const char *tensor, const char *key, const float *got,
                    int64_t n, int64_t first);
+/* All of a tensor that lies in the backend's memory. */
+void golden_expect_tensor(const struct golden *golden, const char *tensor, const char *key,
+                          const struct lrc_tensor *got);
 void golden_expect_scalar(const struct golden *golden, const char *tensor, const char *key, double got,
                           int64_t index);
+
+/* What computes: the CPU, or CUDA in the programs that are built with LRC_GOLDEN_CUDA. */
+const struct lrc_backend        *golden_backend(void);
+const struct lrc_backend *const *golden_backends(void); /* all that are to be tried, NULL-terminated */
+void                             golden_to_host(void *to, const void *from, size_t size_bytes);
 
 /* (B, T) ids, labels (not shifted, -100: not trained) and an attention mask (NULL: all) as a batch of
  * documents. offsets NULL: each row is one; otherwise n_docs + 1 offsets into the flat row. release with

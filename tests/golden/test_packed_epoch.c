@@ -41,7 +41,7 @@ static struct lrc_eval_result epoch_loss(struct lrc_model *model, const struct l
     const struct lrc_batch_options order = {
         .micro_batch_size = 2, .accumulation_steps = 3, .shuffle = 1, .pack_tokens = pack_tokens, .seed = 9};
     struct lrc_pass_options options = {
-        .backend = lrc_backend_cpu(), .activation = LRC_DTYPE_F32, .use = LRC_TAPE_INFERENCE};
+        .backend = golden_backend(), .activation = LRC_DTYPE_F32, .use = LRC_TAPE_INFERENCE};
     struct lrc_error err = {0};
     struct lrc_batch_stream *stream;
     struct lrc_pass pass;
@@ -64,7 +64,8 @@ Test(golden_packing, packed_epoch_has_the_loss_of_the_unpacked_one)
     struct lrc_model model;
     struct lrc_problems problems = {0};
     struct lrc_error err = {0};
-    const struct lrc_model_options options = {.n_positions = 2 * SEQUENCE_LEN + LRC_BATCH_ROUND_TOKENS};
+    const struct lrc_model_options options = {.device = golden_backend(),
+                                              .n_positions = 2 * SEQUENCE_LEN + LRC_BATCH_ROUND_TOKENS};
     make_rows(&rows);
     cr_assert_eq(
         lrc_model_load(&model, LRC_SOURCE_DIR "/tests/golden/data/llama/model", &options, &problems, &err),

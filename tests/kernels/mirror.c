@@ -67,7 +67,7 @@ static unsigned char *twin_of(struct call *call, const struct block *block)
         if (call->used[i] == block)
             return call->twin[i];
     cr_assert(call->n_used < USED_MAX, "more blocks than the mirror holds");
-    cr_assert(device->allocate(&memory, block->bytes, &err) == LRC_STATUS_OK, "%s", err.message);
+    cr_assert(device->memory->allocate(&memory, block->bytes, &err) == LRC_STATUS_OK, "%s", err.message);
     cr_assert(device->upload(NULL, memory, block->host, block->bytes, &err) == LRC_STATUS_OK, "%s",
               err.message);
     call->used[call->n_used] = block;
@@ -146,7 +146,7 @@ static void finish(struct call *call)
     }
     cr_assert(device->synchronize(NULL, &err) == LRC_STATUS_OK, "%s", err.message);
     for (int i = 0; i < call->n_used; i++)
-        device->release(call->twin[i]);
+        device->memory->release(call->twin[i]);
 }
 
 #define LRC_OP(entry)                                                                                        \

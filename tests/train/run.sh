@@ -68,6 +68,10 @@ ok "a run" exits 0 "$lorica" train run.yaml
 ok "takes what was planned" test "$("$lorica" train run.yaml output_dir=planned --json 2>/dev/null | grep -o '"planned_bytes": [0-9]*' | grep -o '[0-9]*')" = "$planned"
 ok "the same again" exits 0 "$lorica" train run.yaml output_dir=two
 ok "same bits twice" same one two
+for n in 1 4; do
+    ok "a run with $n threads" exits 0 "$lorica" train run.yaml output_dir=threads-$n threads=$n
+    ok "same bits with $n threads" same one threads-$n
+done
 ok "a finished run resumes to success" exits 0 "$lorica" train run.yaml --resume
 ok "and changes nothing" same one two
 ok "a folder that is not empty is refused" exits 2 "$lorica" train run.yaml

@@ -181,10 +181,32 @@ Test(config, contradictions_are_refused)
 
 Test(config, keys_of_later_versions_are_refused_unless_they_ask_for_nothing)
 {
-    expect_problem("max_memory: 8GB\n", "c.yaml:8: 'max_memory': not yet in this version");
     expect_problem("use_dora: true\n", "c.yaml:8: 'use_dora': not yet in this version");
     expect_problem("rl: dpo\n", "'rl': not yet in this version");
-    expect_fine("max_memory: false\npeft_use_dora: no\nneftune_noise_alpha: 0\nrl:\n");
+    expect_fine("peft_use_dora: no\nneftune_noise_alpha: 0\nrl:\n");
+}
+
+Test(config, bytes_are_read_with_their_unit)
+{
+    static const struct {
+        const char *text;
+        int64_t     bytes;
+    } cases[] = {
+        { "8GB", 8000000000 }, { "'7.5 GiB'", 8053063680 }, { "1000", 1000 }, { "2g", 2147483648 }, { "0", 0 }
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof line, "max_memory: %s\n", cases[i].text);
+        struct test_config test;
+        test_config_load_more(&test, line);
+        cr_expect_eq(test.config.max_memory, cases[i].bytes, "%s: got %lld", cases[i].text,
+                     (long long)test.config.max_memory);
+        test_config_release(&test);
+    }
+    expect_problem("max_memory: 8 bananas\n",
+                   "c.yaml:8: 'max_memory': want bytes, as 8GB or 7.5GiB, got '8 bananas'");
+    expect_problem("max_memory: -1\n", "'max_memory': want bytes, as 8GB or 7.5GiB, got '-1'");
+    expect_problem("max_memory: 1.2.3GB\n", "'max_memory': want bytes, as 8GB or 7.5GiB, got '1.2.3GB'");
 }
 
 Test(config, what_becomes_of_rows_and_turns_is_read)
@@ -213,7 +235,7 @@ Test(config, what_becomes_of_rows_and_turns_is_read)
 Test(config, rank_and_alpha_are_required_unless_an_adapter_is_given)
 {
     struct test_config test;
-    const char *text =
+    const char        *text =
         "base_model: b\nadapter: qlora\ndatasets: d.jsonl\nlearning_rate: 1e-4\noutput_dir: o\n";
     test_config_load(&test, text, NULL);
     cr_expect(test_config_has_problem(&test, "'lora_r': want it given, unless lora_model_dir is, got none"));
@@ -241,11 +263,11 @@ Test(config, qlora_and_load_in_4bit_mean_each_other)
     cr_expect_eq(test.config.load_in_4bit, 1);
     test_config_release(&test);
     test_config_load(&test, LRC_TEST_CONFIG_MINIMAL,
-                     (const char *const[]){"adapter=qlora", "load_in_4bit=false", NULL});
+                     (const char *const[]){ "adapter=qlora", "load_in_4bit=false", NULL });
     cr_expect_eq(test.status, LRC_STATUS_CONFIG);
     test_config_release(&test);
     test_config_load(&test, LRC_TEST_CONFIG_MINIMAL,
-                     (const char *const[]){"adapter=full", "load_in_4bit=true", NULL});
+                     (const char *const[]){ "adapter=full", "load_in_4bit=true", NULL });
     cr_expect_eq(test.status, LRC_STATUS_CONFIG);
     test_config_release(&test);
 }
@@ -256,7 +278,7 @@ Test(config, overrides_win_and_are_relative_to_the_working_folder)
     test_config_load(&test, LRC_TEST_CONFIG_MINIMAL,
                      (const char *const[]){
                          "lora_r=4", "r=5", "output_dir=here", "datasets=[{path: x.jsonl}, y.jsonl]",
-                         "bf16=no", "lora_target_modules=.*\\.(q|v)_proj", "lora_alpha=2", "seed=", NULL});
+                         "bf16=no", "lora_target_modules=.*\\.(q|v)_proj", "lora_alpha=2", "seed=", NULL });
     cr_assert_eq(test.status, LRC_STATUS_OK, "%s", lrc_buf_text(&test.problems.text));
     cr_expect_eq(test.config.lora_r, 5);
     cr_expect_str_eq(test.config.output_dir, "here");
@@ -278,8 +300,9 @@ Test(config, overrides_win_and_are_relative_to_the_working_folder)
 Test(config, bad_overrides_are_problems)
 {
     struct test_config test;
-    test_config_load(&test, LRC_TEST_CONFIG_MINIMAL,
-                     (const char *const[]){"foo", "=3", "lora_rr=3", "seed=[", "seed=*x", "lora_r=0", NULL});
+    test_config_load(
+        &test, LRC_TEST_CONFIG_MINIMAL,
+        (const char *const[]){ "foo", "=3", "lora_rr=3", "seed=[", "seed=*x", "lora_r=0", NULL });
     cr_expect_eq(test.status, LRC_STATUS_CONFIG);
     cr_expect(test_config_has_problem(&test, "command line: want key=value, got 'foo'"));
     cr_expect(test_config_has_problem(&test, "command line: want key=value, got '=3'"));
@@ -346,7 +369,7 @@ Test(config, written_json_is_json_with_every_key)
                  test.err.message);
     cr_expect_eq(json_number_value(json_object_get(json, "learning_rate")), 2e-4);
     cr_expect_not_null(json_object_get(json, "threads"));
-    cr_expect_null(json_object_get(json, "max_memory"));
+    cr_expect_null(json_object_get(json, "peft_use_dora"));
     json_decref(json);
     lrc_buf_clear(&text);
     lrc_config_write_keys_json(&text);
@@ -360,12 +383,12 @@ Test(config, written_json_is_json_with_every_key)
 
 Test(config, resume_may_change_only_what_does_not_touch_the_run)
 {
-    static const char *const may[] = {"device",        "threads",          "output_dir",
-                                      "logging_steps", "eval_steps",       "evals_per_epoch",
-                                      "save_steps",    "saves_per_epoch",  "save_total_limit",
-                                      "num_epochs",    "num_train_epochs", "max_steps"};
-    static const char *const may_not[] = {"learning_rate", "lora_r",       "datasets", "seed",
-                                          "bf16",          "sequence_len", "nonsense"};
+    static const char *const may[] = { "device",        "threads",          "output_dir",
+                                       "logging_steps", "eval_steps",       "evals_per_epoch",
+                                       "save_steps",    "saves_per_epoch",  "save_total_limit",
+                                       "num_epochs",    "num_train_epochs", "max_steps" };
+    static const char *const may_not[] = { "learning_rate", "lora_r",       "datasets", "seed",
+                                           "bf16",          "sequence_len", "nonsense" };
     for (size_t i = 0; i < sizeof may / sizeof may[0]; i++)
         cr_expect(lrc_config_resume_may_change(may[i]), "%s", may[i]);
     for (size_t i = 0; i < sizeof may_not / sizeof may_not[0]; i++)

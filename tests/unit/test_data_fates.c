@@ -378,7 +378,7 @@ Test(data_fates, text_parts_of_a_message_are_joined)
                 "{\"type\": "
                 "\"text\", \"text\": \"z\"}]}, {\"role\": \"assistant\", \"content\": [{\"type\": \"text\", "
                 "\"text\": \"y\"}]}]}",
-                "-[-x-\\n-z-]+y+|");
+                "-[-x-z-]+y+|");
     expect_talk(
         marked, NULL, 0,
         "{\"messages\": [{\"role\": \"user\", \"content\": [{\"type\": \"image\", \"image\": \"x\"}]}]}",

@@ -4,6 +4,8 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/gguf_vocab.h"
+#include "unit/write_sentencepiece.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -32,20 +34,28 @@ static struct lrc_tokenizer *load_folder(const char *name)
     return tokenizer;
 }
 
-/* tokenizer.json of a vocabulary; without what was added to it when added is 0. */
-static struct lrc_tokenizer *load_json(const char *name, int added)
+static struct lrc_tokenizer *read_json(const json_t *json, const char *name)
 {
     struct lrc_tokenizer *tokenizer;
     struct lrc_error      err;
-    json_t               *json;
-    char                 *path = asset(name);
-    cr_assert_eq(lrc_json_load(&json, path, &err), LRC_STATUS_OK, "%s", err.message);
-    if (!added)
-        cr_assert_eq(json_object_del(json, "added_tokens"), 0);
-    char *text = json_dumps(json, 0);
-    cr_assert_eq(lrc_tokenizer_read_json(&tokenizer, text, strlen(text), path, &err), LRC_STATUS_OK, "%s",
+    char                 *text = json_dumps(json, 0);
+    cr_assert_eq(lrc_tokenizer_read_json(&tokenizer, text, strlen(text), name, &err), LRC_STATUS_OK, "%s",
                  err.message);
     free(text);
+    return tokenizer;
+}
+
+/* tokenizer.json of a vocabulary; changes: members that take the place of its own, or NULL. */
+static struct lrc_tokenizer *load_json(const char *name, const char *changes)
+{
+    struct lrc_error err;
+    json_t          *json, *changed = changes ? json_loads(changes, 0, NULL) : NULL;
+    char            *path = asset(name);
+    cr_assert_eq(lrc_json_load(&json, path, &err), LRC_STATUS_OK, "%s", err.message);
+    if (changes)
+        cr_assert_eq(json_object_update(json, changed), 0);
+    struct lrc_tokenizer *tokenizer = read_json(json, path);
+    json_decref(changed);
     json_decref(json);
     lrc_free(path);
     return tokenizer;
@@ -96,10 +106,11 @@ static void check_transformers(const struct lrc_tokenizer *tokenizer, const char
     int              n_cases = 0;
     cr_assert_eq(lrc_json_load(&all, path, &err), LRC_STATUS_OK, "%s", err.message);
     json_t *cases = json_object_get(json_object_get(json_object_get(all, "models"), model), "cases");
-    json_object_foreach(cases, name, item) {
+    json_object_foreach(cases, name, item)
+    {
         const json_t  *text = json_object_get(item, "text"), *want = json_object_get(item, "ids");
-        struct lrc_ids ids = encode(tokenizer, json_string_value(text), json_string_length(text),
-                                    LRC_SPECIAL_ADD);
+        struct lrc_ids ids =
+            encode(tokenizer, json_string_value(text), json_string_length(text), LRC_SPECIAL_ADD);
         cr_expect_eq(ids.len, (int64_t)json_array_size(want), "%s %s: %lld ids", model, name,
                      (long long)ids.len);
         for (int64_t i = 0; i < ids.len; i++)
@@ -177,7 +188,7 @@ Test(tokenizer_assets, qwen2_vocab_and_merges_give_the_published_ids)
 
 Test(tokenizer_assets, falcon_gives_the_published_ids)
 {
-    struct lrc_tokenizer *tokenizer = load_json(FALCON, 1);
+    struct lrc_tokenizer *tokenizer = load_json(FALCON, NULL);
     check_transformers(tokenizer, "tiiuae/falcon-7b", 9);
     check_pairs(tokenizer, "falcon", 46);
     lrc_tokenizer_free(tokenizer);
@@ -185,16 +196,31 @@ Test(tokenizer_assets, falcon_gives_the_published_ids)
 
 Test(tokenizer_assets, gpt2_is_phi2_without_its_added_tokens)
 {
-    struct lrc_tokenizer *tokenizer = load_json(PHI2, 0);
+    struct lrc_tokenizer *tokenizer = load_json(PHI2, "{\"added_tokens\": []}");
     check_transformers(tokenizer, "Xenova/gpt2", 16);
     check_transformers(tokenizer, "openai-community/gpt2", 10);
+    check_transformers(tokenizer, "tiiuae/falcon-rw-1b", 6);
     check_pairs(tokenizer, "gpt-2", 46);
+    lrc_tokenizer_free(tokenizer);
+}
+
+Test(tokenizer_assets, whisper_tiny_en_is_gpt2_between_special_tokens)
+{
+    struct lrc_tokenizer *tokenizer = load_json(
+        PHI2,
+        "{\"added_tokens\": [{\"id\": 50257, \"content\": \"<|startoftranscript|>\", \"special\": true},"
+        " {\"id\": 50258, \"content\": \"<|en|>\", \"special\": true},"
+        " {\"id\": 50362, \"content\": \"<|notimestamps|>\", \"special\": true}], \"post_processor\":"
+        " {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\": \"a\"}},"
+        " {\"Sequence\": {\"id\": \"A\"}}, {\"SpecialToken\": {\"id\": \"z\"}}], \"special_tokens\":"
+        " {\"a\": {\"ids\": [50257, 50362]}, \"z\": {\"ids\": [50256]}}}}");
+    check_transformers(tokenizer, "onnx-community/whisper-tiny.en", 9);
     lrc_tokenizer_free(tokenizer);
 }
 
 Test(tokenizer_assets, dolma2_is_the_vocabulary_of_gpt4)
 {
-    struct lrc_tokenizer *tokenizer = load_json(DOLMA, 1);
+    struct lrc_tokenizer *tokenizer = load_json(DOLMA, NULL);
     check_transformers(tokenizer, "Xenova/gpt-4", 1);
     lrc_tokenizer_free(tokenizer);
 }
@@ -218,8 +244,8 @@ static struct lrc_tokenizer *load_model(const char *name)
  * lacks. */
 Test(tokenizer_assets, stories260k_text_comes_back_whole)
 {
-    struct lrc_tokenizer *tokenizer = load_model(
-        "pytorch+executorch/examples/models/llama2/data/tok512.model");
+    struct lrc_tokenizer *tokenizer =
+        load_model("pytorch+executorch/examples/models/llama2/data/tok512.model");
     struct lrc_buf   story = { 0 };
     struct lrc_error err;
     char            *path = asset("_derived/stories260K_greedy200_expected.txt");
@@ -236,8 +262,8 @@ Test(tokenizer_assets, stories260k_text_comes_back_whole)
 
 Test(tokenizer_assets, mistral_control_pieces_are_special_tokens)
 {
-    struct lrc_tokenizer *v1 = load_model(
-        "mistralai+mistral-common/src/mistral_common/data/tokenizer.model.v1");
+    struct lrc_tokenizer *v1 =
+        load_model("mistralai+mistral-common/src/mistral_common/data/tokenizer.model.v1");
     struct lrc_tokenizer *v3 = load_model(
         "mistralai+mistral-common/src/mistral_common/data/mistral_instruct_tokenizer_240323.model.v3");
     cr_expect_eq(lrc_tokenizer_n_ids(v1), 32000);
@@ -251,4 +277,79 @@ Test(tokenizer_assets, mistral_control_pieces_are_special_tokens)
     lrc_ids_release(&ids);
     lrc_tokenizer_free(v1);
     lrc_tokenizer_free(v3);
+}
+
+/* ---- vocabularies that only a GGUF file holds ---- */
+
+static json_t *load_gguf(const char *name)
+{
+    char file[200];
+    (void)snprintf(file, sizeof file, "Raudbjorn+ggml-llama.cpp/models/ggml-vocab-%s.gguf", name);
+    char   *path = asset(file);
+    json_t *vocab = gguf_vocab(path);
+    lrc_free(path);
+    return vocab;
+}
+
+/* As the SentencePiece model it was made from. */
+Test(tokenizer_assets, llama2_gives_the_published_ids)
+{
+    struct lrc_tokenizer *tokenizer;
+    struct lrc_error      err;
+    struct lrc_buf        model = { 0 }, spec = { 0 };
+    json_t               *vocab = load_gguf("llama-spm"), *piece;
+    size_t                i;
+    json_array_foreach(json_object_get(vocab, "tokens"), i, piece)
+        put_piece(&model, json_string_value(piece),
+                  (float)json_number_value(json_array_get(json_object_get(vocab, "scores"), i)),
+                  (unsigned)json_integer_value(json_array_get(json_object_get(vocab, "token_type"), i)));
+    put_varint(&spec, 3 << 3); /* model_type: BPE */
+    put_varint(&spec, 2);
+    put_varint(&spec, 35 << 3); /* byte_fallback */
+    put_varint(&spec, 1);
+    put_message(&model, 2, &spec);
+    lrc_buf_clear(&spec);
+    put_varint(&spec, 4 << 3); /* remove_extra_whitespaces */
+    put_varint(&spec, 0);
+    put_message(&model, 3, &spec);
+    cr_assert_eq(lrc_tokenizer_read_sentencepiece(&tokenizer, model.data, model.len, "llama-spm", &err),
+                 LRC_STATUS_OK, "%s", err.message);
+    check_transformers(tokenizer, "Xenova/llama-tokenizer", 17);
+    check_pairs(tokenizer, "llama-spm", 46);
+    lrc_tokenizer_free(tokenizer);
+    lrc_buf_release(&model);
+    lrc_buf_release(&spec);
+    json_decref(vocab);
+}
+
+/* With the cuts that llama.cpp makes for it. */
+Test(tokenizer_assets, deepseek_llm_gives_the_published_ids)
+{
+    static const char *const cuts[] = { "[\r\n]",
+                                        "\\s?[\\p{Lu}\\p{Ll}\\p{Lt}]+",
+                                        "\\s?[!-/:-~\uFF01-\uFF0F\uFF1A-\uFF5E\u2018-\u201F\u3000-\u3002]+",
+                                        "\\s+$",
+                                        "[\u4E00-\u9FA5\u0800-\u4E00\uAC00-\uD7FB]+",
+                                        "\\p{N}" };
+    json_t *vocab = load_gguf("deepseek-llm"), *ids = json_object(), *stages = json_array(), *piece;
+    size_t  i;
+    json_array_foreach(json_object_get(vocab, "tokens"), i, piece)
+        cr_assert_eq(json_object_set_new(ids, json_string_value(piece), json_integer((json_int_t)i)), 0);
+    for (i = 0; i < sizeof cuts / sizeof *cuts; i++)
+        cr_assert_eq(
+            json_array_append_new(stages, json_pack("{s:s, s:{s:s}, s:s}", "type", "Split", "pattern",
+                                                    "Regex", cuts[i], "behavior", "Isolated")),
+            0);
+    cr_assert_eq(json_array_append_new(stages, json_pack("{s:s, s:b, s:b}", "type", "ByteLevel",
+                                                         "add_prefix_space", 0, "use_regex", 0)),
+                 0);
+    json_t *json =
+        json_pack("{s:{s:s, s:o}, s:{s:s, s:o, s:O}}", "pre_tokenizer", "type", "Sequence", "pretokenizers",
+                  stages, "model", "type", "BPE", "vocab", ids, "merges", json_object_get(vocab, "merges"));
+    cr_assert_not_null(json);
+    struct lrc_tokenizer *tokenizer = read_json(json, "deepseek-llm");
+    check_pairs(tokenizer, "deepseek-llm", 46);
+    lrc_tokenizer_free(tokenizer);
+    json_decref(json);
+    json_decref(vocab);
 }

@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "tokenizer/tokenizer.h"
+#include "unit/write_sentencepiece.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -67,35 +68,7 @@ static void expect_ids(const struct lrc_tokenizer *tokenizer, const char *text, 
     expect_ids(tokenizer, text, (const int32_t[]){ __VA_ARGS__ },                                            \
                (int64_t)(sizeof((int32_t[]){ __VA_ARGS__ }) / sizeof(int32_t)))
 
-/* ---- a SentencePiece model, written as protobuf ---- */
-
-static void put_varint(struct lrc_buf *out, uint64_t value)
-{
-    for (; value >= 0x80; value >>= 7)
-        lrc_buf_putc(out, (char)((value & 0x7F) | 0x80));
-    lrc_buf_putc(out, (char)value);
-}
-
-static void put_message(struct lrc_buf *out, unsigned field, const struct lrc_buf *message)
-{
-    put_varint(out, field << 3 | 2);
-    put_varint(out, message->len);
-    lrc_buf_append(out, lrc_buf_text(message), message->len);
-}
-
-static void put_piece(struct lrc_buf *out, const char *text, float score, unsigned type)
-{
-    struct lrc_buf piece = { 0 };
-    put_varint(&piece, 1 << 3 | 2);
-    put_varint(&piece, strlen(text));
-    lrc_buf_puts(&piece, text);
-    put_varint(&piece, 2 << 3 | 5);
-    lrc_buf_append(&piece, &score, sizeof score);
-    put_varint(&piece, 3 << 3);
-    put_varint(&piece, type);
-    put_message(out, 1, &piece);
-    lrc_buf_release(&piece);
-}
+/* ---- files of the kinds ---- */
 
 /* ids: 0 <unk>, 1 <s>, 2 </s>, 3 <0x0A>, 4 space, 5 a, 6 b, 7 aa, 8 ab, 9 space+a, 10 [X] (control). */
 static void put_sentencepiece(void)
@@ -214,10 +187,10 @@ Test(tokenizer_folder, control_pieces_written_in_text_are_special, .init = folde
 Test(tokenizer_folder, tokenizer_json_wins_and_its_post_processor_stands, .init = folder_init,
      .fini = folder_release)
 {
-    static const char
-        json[] = "{\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {\"<s>\": 0, \"a\": 1, "
-                 "\"</s>\": 2}}, \"post_processor\":"
-                 " {\"type\": \"RobertaProcessing\", \"cls\": [\"<s>\", 0], \"sep\": [\"</s>\", 2]}}";
+    static const char json[] =
+        "{\"model\": {\"type\": \"BPE\", \"merges\": [], \"vocab\": {\"<s>\": 0, \"a\": 1, "
+        "\"</s>\": 2}}, \"post_processor\":"
+        " {\"type\": \"RobertaProcessing\", \"cls\": [\"<s>\", 0], \"sep\": [\"</s>\", 2]}}";
     put_sentencepiece();
     put_text("tokenizer.json", json);
     put_text("tokenizer_config.json", "{\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_bos_token\": "

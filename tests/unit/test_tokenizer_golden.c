@@ -1,5 +1,5 @@
-/* Every tokenizer of data/tokenizer_golden.json against what Hugging Face tokenizers and SentencePiece made
- * of the same texts. */
+/* Every tokenizer of data/ (tokenizer_golden.json and its neighbours) against what Hugging Face tokenizers,
+ * SentencePiece, tiktoken and mistral-common made of the same texts. */
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/json.h"
@@ -10,11 +10,18 @@
 
 static json_t *golden(void)
 {
-    struct lrc_error err;
-    json_t          *records;
-    cr_assert_eq(lrc_json_load(&records, LRC_SOURCE_DIR "/tests/unit/data/tokenizer_golden.json", &err),
-                 LRC_STATUS_OK, "%s", err.message);
-    return records;
+    static const char *const files[] = { "tokenizer_golden.json", "rank_golden.json", "stage_golden.json" };
+    json_t                  *all = json_array();
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        struct lrc_error err;
+        json_t          *records;
+        char            *path = lrc_path_join(LRC_SOURCE_DIR "/tests/unit/data", files[i]);
+        cr_assert_eq(lrc_json_load(&records, path, &err), LRC_STATUS_OK, "%s", err.message);
+        cr_assert_eq(json_array_extend(all, records), 0);
+        json_decref(records);
+        lrc_free(path);
+    }
+    return all;
 }
 
 static int hex_digit(char c)
@@ -22,23 +29,45 @@ static int hex_digit(char c)
     return c <= '9' ? c - '0' : c - 'a' + 10;
 }
 
-static struct lrc_tokenizer *tokenizer_of(const json_t *record, const char *name)
+/* The bytes of the record's file. */
+static void file_of(struct lrc_buf *bytes, const json_t *record)
+{
+    const char   *hex = json_string_value(json_object_get(record, "sentencepiece"));
+    const char   *ranks = json_string_value(json_object_get(record, "tiktoken"));
+    const json_t *json = json_object_get(record, "tokenizer"), *tekken = json_object_get(record, "tekken");
+    for (; hex && hex[0] && hex[1]; hex += 2)
+        lrc_buf_putc(bytes, (char)(hex_digit(hex[0]) * 16 + hex_digit(hex[1])));
+    if (ranks)
+        lrc_buf_puts(bytes, ranks);
+    if (json || tekken) {
+        char *text = json_dumps(json ? json : tekken, 0);
+        lrc_buf_puts(bytes, text);
+        free(text);
+    }
+    cr_assert_gt(bytes->len, 0);
+}
+
+static enum lrc_status read_record(struct lrc_tokenizer **tokenizer, const json_t *record,
+                                   const struct lrc_buf *bytes, struct lrc_error *err)
+{
+    const char *name = json_string_value(json_object_get(record, "name"));
+    const char *file = json_string_value(json_object_get(record, "file"));
+    if (json_object_get(record, "sentencepiece"))
+        return lrc_tokenizer_read_sentencepiece(tokenizer, bytes->data, bytes->len, name, err);
+    if (json_object_get(record, "tiktoken"))
+        return lrc_tokenizer_read_tiktoken(tokenizer, bytes->data, bytes->len, file, name, err);
+    if (json_object_get(record, "tekken"))
+        return lrc_tokenizer_read_tekken(tokenizer, bytes->data, bytes->len, name, err);
+    return lrc_tokenizer_read_json(tokenizer, bytes->data, bytes->len, name, err);
+}
+
+static struct lrc_tokenizer *tokenizer_of(const json_t *record)
 {
     struct lrc_tokenizer *tokenizer = NULL;
     struct lrc_error      err;
     struct lrc_buf        bytes = { 0 };
-    const char           *hex = json_string_value(json_object_get(record, "sentencepiece"));
-    enum lrc_status       status;
-    if (hex) {
-        for (; hex[0] && hex[1]; hex += 2)
-            lrc_buf_putc(&bytes, (char)(hex_digit(hex[0]) * 16 + hex_digit(hex[1])));
-        status = lrc_tokenizer_read_sentencepiece(&tokenizer, bytes.data, bytes.len, name, &err);
-    } else {
-        char *text = json_dumps(json_object_get(record, "tokenizer"), 0);
-        status = lrc_tokenizer_read_json(&tokenizer, text, strlen(text), name, &err);
-        free(text);
-    }
-    cr_assert_eq(status, LRC_STATUS_OK, "%s", err.message);
+    file_of(&bytes, record);
+    cr_assert_eq(read_record(&tokenizer, record, &bytes, &err), LRC_STATUS_OK, "%s", err.message);
     lrc_buf_release(&bytes);
     return tokenizer;
 }
@@ -69,8 +98,7 @@ static void check_text(const struct lrc_tokenizer *tokenizer, const json_t *json
     struct lrc_decode_stream stream;
     const json_t            *id;
     size_t                   i;
-    json_array_foreach(json_ids, i, id)
-        lrc_ids_append(&ids, (int32_t)json_integer_value(id));
+    json_array_foreach(json_ids, i, id) lrc_ids_append(&ids, (int32_t)json_integer_value(id));
     cr_assert_eq(lrc_tokenizer_decode(tokenizer, &whole, ids.data, ids.len, skip, &err), LRC_STATUS_OK, "%s",
                  err.message);
     if (want)
@@ -91,10 +119,12 @@ Test(tokenizer_golden, gives_the_reference_s_ids_and_text)
     const json_t *record, *item;
     size_t        i, k;
     int           n_cases = 0;
-    json_array_foreach(records, i, record) {
+    json_array_foreach(records, i, record)
+    {
         const char           *name = json_string_value(json_object_get(record, "name"));
-        struct lrc_tokenizer *tokenizer = tokenizer_of(record, name);
-        json_array_foreach(json_object_get(record, "cases"), k, item) {
+        struct lrc_tokenizer *tokenizer = tokenizer_of(record);
+        json_array_foreach(json_object_get(record, "cases"), k, item)
+        {
             const json_t *text = json_object_get(item, "text"), *ids = json_object_get(item, "ids");
             check_ids(tokenizer, text, ids, LRC_SPECIAL_NONE, name);
             if (json_object_get(item, "with_special"))
@@ -105,7 +135,7 @@ Test(tokenizer_golden, gives_the_reference_s_ids_and_text)
         }
         lrc_tokenizer_free(tokenizer);
     }
-    cr_expect_gt(n_cases, 800);
+    cr_expect_gt(n_cases, 1600);
     json_decref(records);
 }
 
@@ -123,7 +153,7 @@ static void *failing_reallocate(void *memory, size_t size_bytes)
     return allocations_left-- > 0 ? realloc(memory, size_bytes) : NULL;
 }
 
-static enum lrc_status round_trip(const char *json, size_t n_json)
+static enum lrc_status round_trip(const json_t *record, const struct lrc_buf *bytes)
 {
     static const char        text[] = "Hello [L] wörld tok 12<s>";
     struct lrc_tokenizer    *tokenizer;
@@ -131,7 +161,7 @@ static enum lrc_status round_trip(const char *json, size_t n_json)
     struct lrc_ids           ids = { 0 };
     struct lrc_buf           out = { 0 };
     struct lrc_decode_stream stream;
-    enum lrc_status          status = lrc_tokenizer_read_json(&tokenizer, json, n_json, "golden", &err);
+    enum lrc_status          status = read_record(&tokenizer, record, bytes, &err);
     if (status != LRC_STATUS_OK)
         return status;
     lrc_decode_init(&stream, tokenizer, LRC_SKIP_NONE);
@@ -153,23 +183,23 @@ Test(tokenizer_golden, every_failed_allocation_is_a_status_fault)
     const json_t              *record;
     size_t                     i;
     const struct lrc_allocator usual = lrc_allocator;
-    json_array_foreach(records, i, record) {
-        char *json = json_dumps(json_object_get(record, "tokenizer"), 0);
-        if (!json)
-            continue;
+    json_array_foreach(records, i, record)
+    {
+        struct lrc_buf bytes = { 0 };
+        file_of(&bytes, record);
         enum lrc_status status = LRC_STATUS_NOMEM;
         int             n = 0;
         lrc_allocator.allocate = failing_allocate;
         lrc_allocator.reallocate = failing_reallocate;
         for (; status == LRC_STATUS_NOMEM && n < 100000; n++) {
             allocations_left = n;
-            status = round_trip(json, strlen(json));
+            status = round_trip(record, &bytes);
         }
         lrc_allocator = usual;
         cr_expect_eq(status, LRC_STATUS_OK, "%s: %s after %d",
                      json_string_value(json_object_get(record, "name")), lrc_status_text(status), n);
         cr_expect_gt(n, 20);
-        free(json);
+        lrc_buf_release(&bytes);
     }
     json_decref(records);
 }

@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "base/machine.h"
 #include "base/rng.h"
-#include "common/gemm.h"
+#include "device.h"
 #include "model/synthetic.h"
 #include "train/step.h"
 
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 1000, OPS_MAX = 64 };
+enum { STEPS_MAX = 1000, OPS_MAX = 64, OP_STEPS = 2 };
 
 struct settings {
     const char                   *mode, *label, *targets;
@@ -24,11 +24,14 @@ struct settings {
 struct result {
     double  ms[STEPS_MAX];
     double  loss_first, loss_last, norm_a, norm_b, gemm_before, gemm_after;
-    int64_t allocated_bytes, process_bytes;
+    double  wall_ms; /* of all timed steps */
+    int64_t allocated_bytes, process_bytes, held_bytes;
+    int64_t op_steps; /* that op_times saw */
     double  flops_per_token;
 };
 
 struct bench {
+    const struct lrc_backend   *backend;
     struct settings             settings;
     struct result               result;
     struct lrc_model            model;
@@ -128,6 +131,21 @@ static void free_batch(struct lrc_batch *batch)
         lrc_free(arrays[i]);
 }
 
+/* By way of the host, where the backend has memory of its own. */
+static enum lrc_status fill_adapter(struct bench *b, struct lrc_error *err)
+{
+    const size_t bytes = (size_t)b->adapter.n_params * sizeof(float);
+    float       *values = lrc_calloc(b->adapter.n_params, sizeof *values);
+    if (!values)
+        return lrc_fail_nomem(err, "bench");
+    lrc_adapter_reset(&b->adapter, values, 1, LRC_ADAPTER_KAIMING);
+    enum lrc_status status = b->backend->upload(NULL, b->adapter.values, values, bytes, err);
+    if (status == LRC_STATUS_OK)
+        status = b->backend->synchronize(NULL, err);
+    lrc_free(values);
+    return status;
+}
+
 static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
 {
     struct lrc_peft_config peft = { .r = b->settings.rank, .lora_alpha = 2.0 * (double)b->settings.rank };
@@ -136,7 +154,7 @@ static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
         status = lrc_adapter_init(&b->adapter, &b->model, &peft, LRC_ADAPTER_TRAINING, err);
     lrc_peft_config_release(&peft);
     LRC_TRY(status);
-    lrc_adapter_reset(&b->adapter, 1, LRC_ADAPTER_KAIMING);
+    LRC_TRY(fill_adapter(b, err));
     return lrc_adapter_trainables(&b->trainables, &b->adapter, &b->model, err);
 }
 
@@ -148,12 +166,18 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
     const struct lrc_optimizer    *type = lrc_optimizer_find("adamw_torch");
 
     b->activation = is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16,
-                                strcmp(s->mode, "nf4") == 0 ? &quant : NULL, s->seq, err));
+    const struct lrc_synthetic_options synthetic = {
+        .device = b->backend,
+        .dtype = b->activation,
+        .quant = strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
+        .n_positions = s->seq,
+    };
+    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, &synthetic, err));
     LRC_TRY(make_adapter(b, err));
     LRC_TRY(make_batch(&b->batch, s, err));
     const struct lrc_pass_options options = {
-        .backend = lrc_op_times_start(lrc_backend_cpu()),
+        /* on a device, waiting for each op would be measured with it */
+        .backend = b->backend->memory ? b->backend : lrc_op_times_start(b->backend),
         .activation = b->activation,
         .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
         .n_tokens = s->batch * s->seq,
@@ -162,12 +186,14 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .rank_sum = b->adapter.rank_sum_max,
     };
     LRC_TRY(lrc_pass_init(&b->pass, &b->model, &options, err));
+    b->arena.memory = b->backend->memory;
     LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, b->trainables.n_elems, type, err));
     LRC_TRY(lrc_arena_commit(&b->arena, err));
     lrc_optimizer_bind(&b->optimizer, &b->trainables, type);
     b->stepper =
         (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 },
                               0.0f };
+    b->result.held_bytes = (int64_t)(b->model.arena.size_bytes + (size_t)b->adapter.n_params * sizeof(float));
     b->result.allocated_bytes = (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes +
                                           b->arena.size_bytes + b->pass.arena.size_bytes);
     return LRC_STATUS_OK;
@@ -188,48 +214,103 @@ static double flops_per_token(const struct bench *b)
 }
 
 /* Norms of all A's and all B's gradients of the last step. */
-static void measure_norms(struct bench *b)
+static enum lrc_status measure_norms(struct bench *b, struct lrc_error *err)
 {
-    double sums[2] = { 0.0, 0.0 };
-    for (int64_t i = 0; i < b->trainables.n; i++) {
-        const float *grad = b->trainables.rows[i].grad.data;
-        for (int64_t e = 0, n = lrc_tensor_elems(&b->trainables.rows[i].grad); e < n; e++)
-            sums[i % 2] += (double)grad[e] * (double)grad[e]; /* rows come as A, B, A, B */
-    }
+    double       sums[2] = { 0.0, 0.0 };
+    float       *grads = lrc_calloc(b->adapter.n_params, sizeof *grads);
+    const float *grad = grads;
+    if (!grads)
+        return lrc_fail_nomem(err, "bench");
+    enum lrc_status status =
+        b->backend->download(NULL, grads, b->adapter.grads, (size_t)b->adapter.n_params * sizeof *grads, err);
+    if (status == LRC_STATUS_OK)
+        status = b->backend->synchronize(NULL, err);
+    for (int64_t i = 0; i < b->trainables.n; i++)
+        for (int64_t e = 0, n = lrc_tensor_elems(&b->trainables.rows[i].grad); e < n; e++, grad++)
+            sums[i % 2] += (double)*grad * (double)*grad; /* rows come as A, B, A, B */
     b->result.norm_a = sqrt(sums[0]);
     b->result.norm_b = sqrt(sums[1]);
+    lrc_free(grads);
+    return status;
 }
 
-static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
+static enum lrc_status run_step(struct bench *b, struct lrc_step_result *result, int64_t step,
+                                struct lrc_error *err)
 {
-    struct lrc_window window = {
-        .batches = &b->batch, .n_batches = 1, .n_trained = b->batch.n_trained, .n_tokens = b->batch.n_real
-    };
-    for (int64_t step = 0; step < b->settings.warmup + b->settings.steps; step++) {
-        struct lrc_step_result result;
-        if (step == b->settings.warmup)
+    const struct lrc_window window = { .batches = &b->batch,
+                                       .n_batches = 1,
+                                       .n_trained = b->batch.n_trained,
+                                       .n_tokens = b->batch.n_real,
+                                       .step = step };
+    return lrc_step_run(&b->stepper, result, &window, 1e-3, err);
+}
+
+/* Every timed step between two events; events: (steps + 1). */
+static enum lrc_status time_steps(struct bench *b, struct lrc_event **events, struct lrc_error *err)
+{
+    const int64_t          warmup = b->settings.warmup, n = b->settings.steps;
+    struct lrc_step_result result;
+    double                 started = 0.0;
+    for (int64_t i = 0; i <= n; i++)
+        LRC_TRY(b->backend->event_new(&events[i], err));
+    for (int64_t step = 0; step < warmup + n; step++) {
+        if (step == warmup) {
             lrc_op_times_clear();
-        window.step = step;
-        const double started = lrc_machine_seconds();
-        LRC_TRY(lrc_step_run(&b->stepper, &result, &window, 1e-3, err));
-        if (step >= b->settings.warmup)
-            b->result.ms[step - b->settings.warmup] = (lrc_machine_seconds() - started) * 1e3;
+            LRC_TRY(b->backend->synchronize(NULL, err));
+            LRC_TRY(b->backend->event_record(NULL, events[0], err));
+            started = lrc_machine_seconds();
+        }
+        LRC_TRY(run_step(b, &result, step, err));
+        if (step >= warmup)
+            LRC_TRY(b->backend->event_record(NULL, events[step - warmup + 1], err));
         if (step == 0)
             b->result.loss_first = result.loss;
         b->result.loss_last = result.loss;
     }
-    measure_norms(b);
-    b->result.process_bytes = lrc_machine_peak_bytes();
-    b->result.flops_per_token = flops_per_token(b);
+    LRC_TRY(b->backend->event_wait(events[n], err));
+    b->result.wall_ms = (lrc_machine_seconds() - started) * 1e3;
+    for (int64_t i = 0; i < n; i++)
+        LRC_TRY(b->backend->event_elapsed(&b->result.ms[i], events[i], events[i + 1], err));
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status gemm_rate(double *gflops, enum lrc_dtype dtype, struct lrc_error *err)
+/* Ops one by one. On the CPU the timed steps have told already. */
+static enum lrc_status time_ops(struct bench *b, struct lrc_error *err)
 {
-    double f32, bf16;
-    LRC_TRY(lrc_gemm_peak(&f32, &bf16, err));
-    *gflops = dtype == LRC_DTYPE_BF16 && bf16 > 0.0 ? bf16 : f32;
+    struct lrc_step_result result;
+    b->result.op_steps = b->settings.steps;
+    if (!b->backend->memory)
+        return LRC_STATUS_OK;
+    b->result.op_steps = OP_STEPS;
+    b->pass.options.backend = lrc_op_times_start(b->backend);
+    for (int64_t i = 0; i < OP_STEPS; i++)
+        LRC_TRY(run_step(b, &result, b->settings.warmup + b->settings.steps + i, err));
     return LRC_STATUS_OK;
+}
+
+/* The process on the host; with a device the memory used on that, which it has for itself. */
+static int64_t process_bytes(const struct bench *b)
+{
+    struct lrc_device_facts facts;
+    if (b->backend->memory && lrc_device_look(&facts, NULL) == LRC_STATUS_OK)
+        return facts.used_bytes;
+    return lrc_machine_peak_bytes();
+}
+
+static enum lrc_status measure_steps(struct bench *b, struct lrc_error *err)
+{
+    struct lrc_event **events = lrc_calloc(b->settings.steps + 1, sizeof(struct lrc_event *));
+    if (!events)
+        return lrc_fail_nomem(err, "bench");
+    enum lrc_status status = time_steps(b, events, err);
+    for (int64_t i = 0; i <= b->settings.steps; i++)
+        b->backend->event_free(events[i]);
+    lrc_free(events);
+    LRC_TRY(status);
+    LRC_TRY(measure_norms(b, err));
+    b->result.process_bytes = process_bytes(b);
+    b->result.flops_per_token = flops_per_token(b);
+    return time_ops(b, err);
 }
 
 static int ascending(const void *a, const void *b)
@@ -262,23 +343,24 @@ static void print_text(struct bench *b)
     struct lrc_op_time     times[OPS_MAX];
     const int              n_ops = lrc_op_times_list(times, OPS_MAX);
     double                 all = 0.0;
-    for (int64_t i = 0; i < s->steps; i++)
-        all += b->result.ms[i] * 1e-3;
+    for (int i = 0; i < n_ops; i++)
+        all += times[i].seconds;
     lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
-                  s->checkpointing ? "on" : "off", lrc_backend_cpu()->name);
+                  s->checkpointing ? "on" : "off", b->backend->name);
     lrc_cli_print(
         "%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that large products reach here\n",
         rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
-    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the process\n",
-                  (double)b->result.allocated_bytes * 1e-9, (double)b->result.process_bytes * 1e-9);
+    lrc_cli_print("memory: %.3f GB in arenas, %.3f GB peak of the %s\n",
+                  (double)b->result.allocated_bytes * 1e-9, (double)b->result.process_bytes * 1e-9,
+                  b->backend->memory ? "device" : "process");
     lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first,
                   b->result.loss_last, b->result.norm_a, b->result.norm_b);
     lrc_cli_print("%-28s %10s %8s %8s\n", "op", "ms/step", "calls", "share");
     for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
         lrc_cli_print("%-28s %10.2f %8lld %7.1f%%\n", times[i].name,
-                      times[i].seconds * 1e3 / (double)s->steps, (long long)(times[i].n_calls / s->steps),
-                      100.0 * times[i].seconds / all);
+                      times[i].seconds * 1e3 / (double)b->result.op_steps,
+                      (long long)(times[i].n_calls / b->result.op_steps), 100.0 * times[i].seconds / all);
 }
 
 static void put(struct lrc_buf *out, const char *key, double value)
@@ -299,11 +381,13 @@ static void print_json(struct bench *b)
     lrc_buf_puts(&out, "{\"label\": ");
     lrc_json_append_string(&out, s->label, strlen(s->label));
     lrc_buf_printf(&out,
-                   ", \"program\": \"lorica\", \"mode\": \"%s\", \"shape\": \"%s\", \"dims\": [%lld, %lld, "
+                   ", \"program\": \"lorica\", \"device\": \"%s\", \"mode\": \"%s\", \"shape\": \"%s\", "
+                   "\"dims\": [%lld, %lld, "
                    "%lld, %lld, %lld, %lld, %lld, %s]",
-                   s->mode, shape->name, (long long)shape->hidden, (long long)shape->n_layers,
-                   (long long)shape->intermediate, (long long)shape->n_heads, (long long)shape->n_kv_heads,
-                   (long long)shape->head_dim, (long long)shape->vocab, shape->tied ? "true" : "false");
+                   b->backend->name, s->mode, shape->name, (long long)shape->hidden,
+                   (long long)shape->n_layers, (long long)shape->intermediate, (long long)shape->n_heads,
+                   (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
+                   shape->tied ? "true" : "false");
     put(&out, "batch", (double)s->batch);
     put(&out, "seq", (double)s->seq);
     put(&out, "rank", (double)s->rank);
@@ -315,7 +399,10 @@ static void print_json(struct bench *b)
     put(&out, "median", rates.median);
     put(&out, "min", rates.min);
     put(&out, "max", rates.max);
-    lrc_buf_puts(&out, "}, \"memory\": {");
+    lrc_buf_putc(&out, '}');
+    put(&out, "wall_tokens_per_s", (double)(s->steps * b->batch.n_real) * 1e3 / b->result.wall_ms);
+    lrc_buf_puts(&out, ", \"memory\": {");
+    put(&out, "held_before_steps_bytes", (double)b->result.held_bytes);
     put(&out, "peak_allocated_bytes", (double)b->result.allocated_bytes);
     put(&out, "process_bytes", (double)b->result.process_bytes);
     lrc_buf_puts(&out, "}, \"loss\": {");
@@ -333,7 +420,7 @@ static void print_json(struct bench *b)
     put(&out, "mfu_gemm", rates.mfu);
     lrc_buf_puts(&out, ", \"op_ms\": {");
     for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
-        put(&out, times[i].name, times[i].seconds * 1e3 / (double)s->steps);
+        put(&out, times[i].name, times[i].seconds * 1e3 / (double)b->result.op_steps);
     lrc_buf_puts(&out, "}}\n");
     lrc_cli_write(lrc_buf_text(&out), out.len);
     lrc_buf_release(&out);
@@ -343,11 +430,12 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
 {
     LRC_TRY(read_settings(&b->settings, cli, err));
     LRC_TRY(lrc_runner_set_threads(cli, err));
+    LRC_TRY(lrc_runner_choose(&b->backend, cli, err));
     const enum lrc_dtype dtype = strcmp(b->settings.mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(gemm_rate(&b->result.gemm_before, dtype, err));
+    LRC_TRY(lrc_device_gemm_peak(&b->result.gemm_before, b->backend, dtype, err));
     LRC_TRY(make_all(b, err));
     LRC_TRY(measure_steps(b, err));
-    LRC_TRY(gemm_rate(&b->result.gemm_after, dtype, err));
+    LRC_TRY(lrc_device_gemm_peak(&b->result.gemm_after, b->backend, dtype, err));
     if (!isfinite(b->result.loss_last) || !(b->result.norm_b > 0.0))
         return lrc_fail(
             err, LRC_STATUS_NUMERIC,
@@ -400,6 +488,6 @@ const struct lrc_command lrc_command_bench = {
     .arguments_min = 0,
     .arguments_max = 0,
     .options = bench_options,
-    .common = LRC_COMMON_THREADS,
+    .common = LRC_COMMON_THREADS | LRC_COMMON_DEVICE,
     .run = run,
 };

@@ -1,9 +1,11 @@
 /* What this machine has and what would be used. Facts are gathered once and shown as text or JSON. */
 #include "backend.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/machine.h"
 #include "cli/command.h"
 #include "common/gemm.h"
+#include "device.h"
 
 #include <dnnl.h>
 #include <hdf5.h>
@@ -33,6 +35,12 @@ struct facts {
     int         n_isa;
     char        onednn[32], hdf5[32], pcre2[64];
     double      peak_f32, peak_bf16; /* GFLOP/s of a large product */
+
+    int                       has_gpu;
+    struct lrc_device_facts   gpu;
+    struct lrc_error          no_gpu;               /* why not */
+    const struct lrc_backend *backend;              /* what auto means */
+    double                    gpu_gflops, gpu_copy; /* bf16 product; GB/s read and written */
 };
 
 /* The value of a "name: value" line of a /proc file; 0 when there is none. */
@@ -130,6 +138,32 @@ static void find_facts(struct facts *facts)
     find_libraries(facts);
 }
 
+/* A device that cannot be used is a fact like others. */
+static void find_gpu(struct facts *facts)
+{
+    struct lrc_error err;
+    facts->backend = lrc_backend_cpu();
+    facts->has_gpu = lrc_device_look(&facts->gpu, &facts->no_gpu) == LRC_STATUS_OK;
+    if (!facts->has_gpu || lrc_device_choose(&facts->backend, "cuda", "gpu", &err) != LRC_STATUS_OK)
+        return;
+    if (lrc_device_gemm_peak(&facts->gpu_gflops, facts->backend, LRC_DTYPE_BF16, &err) != LRC_STATUS_OK ||
+        lrc_device_copy_peak(&facts->gpu_copy, facts->backend, &err) != LRC_STATUS_OK)
+        lrc_log_warn("gpu: not measured: %s", err.message);
+}
+
+static void print_gpu(const struct facts *facts)
+{
+    const double gib = 1024.0 * 1024.0 * 1024.0;
+    if (!facts->has_gpu) {
+        lrc_cli_print("gpu          none: %s\n", facts->no_gpu.message);
+        return;
+    }
+    lrc_cli_print("gpu          %s, %s\n", facts->gpu.name, facts->gpu.detail);
+    lrc_cli_print("             %.1f GiB, %.1f GiB available; product %.0f TFLOP/s bf16, copy %.0f GB/s\n",
+                  (double)facts->gpu.total_bytes / gib, (double)facts->gpu.free_bytes / gib,
+                  facts->gpu_gflops * 1e-3, facts->gpu_copy);
+}
+
 static void print_text(const struct facts *facts)
 {
     const double gib = 1024.0 * 1024.0 * 1024.0;
@@ -141,14 +175,14 @@ static void print_text(const struct facts *facts)
     for (int i = 0; i < facts->n_isa; i++)
         lrc_cli_print(" %s", facts->isa[i]);
     lrc_cli_print("%s\n", facts->n_isa ? "" : " none known");
-    lrc_cli_print("computes on  %s, bf16 auto means %s\n", lrc_backend_cpu()->name,
-                  lrc_backend_cpu_has_bf16() ? "true" : "false");
+    lrc_cli_print("computes on  %s, bf16 auto means %s\n", facts->backend->name,
+                  lrc_device_has_bf16(facts->backend) ? "true" : "false");
     lrc_cli_print("GEMM peak    %.0f GFLOP/s float32, %.0f GFLOP/s bf16%s\n", facts->peak_f32,
                   facts->peak_bf16, facts->peak_bf16 > 0.0 ? "" : " (none)");
     lrc_cli_print("memory       %.1f GiB, %.1f GiB available\n", (double)facts->memory_bytes / gib,
                   (double)facts->available_bytes / gib);
     lrc_cli_print("page size    %lld bytes\n", (long long)facts->page_bytes);
-    lrc_cli_print("gpu          none: this build has no CUDA backend\n");
+    print_gpu(facts);
     lrc_cli_print(
         "libraries    oneDNN %s, HDF5 %s, libyaml %s, jansson %s, PCRE2 %s, OpenSSL %s, utf8proc %s\n",
         facts->onednn, facts->hdf5, yaml_get_version_string(), jansson_version_str(), facts->pcre2,
@@ -159,6 +193,23 @@ static void put_member(struct lrc_buf *text, const char *name, const char *value
 {
     lrc_buf_printf(text, ", \"%s\": ", name);
     lrc_json_append_string(text, value, strlen(value));
+}
+
+static void write_gpu(const struct facts *facts, struct lrc_buf *text)
+{
+    if (!facts->has_gpu) {
+        lrc_buf_puts(text, ", \"gpu\": null, \"device\": \"cpu\"");
+        put_member(text, "no_gpu", facts->no_gpu.message);
+        return;
+    }
+    lrc_buf_puts(text, ", \"gpu\": {\"name\": ");
+    lrc_json_append_string(text, facts->gpu.name, strlen(facts->gpu.name));
+    put_member(text, "detail", facts->gpu.detail);
+    lrc_buf_printf(text,
+                   ", \"memory_bytes\": %lld, \"available_bytes\": %lld, \"gemm_gflops_bf16\": %.1f, "
+                   "\"copy_gbytes_per_s\": %.1f}, \"device\": \"cuda\"",
+                   (long long)facts->gpu.total_bytes, (long long)facts->gpu.free_bytes, facts->gpu_gflops,
+                   facts->gpu_copy);
 }
 
 static void write_json(const struct facts *facts, struct lrc_buf *text)
@@ -173,12 +224,12 @@ static void write_json(const struct facts *facts, struct lrc_buf *text)
     lrc_buf_printf(text, "], \"memory_bytes\": %lld, \"available_bytes\": %lld, \"page_bytes\": %lld",
                    (long long)facts->memory_bytes, (long long)facts->available_bytes,
                    (long long)facts->page_bytes);
-    put_member(text, "backend", lrc_backend_cpu()->name);
+    put_member(text, "backend", facts->backend->name);
     lrc_buf_printf(text, ", \"gemm_gflops_f32\": %.1f, \"gemm_gflops_bf16\": %.1f", facts->peak_f32,
                    facts->peak_bf16);
-    lrc_buf_printf(text, ", \"bf16\": %s", lrc_backend_cpu_has_bf16() ? "true" : "false");
-    lrc_buf_puts(text,
-                 ", \"gpu\": null, \"device\": \"cpu\", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");
+    lrc_buf_printf(text, ", \"bf16\": %s", lrc_device_has_bf16(facts->backend) ? "true" : "false");
+    write_gpu(facts, text);
+    lrc_buf_puts(text, ", \"libraries\": {\"lorica\": \"" LRC_VERSION "\"");
     put_member(text, "oneDNN", facts->onednn);
     put_member(text, "HDF5", facts->hdf5);
     put_member(text, "libyaml", yaml_get_version_string());
@@ -195,6 +246,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     struct lrc_buf text = { 0 };
     (void)problems;
     find_facts(&facts);
+    find_gpu(&facts);
     LRC_TRY(lrc_gemm_peak(&facts.peak_f32, &facts.peak_bf16, err));
     if (!lrc_cli_has(cli, "json")) {
         print_text(&facts);

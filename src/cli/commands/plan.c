@@ -15,10 +15,11 @@ static void print_json(const struct lrc_train_report *report, int fits)
                        (long long)report->regions[i].bytes);
     }
     lrc_buf_printf(&out,
-                   "], \"host_bytes\": %lld, \"device_bytes\": 0, \"available_bytes\": %lld, \"steps\": "
-                   "%lld, \"examples\": %lld, "
+                   "], \"host_bytes\": %lld, \"device_bytes\": %lld, \"available_bytes\": %lld, "
+                   "\"device_available_bytes\": %lld, \"steps\": %lld, \"examples\": %lld, "
                    "\"trainable_parameters\": %lld, \"fits\": %s}\n",
-                   (long long)report->planned_bytes, (long long)report->available_bytes,
+                   (long long)report->planned_bytes, (long long)report->device_bytes,
+                   (long long)report->available_bytes, (long long)report->device_available_bytes,
                    (long long)report->n_steps, (long long)report->n_examples, (long long)report->n_trainable,
                    fits ? "true" : "false");
     lrc_cli_write(lrc_buf_text(&out), out.len);
@@ -28,9 +29,13 @@ static void print_json(const struct lrc_train_report *report, int fits)
 static void print_text(const struct lrc_train_report *report, int fits)
 {
     for (int64_t i = 0; i < report->n_regions; i++)
-        lrc_cli_print("%-28s %-5s %12.3f MB\n", report->regions[i].name, report->regions[i].where,
+        lrc_cli_print("%-28s %-6s %12.3f MB\n", report->regions[i].name, report->regions[i].where,
                       (double)report->regions[i].bytes * 1e-6);
-    lrc_cli_print("%-28s %-5s %12.3f MB of %.0f MB available: %s\n", "in all", "",
+    if (report->device_bytes > 0)
+        lrc_cli_print("%-28s %-6s %12.3f MB of %.0f MB available\n", "on the device", "",
+                      (double)report->device_bytes * 1e-6, (double)report->device_available_bytes * 1e-6);
+    lrc_cli_print("%-28s %-6s %12.3f MB of %.0f MB available: %s\n",
+                  report->device_bytes > 0 ? "on the host" : "in all", "",
                   (double)report->planned_bytes * 1e-6, (double)report->available_bytes * 1e-6,
                   fits ? "fits" : "does not fit");
     lrc_cli_print("%lld rows, %lld held out, %lld steps, %lld trainable parameters\n",

@@ -3,125 +3,34 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/token_view.h"
 #include "train/preprocess.h"
 
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-/* What stands around trained tokens. */
-struct marks {
-    const char *begin, *end;
-};
-
-static struct marks choose_marks(void)
+static int is_target(const void *targets, int64_t i)
 {
-    const char *no_colour = getenv("NO_COLOR"), *term = getenv("TERM");
-    const int   is_plain = (no_colour && *no_colour) || (term && strcmp(term, "dumb") == 0);
-    return !is_plain && isatty(STDOUT_FILENO) ? (struct marks){ "\033[32m", "\033[0m" }
-                                              : (struct marks){ "[[", "]]" };
-}
-
-/* A row on its way to the screen. */
-struct view {
-    struct marks                marks;
-    const struct lrc_tokenizer *tokenizer; /* NULL: ids are all there is */
-    struct lrc_buf              out;
-    int                         is_open; /* within marks */
-};
-
-static void mark(struct view *view, int trained)
-{
-    if (trained != view->is_open)
-        lrc_buf_puts(&view->out, trained ? view->marks.begin : view->marks.end);
-    view->is_open = trained;
-}
-
-/* Control bytes could steer the terminal. */
-static void put_safe(struct lrc_buf *out, const char *text, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        const unsigned char byte = (unsigned char)text[i];
-        if ((byte < 0x20 && byte != '\n' && byte != '\t') || byte == 0x7f)
-            lrc_buf_printf(out, "\\x%02x", byte);
-        else
-            lrc_buf_putc(out, text[i]);
-    }
-}
-
-static int is_trained(const int32_t *targets, int64_t i)
-{
-    return i > 0 && targets[i - 1] >= 0;
-}
-
-/* Bytes of a character that is not whole yet come with the token that ends it. */
-static enum lrc_status show_text(struct view *view, const int32_t *ids, const int32_t *targets, int64_t n,
-                                 struct lrc_error *err)
-{
-    struct lrc_decode_stream stream;
-    struct lrc_buf           text = { 0 };
-    enum lrc_status          status = LRC_STATUS_OK;
-    lrc_decode_init(&stream, view->tokenizer, LRC_SKIP_NONE);
-    for (int64_t i = 0; i <= n && status == LRC_STATUS_OK; i++) {
-        lrc_buf_clear(&text);
-        status =
-            i < n ? lrc_decode_push(&stream, &text, ids[i], err) : lrc_decode_finish(&stream, &text, err);
-        if (text.len == 0)
-            continue;
-        mark(view, is_trained(targets, i < n ? i : n - 1));
-        put_safe(&view->out, text.data, text.len);
-    }
-    lrc_decode_release(&stream);
-    lrc_buf_release(&text);
-    return status;
-}
-
-static void show_ids(struct view *view, const int32_t *ids, const int32_t *targets, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        lrc_buf_puts(&view->out, i > 0 ? " " : "");
-        mark(view, is_trained(targets, i));
-        lrc_buf_printf(&view->out, "%d", ids[i]);
-    }
-}
-
-static void list_tokens(struct view *view, const int32_t *ids, const int32_t *targets, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        const char *piece = view->tokenizer ? lrc_tokenizer_piece(view->tokenizer, ids[i]) : NULL;
-        lrc_buf_printf(&view->out, "%c %d", is_trained(targets, i) ? '+' : '-', ids[i]);
-        if (piece) {
-            lrc_buf_putc(&view->out, '\t');
-            lrc_json_append_string(&view->out, piece, strlen(piece));
-        }
-        lrc_buf_putc(&view->out, '\n');
-    }
+    return i > 0 && ((const int32_t *)targets)[i - 1] >= 0;
 }
 
 /* ids, targets: room for the longest row. */
-static enum lrc_status show_row(struct view *view, const struct lrc_dataset *dataset, int64_t i, int with_ids,
-                                int32_t *ids, int32_t *targets, struct lrc_error *err)
+static enum lrc_status show_row(struct lrc_token_view *view, const struct lrc_dataset *dataset, int64_t i,
+                                int with_ids, int32_t *ids, int32_t *targets, struct lrc_error *err)
 {
-    static const char *const sides[] = {
-        [LRC_SIDE_NONE] = "", [LRC_SIDE_CHOSEN] = ", chosen", [LRC_SIDE_REJECTED] = ", rejected"
-    };
+    static const char *const sides[] = { [LRC_SIDE_NONE] = "",
+                                         [LRC_SIDE_CHOSEN] = ", chosen",
+                                         [LRC_SIDE_REJECTED] = ", rejected" };
     const struct lrc_example *example = &dataset->examples[i];
     LRC_TRY(lrc_dataset_read(dataset, example, ids, targets, err));
+    const struct lrc_marked_tokens tokens = { ids, example->n_tokens, is_target, targets };
     lrc_buf_clear(&view->out);
-    view->is_open = 0;
-    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id, sides[example->side],
-                   (long long)example->n_tokens, (long long)example->n_trained);
-    if (view->tokenizer)
-        LRC_TRY(show_text(view, ids, targets, example->n_tokens, err));
-    else
-        show_ids(view, ids, targets, example->n_tokens);
-    mark(view, 0);
-    if (view->out.len > 0 && view->out.data[view->out.len - 1] != '\n')
-        lrc_buf_putc(&view->out, '\n');
+    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id,
+                   sides[example->side], (long long)example->n_tokens, (long long)example->n_trained);
+    LRC_TRY(lrc_token_view_text(view, &tokens, err));
     if (with_ids)
-        list_tokens(view, ids, targets, example->n_tokens);
+        lrc_token_view_list(view, &tokens);
     lrc_buf_putc(&view->out, '\n');
     LRC_TRY(lrc_buf_check(&view->out, err));
     lrc_cli_write(view->out.data, view->out.len);
@@ -131,9 +40,10 @@ static enum lrc_status show_row(struct view *view, const struct lrc_dataset *dat
 static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_preprocessed *data,
                                  int64_t n_rows, struct lrc_error *err)
 {
-    struct view     view = { .marks = choose_marks(), .tokenizer = data->tokenizer };
-    int32_t        *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
-    int32_t        *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
+    struct lrc_token_view view = { .tokenizer = data->tokenizer };
+    int32_t *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
+    int32_t *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
+    lrc_token_view_init(&view);
     enum lrc_status status = ids && targets ? LRC_STATUS_OK : lrc_fail_nomem(err, "the rows to be shown");
     for (int64_t i = 0; i < n_rows && i < data->dataset.n_examples && status == LRC_STATUS_OK; i++)
         status = show_row(&view, &data->dataset, i, lrc_cli_has(cli, "ids"), ids, targets, err);
@@ -146,18 +56,18 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
 static void print_summary(const struct lrc_cli *cli, const struct lrc_preprocessed *data)
 {
     const struct lrc_dataset *rows = &data->dataset, *tests = &data->tests;
-    const int64_t             n_kept = rows->n_examples - rows->n_further;
+    const int64_t n_kept = rows->n_examples - rows->n_further;
     if (lrc_cli_has(cli, "json"))
-        lrc_cli_print("{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": "
-                      "%lld, \"longest\": %lld, "
-                      "\"test_rows\": %lld, \"test_kept\": %lld}\n",
-                      (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples,
-                      (long long)rows->n_tokens, (long long)rows->n_trained, (long long)rows->longest,
-                      (long long)tests->n_rows, (long long)(tests->n_examples - tests->n_further));
+        lrc_cli_print(
+            "{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
+            "\"test_rows\": %lld, \"test_kept\": %lld}\n",
+            (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples, (long long)rows->n_tokens,
+            (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
+            (long long)(tests->n_examples - tests->n_further));
     else
-        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n", (long long)n_kept,
-                      (long long)rows->n_rows, (long long)rows->n_tokens, (long long)rows->n_trained,
-                      (long long)rows->longest);
+        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n",
+                      (long long)n_kept, (long long)rows->n_rows, (long long)rows->n_tokens,
+                      (long long)rows->n_trained, (long long)rows->longest);
 }
 
 static void show_progress(const struct lrc_load_progress *progress)

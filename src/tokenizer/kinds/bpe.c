@@ -60,8 +60,8 @@ static const struct lrc_bpe_merge *find_merge(const struct lrc_bpe *bpe, int32_t
 {
     if (bpe->n_merges == 0)
         return NULL;
-    const struct lrc_bpe_merge
-        *merge = &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
+    const struct lrc_bpe_merge *merge =
+        &bpe->merges[slot_of(bpe->merges, bpe->n_slots, lrc_bpe__pair(left, right))];
     return merge->pair != LRC_BPE_EMPTY ? merge : NULL;
 }
 
@@ -180,8 +180,8 @@ struct reading {
 
 static void add_symbol(struct reading *reading, int32_t id, size_t start, size_t n)
 {
-    reading->symbols[reading->n] = (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start,
-                                                    (uint32_t)n };
+    reading->symbols[reading->n] =
+        (struct symbol){ id, reading->n - 1, reading->n + 1, (uint32_t)start, (uint32_t)n };
     reading->n++;
 }
 
@@ -283,6 +283,7 @@ void lrc_bpe__free(struct lrc_token_model *model)
     lrc_buf_release(&bpe->prefix);
     lrc_buf_release(&bpe->suffix);
     lrc_free(bpe->merges);
+    lrc_char_pairs_release(&bpe->pairs);
     lrc_free(bpe);
 }
 
@@ -296,7 +297,14 @@ struct lrc_bpe *lrc_bpe__new(void)
     return bpe;
 }
 
-void lrc_bpe__index(struct lrc_bpe *bpe)
+/* Words that wear a prefix or suffix, and those taken whole, cannot be cut. */
+static size_t segment(const struct lrc_token_model *model, const char *text, size_t n)
+{
+    const struct lrc_bpe *bpe = (const struct lrc_bpe *)model;
+    return bpe->pairs.pairs ? lrc_char_pairs_cut(&bpe->pairs, text, n) : n;
+}
+
+enum lrc_status lrc_bpe__index(struct lrc_bpe *bpe, struct lrc_error *err)
 {
     lrc_token_model_index_bytes(&bpe->base);
     for (int32_t cp = 0; cp < LRC_BPE_EARLY_CHARS; cp++) {
@@ -304,6 +312,9 @@ void lrc_bpe__index(struct lrc_bpe *bpe)
         const size_t n = cp < 0x80 ? 1 : 2;
         bpe->early[cp] = lrc_vocab_find(symbols_of(bpe), spelled, n);
     }
+    if (bpe->ignore_merges || bpe->prefix.len > 0 || bpe->suffix.len > 0)
+        return LRC_STATUS_OK;
+    return lrc_char_pairs_index(&bpe->pairs, symbols_of(bpe), bpe->base.vocab.n_ids, err);
 }
 
 static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const char *name,
@@ -314,7 +325,8 @@ static enum lrc_status read_vocab(struct lrc_bpe *bpe, const json_t *json, const
     if (!json_is_object(vocab))
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': want an object, got %s", name,
                         lrc_json_type_name(vocab));
-    json_object_foreach(vocab, piece, id) {
+    json_object_foreach(vocab, piece, id)
+    {
         if (!json_is_integer(id))
             return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'vocab': '%.60s': want an integer, got %s", name,
                             piece, lrc_json_type_name(id));
@@ -381,7 +393,8 @@ static enum lrc_status read_merges(struct lrc_bpe *bpe, const json_t *json, cons
     if (!json_is_array(merges) || json_array_size(merges) > INT32_MAX)
         return lrc_fail(err, LRC_STATUS_FORMAT, "%s: 'merges': want an array, got %s", name,
                         lrc_json_type_name(merges));
-    json_array_foreach(merges, rank, merge) {
+    json_array_foreach(merges, rank, merge)
+    {
         status = read_merge(bpe, merge, (int64_t)rank, &joined, name, err);
         if (status != LRC_STATUS_OK)
             break;
@@ -394,6 +407,12 @@ static enum lrc_status read_options(struct lrc_bpe *bpe, const json_t *json, con
                                     struct lrc_error *err)
 {
     const char *unk = NULL, *prefix = "", *suffix = "";
+    double      dropout = 0;
+    LRC_TRY(lrc_json_get_number(&dropout, json, "dropout", name, err));
+    if (dropout != 0)
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                        "%s: 'dropout': want none (it makes other ids of the same text every time), got %g",
+                        name, dropout);
     LRC_TRY(lrc_json_get_string(&unk, json, "unk_token", name, err));
     LRC_TRY(lrc_json_get_string(&prefix, json, "continuing_subword_prefix", name, err));
     LRC_TRY(lrc_json_get_string(&suffix, json, "end_of_word_suffix", name, err));
@@ -419,13 +438,14 @@ static enum lrc_status bpe_read(struct lrc_token_model **model, const json_t *js
     enum lrc_status status = read_options(bpe, json, name, err);
     if (status == LRC_STATUS_OK)
         status = read_merges(bpe, json, name, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_bpe__index(bpe, err);
     if (status != LRC_STATUS_OK) {
         lrc_bpe__free(&bpe->base);
         return status;
     }
-    lrc_bpe__index(bpe);
     *model = &bpe->base;
     return LRC_STATUS_OK;
 }
 
-const struct lrc_token_model_kind lrc_token_model_bpe = { "BPE", bpe_read, encode, lrc_bpe__free };
+const struct lrc_token_model_kind lrc_token_model_bpe = { "BPE", bpe_read, encode, lrc_bpe__free, segment };

@@ -3,6 +3,7 @@
 #ifndef LRC_TOKENIZER_KINDS_BPE_H
 #define LRC_TOKENIZER_KINDS_BPE_H
 
+#include "tokenizer/char_pairs.h"
 #include "tokenizer/token_model.h"
 
 enum { LRC_BPE_EARLY_CHARS = 0x180 }; /* symbols of the first code points, found without hashing */
@@ -25,6 +26,9 @@ struct lrc_bpe {
     struct lrc_vocab symbols;
     int              own_symbols;
     int32_t          early[LRC_BPE_EARLY_CHARS];
+    /* Where a text may be cut before merging: between two characters that are pieces and stand side by side in no
+     * piece, since a symbol across the cut would be such a piece. */
+    struct lrc_char_pairs pairs;
 };
 
 static inline uint64_t lrc_bpe__pair(int32_t left, int32_t right)
@@ -36,9 +40,10 @@ struct lrc_bpe *lrc_bpe__new(void); /* NULL: out of memory */
 void            lrc_bpe__free(struct lrc_token_model *model);
 
 /* A pair given again gets the later rank, as in the reference. errors: NOMEM. */
-enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge, struct lrc_error *err)
-    LRC_MUST_CHECK;
+enum lrc_status lrc_bpe__add_merge(struct lrc_bpe *bpe, struct lrc_bpe_merge merge,
+                                   struct lrc_error *err) LRC_MUST_CHECK;
 
-void lrc_bpe__index(struct lrc_bpe *bpe); /* byte_ids and early, once all symbols are there */
+/* byte_ids, early and pairs, once all symbols are there. errors: NOMEM. */
+enum lrc_status lrc_bpe__index(struct lrc_bpe *bpe, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

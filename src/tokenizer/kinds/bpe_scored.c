@@ -9,6 +9,9 @@
 #include "tokenizer/unicode.h"
 #include <stdlib.h>
 
+/* Every cut of a piece is looked up, which takes the square of its length. */
+enum { PIECE_BYTES_MAX = 4096 };
+
 static int is_mergeable(const struct lrc_scored_piece *piece)
 {
     return piece->type == LRC_PIECE_NORMAL || piece->type == LRC_PIECE_USER_DEFINED;
@@ -63,6 +66,11 @@ static enum lrc_status add_pieces(struct lrc_bpe *bpe, const struct lrc_scored_p
 {
     for (int64_t id = 0; id < pieces->n; id++) {
         const struct lrc_scored_piece *piece = &pieces->pieces[id];
+        if (piece->n == 0)
+            continue;
+        if (piece->n > PIECE_BYTES_MAX)
+            return lrc_fail(err, LRC_STATUS_FORMAT, "vocabulary: piece %lld: want at most %d bytes, got %zu",
+                            (long long)id, PIECE_BYTES_MAX, piece->n);
         LRC_TRY(lrc_vocab_add(&bpe->base.vocab, piece->text, piece->n, id, err));
         if (is_mergeable(piece))
             LRC_TRY(lrc_vocab_add(&bpe->symbols, piece->text, piece->n, id, err));
@@ -79,7 +87,7 @@ static enum lrc_status add_ranked(struct lrc_bpe *bpe, const struct lrc_scored_p
         return lrc_fail_nomem(err, "scores");
     int64_t n = 0;
     for (int32_t id = 0; id < pieces->n; id++)
-        if (is_mergeable(&pieces->pieces[id]))
+        if (pieces->pieces[id].n > 0 && is_mergeable(&pieces->pieces[id]))
             order[n++] = (struct ranked){ pieces->pieces[id].score, id };
     qsort(order, (size_t)n, sizeof *order, by_score);
 
@@ -103,14 +111,16 @@ enum lrc_status lrc_bpe_new_scored(struct lrc_token_model **model, const struct 
     bpe->base.unk_id = pieces->unk_id;
     bpe->base.byte_fallback = pieces->byte_fallback;
     bpe->base.fuse_unk = 1;
+    bpe->ignore_merges = pieces->whole_first;
     enum lrc_status status = add_pieces(bpe, pieces, err);
     if (status == LRC_STATUS_OK)
         status = add_ranked(bpe, pieces, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_bpe__index(bpe, err);
     if (status != LRC_STATUS_OK) {
         lrc_bpe__free(&bpe->base);
         return status;
     }
-    lrc_bpe__index(bpe);
     *model = &bpe->base;
     return LRC_STATUS_OK;
 }

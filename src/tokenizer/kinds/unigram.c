@@ -79,6 +79,29 @@ static void turn_round(struct step *best, size_t n)
     }
 }
 
+static int is_unknown(const struct unigram *unigram, const struct step *step)
+{
+    return step->id < 0 || step->id == unigram->base.unk_id;
+}
+
+/* Unknown pieces side by side are one. Hugging Face then looks whether the vocabulary has it after all ("<unk>" written
+ * in the text). Returns where it ends. */
+static int64_t write_unknown(const struct unigram *unigram, struct lrc_ids *ids, const struct step *best,
+                             const char *text, int64_t start, int64_t n)
+{
+    int64_t end = start;
+    while (end < n && is_unknown(unigram, &best[end]))
+        end = best[end].start;
+    const size_t  n_run = (size_t)(end - start);
+    const int32_t id =
+        unigram->single_precision ? -1 : lrc_vocab_find(&unigram->base.vocab, text + start, n_run);
+    if (id >= 0)
+        lrc_ids_append(ids, id);
+    else
+        lrc_token_model_unknown(&unigram->base, ids, text + start, n_run, 0);
+    return end;
+}
+
 static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_ids *ids, const char *text,
                               size_t n, struct lrc_model_scratch *scratch, struct lrc_error *err)
 {
@@ -91,14 +114,13 @@ static enum lrc_status encode(const struct lrc_token_model *model, struct lrc_id
         return lrc_fail_nomem(err, "pieces of a text");
     find_best(unigram, best, text, n);
     turn_round(best, n);
-    int after_unknown = 0;
-    for (int64_t at = 0; at < (int64_t)n; at = best[at].start) {
-        const int unknown = best[at].id < 0 || best[at].id == model->unk_id;
-        if (unknown)
-            lrc_token_model_unknown(model, ids, text + at, (size_t)(best[at].start - at), after_unknown);
-        else
+    for (int64_t at = 0; at < (int64_t)n;) {
+        if (is_unknown(unigram, &best[at])) {
+            at = write_unknown(unigram, ids, best, text, at, (int64_t)n);
+        } else {
             lrc_ids_append(ids, best[at].id);
-        after_unknown = unknown;
+            at = best[at].start;
+        }
     }
     return LRC_STATUS_OK;
 }
@@ -184,7 +206,8 @@ static enum lrc_status unigram_read(struct lrc_token_model **model, const json_t
     return LRC_STATUS_OK;
 }
 
-const struct lrc_token_model_kind lrc_token_model_unigram = { "Unigram", unigram_read, encode, unigram_free };
+const struct lrc_token_model_kind lrc_token_model_unigram = { "Unigram", unigram_read, encode, unigram_free,
+                                                              NULL };
 
 /* ---- out of a SentencePiece file ---- */
 

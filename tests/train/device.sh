@@ -1,0 +1,167 @@
+#!/usr/bin/env bash
+# Whole runs with device: cuda on the stand-in of the CUDA runtime (tests/cuda_host), beside the same runs on the CPU: curves,
+# the same bits twice, resumed across devices, score, generate, merge, and a device's bad days.
+#     device.sh PROGRAM PROGRAM_WITH_STAND_IN PROJECT
+set -uo pipefail
+cpu=$1
+cuda=$2
+project=$3
+model=$project/tests/golden/data/llama/model
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+passed=0
+failed=0
+export OMP_NUM_THREADS=2
+
+ok() { # ok WHAT COMMAND...
+    local what=$1
+    shift
+    if "$@"; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $what"
+    fi
+}
+exits() { # exits CODE COMMAND...: its messages stay in last.err
+    local want=$1 got
+    shift
+    "$@" >last.out 2>last.err
+    got=$?
+    [ "$got" = "$want" ] || { echo "exit code $got, want $want: $*"; tail -5 last.err; return 1; }
+}
+same() { cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"; }
+says() { grep -q -- "$1" last.err || { echo "no '$1' in:"; cat last.err; return 1; }; }
+once() { [ "$(grep -c -- "$1" last.err)" = 1 ] || { echo "not once '$1' in:"; cat last.err; return 1; }; }
+# the numbers of two files, one by one, within a relative difference (clocks left out); NaN is a difference
+close() { # close LIMIT FILE FILE
+    paste -d ' ' <(numbers "$2") <(numbers "$3") | awk -v limit="$1" '
+        { d = $1 - $2; if (d < 0) d = -d; m = ($1 < 0 ? -$1 : $1) + 1e-30; n++
+          if (NF != 2 || !(d <= limit * m)) { print "differ: " $0; bad++ } }
+        END { exit n == 0 || bad > 0 }'
+}
+numbers() {
+    sed -E 's/"(tokens_per_second|time_s)": [^,}]*//g' "$1" | grep -oE '"[a-z_]+": [-0-9.e+]+' | sed 's/.*: //'
+}
+
+awk 'BEGIN { srand(3); for (r = 0; r < 24; r++) { n = 4 + int(rand() * 20); s = ""; for (i = 0; i < n; i++) s = s (i ? "," : "") (3 + int(rand() * 60));
+             print "{\"input_ids\": [" s "]}" } }' >rows.jsonl
+head -6 rows.jsonl >few.jsonl
+cat >run.yaml <<END
+base_model: $model
+adapter: lora
+lora_r: 4
+lora_alpha: 8
+lora_dropout: 0.1
+datasets: [{path: rows.jsonl, type: tokenized}]
+val_set_size: 3
+sequence_len: 32
+micro_batch_size: 3
+gradient_accumulation_steps: 2
+max_steps: 5
+learning_rate: 5.0e-3
+bf16: false
+save_steps: 2
+logging_steps: 1
+gradient_checkpointing: false
+output_dir: one
+END
+on_cpu() { "$cpu" train run.yaml device=cpu "$@"; }
+on_cuda() { "$cuda" train run.yaml device=cuda "$@"; }
+
+# float32: the same numbers to the rounding of sums in another order. Sums have up to 176 terms of like size, each rounded to
+# 2^-24: 1e-5 is 170 roundings, and the curve carries them over 5 steps.
+ok "a run on the CPU" exits 0 on_cpu output_dir=cpu
+ok "a run on the device" exits 0 on_cuda
+ok "says what it computes on" says "compute on cuda"
+ok "its curve is the CPU's" close 1e-5 cpu/metrics.jsonl one/metrics.jsonl
+ok "the same bits in another order of threads" exits 0 env LRC_CUDA_HOST_SEED=5 "$cuda" train run.yaml device=cuda output_dir=two
+ok "are the same bits" same one two
+ok "gradient checkpointing" exits 0 on_cuda output_dir=recomputed gradient_checkpointing=true
+ok "changes no bit" same one recomputed
+
+# what is planned is what is allocated, to the byte
+planned() { "$cuda" plan run.yaml device=cuda --json "$@" 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*'; }
+for options in "" "micro_batch_size=1" "sequence_len=16" "lora_r=7 lora_alpha=7" "gradient_checkpointing=true bf16=true" "adapter=qlora" "adapter=full lora_dropout=0"; do
+    # shellcheck disable=SC2086
+    LRC_CUDA_HOST_PEAK=peak "$cuda" train run.yaml device=cuda --dry-run output_dir=none $options >last.out 2>last.err
+    # shellcheck disable=SC2086
+    ok "device memory as planned: $options" test "$(cat peak)" = "$(planned $options)"
+    rm -f peak
+done
+ok "regions of both memories" bash -c "'$cuda' plan run.yaml device=cuda --json 2>/dev/null | grep -q '\"where\": \"device\".*\"where\": \"host\"'"
+
+# a device that is lost: the last checkpoint is there, and going on from it gives the bits of the run left alone
+ok "a device lost after step 2" exits 1 env LRC_CUDA_HOST_FAIL=lost_when=lost/checkpoint-2 "$cuda" train run.yaml device=cuda output_dir=lost
+ok "is told" says "unspecified launch failure"
+ok "after a checkpoint" test -d lost/checkpoint-2 -a ! -d lost/checkpoint-5
+ok "which resumes" exits 0 on_cuda output_dir=lost --resume
+ok "to the same bits" same one lost
+
+# from one device to the other
+cp -r lost from_cuda && cp -r cpu from_cpu
+rm -rf from_cuda/checkpoint-[45] from_cuda/run.json from_cpu/checkpoint-[45] from_cpu/run.json
+ok "a checkpoint of the device on the CPU" exits 0 on_cpu output_dir=from_cuda --resume
+ok "says that bits differ" says "made on cuda, this is cpu-.*not bit for bit"
+ok "and its curve" close 1e-5 cpu/metrics.jsonl from_cuda/metrics.jsonl
+ok "a checkpoint of the CPU on the device" exits 0 on_cuda output_dir=from_cpu --resume
+ok "says that bits differ" says "made on cpu-.*, this is cuda.*not bit for bit"
+ok "and its curve" close 1e-5 cpu/metrics.jsonl from_cpu/metrics.jsonl
+
+# the other ways to train; bf16 rounds to 2^-9 wherever it is stored
+for options in "adapter=qlora" "adapter=full lora_dropout=0" "sample_packing=true micro_batch_size=1"; do
+    # shellcheck disable=SC2086
+    ok "on the CPU: $options" exits 0 on_cpu output_dir=a max_steps=2 $options
+    # shellcheck disable=SC2086
+    ok "on the device: $options" exits 0 on_cuda output_dir=b max_steps=2 $options
+    ok "its curve: $options" close 1e-5 a/metrics.jsonl b/metrics.jsonl
+    rm -rf a b
+done
+ok "bf16 on the CPU" exits 0 on_cpu output_dir=a max_steps=2 bf16=true
+ok "bf16 on the device" exits 0 on_cuda output_dir=b max_steps=2 bf16=true
+ok "its curve" close 2e-2 a/metrics.jsonl b/metrics.jsonl
+
+ok "score on the CPU" exits 0 "$cpu" score "$model" few.jsonl --adapter one --device cpu --json
+mv last.out scored.cpu
+ok "score on the device" exits 0 "$cuda" score "$model" few.jsonl --adapter one --device cuda --json --logits logits.safetensors
+ok "the same losses" close 1e-5 scored.cpu last.out
+ok "generate on the CPU" exits 0 "$cpu" generate "$project/datasets/demo-base" --device cpu --prompt "Hello" --max-new-tokens 6 --json
+mv last.out said.cpu
+ok "generate on the device" exits 0 "$cuda" generate "$project/datasets/demo-base" --device cuda --prompt "Hello" --max-new-tokens 6 --json
+ok "the same tokens" cmp -s said.cpu last.out
+ok "merge" exits 0 "$cuda" merge --base "$model" --adapter one --out merged
+ok "score the merged model" exits 0 "$cuda" score merged few.jsonl --device cuda --json
+ok "the same losses" close 1e-4 scored.cpu last.out
+ok "bench" exits 0 "$cuda" bench --device cuda --shape tiny --batch 1 --seq 16 --steps 2 --warmup 1 --json
+ok "its gradients" bash -c "! grep -qE '\"(a|b)\": 0[,}]' last.out"
+
+# what may be wrong with a device
+for bad in "no_driver:want the NVIDIA driver, got none" "old_driver:want a driver for CUDA 13.0 or later, got one for CUDA 11.4" \
+    "no_device:want an NVIDIA device, got none" "old_device:want a device of compute capability 8.0 or later, got cuda_host of 7.5"; do
+    export LRC_CUDA_HOST_FAIL=${bad%%:*}
+    ok "$LRC_CUDA_HOST_FAIL" exits 1 on_cuda output_dir=none
+    ok "is told" says "${bad#*:}"
+    ok "and leaves nothing" test ! -e none
+    ok "score: $LRC_CUDA_HOST_FAIL" exits 1 "$cuda" score "$model" few.jsonl --device cuda
+    ok "is told" says "${bad#*:}"
+done
+ok "auto is the CPU then" exits 0 "$cuda" train run.yaml output_dir=auto
+ok "and says so once" once "auto means the CPU here; cuda: want a device of compute"
+ok "and the bits are the CPU's" same cpu auto
+unset LRC_CUDA_HOST_FAIL
+export LRC_CUDA_HOST_MEMORY=700000
+ok "too little memory on the device" exits 3 on_cuda output_dir=small
+ok "names memory, region and knob" says "device memory: want .* got 0.70 MB available; 'workspace' takes .*gradient_checkpointing: true saves .*nothing was loaded"
+ok "auto checkpointing looks at the device" exits 3 on_cuda output_dir=small gradient_checkpointing=auto
+ok "and says so" says "gradient checkpointing on: .* on the device"
+ok "plan says it too" exits 3 "$cuda" plan run.yaml device=cuda
+export LRC_CUDA_HOST_MEMORY=100000
+ok "score does not fit either" exits 3 "$cuda" score "$model" few.jsonl --device cuda
+ok "and names the region" says "device memory: want .*'base weights'"
+unset LRC_CUDA_HOST_MEMORY
+ok "max_memory is of the host" exits 3 on_cuda output_dir=small max_memory=1MB
+ok "and is named" says "got 1.00 MB by max_memory"
+
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
