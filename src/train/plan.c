@@ -67,7 +67,8 @@ static void list_regions(struct lrc_run *run)
     add_region(report, "batches, read ahead", "host",
                (int64_t)(lrc_batch_stream_bytes(run->stream) +
                          (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
-    add_region(report, "tokens and targets", "host", token_bytes(&run->dataset) + token_bytes(&run->held_out));
+    add_region(report, "tokens and targets", "host",
+               token_bytes(&run->dataset) + token_bytes(&run->held_out));
 }
 
 /* Where the run computes: planned and available bytes there. */

@@ -19,15 +19,15 @@ static int is_target(const void *targets, int64_t i)
 static enum lrc_status show_row(struct lrc_token_view *view, const struct lrc_dataset *dataset, int64_t i,
                                 int with_ids, int32_t *ids, int32_t *targets, struct lrc_error *err)
 {
-    static const char *const sides[] = { [LRC_SIDE_NONE] = "",
-                                         [LRC_SIDE_CHOSEN] = ", chosen",
-                                         [LRC_SIDE_REJECTED] = ", rejected" };
+    static const char *const sides[] = {
+        [LRC_SIDE_NONE] = "", [LRC_SIDE_CHOSEN] = ", chosen", [LRC_SIDE_REJECTED] = ", rejected"
+    };
     const struct lrc_example *example = &dataset->examples[i];
     LRC_TRY(lrc_dataset_read(dataset, example, ids, targets, err));
     const struct lrc_marked_tokens tokens = { ids, example->n_tokens, is_target, targets };
     lrc_buf_clear(&view->out);
-    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id,
-                   sides[example->side], (long long)example->n_tokens, (long long)example->n_trained);
+    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id, sides[example->side],
+                   (long long)example->n_tokens, (long long)example->n_trained);
     LRC_TRY(lrc_token_view_text(view, &tokens, err));
     if (with_ids)
         lrc_token_view_list(view, &tokens);
@@ -41,8 +41,8 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
                                  int64_t n_rows, struct lrc_error *err)
 {
     struct lrc_token_view view = { .tokenizer = data->tokenizer };
-    int32_t *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
-    int32_t *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
+    int32_t              *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
+    int32_t              *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
     lrc_token_view_init(&view);
     enum lrc_status status = ids && targets ? LRC_STATUS_OK : lrc_fail_nomem(err, "the rows to be shown");
     for (int64_t i = 0; i < n_rows && i < data->dataset.n_examples && status == LRC_STATUS_OK; i++)
@@ -56,18 +56,18 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
 static void print_summary(const struct lrc_cli *cli, const struct lrc_preprocessed *data)
 {
     const struct lrc_dataset *rows = &data->dataset, *tests = &data->tests;
-    const int64_t n_kept = rows->n_examples - rows->n_further;
+    const int64_t             n_kept = rows->n_examples - rows->n_further;
     if (lrc_cli_has(cli, "json"))
-        lrc_cli_print(
-            "{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
-            "\"test_rows\": %lld, \"test_kept\": %lld}\n",
-            (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples, (long long)rows->n_tokens,
-            (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
-            (long long)(tests->n_examples - tests->n_further));
+        lrc_cli_print("{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": "
+                      "%lld, \"longest\": %lld, "
+                      "\"test_rows\": %lld, \"test_kept\": %lld}\n",
+                      (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples,
+                      (long long)rows->n_tokens, (long long)rows->n_trained, (long long)rows->longest,
+                      (long long)tests->n_rows, (long long)(tests->n_examples - tests->n_further));
     else
-        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n",
-                      (long long)n_kept, (long long)rows->n_rows, (long long)rows->n_tokens,
-                      (long long)rows->n_trained, (long long)rows->longest);
+        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n", (long long)n_kept,
+                      (long long)rows->n_rows, (long long)rows->n_tokens, (long long)rows->n_trained,
+                      (long long)rows->longest);
 }
 
 static void show_progress(const struct lrc_load_progress *progress)
