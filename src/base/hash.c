@@ -48,9 +48,18 @@ enum lrc_status lrc_hash_bytes(char hex[LRC_HASH_HEX_MAX], const void *bytes, si
 
 enum lrc_status lrc_hash_file(char hex[LRC_HASH_HEX_MAX], const char *path, struct lrc_error *err)
 {
-    struct lrc_map map;
+    enum { STEP_BYTES = 16 << 20 }; /* of the file in memory at a time */
+    struct lrc_map  map;
+    struct lrc_hash hash;
     LRC_TRY(lrc_map_open(&map, path, err));
-    const enum lrc_status status = lrc_hash_bytes(hex, map.data, map.size_bytes, err);
+    const enum lrc_status status = lrc_hash_init(&hash, err);
+    for (size_t at = 0, n; status == LRC_STATUS_OK && at < map.size_bytes; at += n) {
+        n = map.size_bytes - at < STEP_BYTES ? map.size_bytes - at : STEP_BYTES;
+        lrc_hash_update(&hash, map.data + at, n);
+        lrc_map_drop(map.data + at, n);
+    }
+    if (status == LRC_STATUS_OK)
+        lrc_hash_finish(&hash, hex);
     lrc_map_close(&map);
     return status;
 }

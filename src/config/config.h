@@ -11,6 +11,8 @@ struct lrc_dataset_spec {
     const char *path;    /* file, folder or pattern, joined to the config file's folder; "-" is stdin */
     const char *ds_type; /* json, csv, tsv, text; NULL: found from the bytes and the name */
     const char *type;    /* NULL: found from the columns */
+    const char *split;   /* which rows: see lrc_dataset_slice_read(); NULL: all */
+    const char *weight;  /* see lrc_dataset_weight_read(); NULL: 1 */
     /* column names, NULL for the type's own default */
     const char *field_messages;
     const char *message_property_role;
@@ -20,9 +22,12 @@ struct lrc_dataset_spec {
     const char *field_input;
     const char *field_output;
     const char *field_text;   /* completion */
-    const char *field_prompt; /* prompt_completion */
+    const char *field_prompt; /* prompt_completion, dpo, kto */
     const char *field_completion;
-    int         line; /* in the config file */
+    const char *field_chosen; /* dpo */
+    const char *field_rejected;
+    const char *field_label; /* kto */
+    int         line;        /* in the config file */
 };
 
 struct lrc_dataset_list {
@@ -86,6 +91,25 @@ const char *lrc_config_where(const struct lrc_config *config, const char *key);
  * and for people (YAML with a comment telling where each value came from). Appended to buf. */
 void lrc_config_write_json(const struct lrc_config *config, struct lrc_buf *buf);
 void lrc_config_write_yaml(const struct lrc_config *config, struct lrc_buf *buf);
+
+/* Rows of a dataset, counted over its files: "train", "train[:90%]", "train[-1000:]", as Hugging Face
+ * datasets writes it. Negative: from the end. */
+struct lrc_slice_end {
+    int64_t value;
+    int     is_given, is_percent;
+};
+struct lrc_dataset_slice {
+    struct lrc_slice_end first, end;
+};
+/* split NULL: everything. 0 when it is not written like that. */
+int lrc_dataset_slice_read(struct lrc_dataset_slice *slice, const char *split);
+/* Does what it means depend on the number of rows? */
+int lrc_dataset_slice_is_relative(const struct lrc_dataset_slice *slice);
+/* Rows [*first, *end) of n; percentages are rounded to the nearest row. */
+void lrc_dataset_slice_rows(int64_t *first, int64_t *end, const struct lrc_dataset_slice *slice, int64_t n);
+
+/* How often a row comes in an epoch, above 0, at most 1000; weight NULL: 1. 0 when it is no such number. */
+double lrc_dataset_weight_read(const char *weight);
 
 /* The fields that are given, as a JSON object. */
 void lrc_dataset_spec_write_json(const struct lrc_dataset_spec *spec, struct lrc_buf *buf);

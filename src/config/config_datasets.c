@@ -10,6 +10,8 @@ const struct lrc_dataset_field lrc_dataset__fields[] = {
     { "path", AT(path) },
     { "ds_type", AT(ds_type) },
     { "type", AT(type) },
+    { "split", AT(split) },
+    { "weight", AT(weight) },
     { "field_messages", AT(field_messages) },
     { "message_property_role", AT(message_property_role) },
     { "message_property_content", AT(message_property_content) },
@@ -20,6 +22,9 @@ const struct lrc_dataset_field lrc_dataset__fields[] = {
     { "field_text", AT(field_text) },
     { "field_prompt", AT(field_prompt) },
     { "field_completion", AT(field_completion) },
+    { "field_chosen", AT(field_chosen) },
+    { "field_rejected", AT(field_rejected) },
+    { "field_label", AT(field_label) },
     { NULL, 0 },
 };
 
@@ -34,7 +39,7 @@ static const char *current_name(const char *name)
 }
 
 static const struct lrc_dataset_field *find_field(const struct lrc_setting *setting,
-                                                  const struct lrc_node *name)
+                                                  const struct lrc_node    *name)
 {
     struct lrc_nearest nearest = { .word = name->text };
     char               place[LRC_PLACE_MAX];
@@ -66,13 +71,21 @@ static enum lrc_status set_field(const struct lrc_setting *setting, struct lrc_d
     }
     if (lrc_node_is_null(value))
         return LRC_STATUS_OK;
-    if (!lrc_node_is_text(value) || *value->text == '\0') {
+    const int is_number = field->offset == AT(weight) && value->kind == LRC_NODE_SCALAR;
+    if (!is_number && (!lrc_node_is_text(value) || *value->text == '\0')) {
         struct lrc_buf want = { 0 };
         lrc_buf_printf(&want, "text for the field '%s'", field->name);
         lrc_config__want(setting, value, lrc_buf_text(&want));
         lrc_buf_release(&want);
         return LRC_STATUS_OK;
     }
+    struct lrc_dataset_slice slice;
+    if (field->offset == AT(weight) && lrc_dataset_weight_read(value->text) <= 0)
+        lrc_config__want(setting, value, "a number above 0 and at most 1000 for the field 'weight'");
+    if (field->offset == AT(split) && !lrc_dataset_slice_read(&slice, value->text))
+        lrc_config__want(
+            setting, value,
+            "'train', or rows of it as in 'train[:90%]' or 'train[100:200]', for the field 'split'");
     if (field->offset == AT(path)) {
         LRC_TRY(lrc_config__copy_path(&text, setting, value));
     } else {
@@ -113,8 +126,8 @@ static enum lrc_status set_spec(const struct lrc_setting *setting, struct lrc_da
 enum lrc_status lrc_config__set_datasets(const struct lrc_setting *setting, const struct lrc_node *node)
 {
     const int               is_list = node->kind == LRC_NODE_LIST, n = is_list ? node->n : 1;
-    struct lrc_dataset_list made = {
-        .items = lrc_pool_take(&setting->config->internal->pool, (size_t)n * sizeof *made.items)};
+    struct lrc_dataset_list made = { .items = lrc_pool_take(&setting->config->internal->pool,
+                                                            (size_t)n * sizeof *made.items) };
     if (!made.items)
         return lrc_fail_nomem(setting->err, "configuration");
     if (n == 0)

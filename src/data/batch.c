@@ -19,12 +19,14 @@ struct lrc_batch_stream {
     int                    filled; /* room that the thread fills or has filled; the caller has the other */
     int64_t                limit_tokens, limit_docs, limit_trained;
 
-    pthread_t       thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t  changed;
-    int             is_running;
-    int             stops;
-    int64_t         wanted, ready; /* steps */
+    pthread_t        thread;
+    pthread_mutex_t  mutex;
+    pthread_cond_t   changed;
+    int              is_running;
+    int              stops;
+    int64_t          wanted, ready; /* steps */
+    enum lrc_status  status;        /* of filling `ready` */
+    struct lrc_error err;
 };
 
 static void *fill_ahead(void *argument)
@@ -39,8 +41,11 @@ static void *fill_ahead(void *argument)
         const int64_t           step = stream->wanted;
         struct lrc_window_room *room = &stream->rooms[stream->filled];
         pthread_mutex_unlock(&stream->mutex);
-        lrc_batch__fill(room, &stream->plan, step);
+        struct lrc_error      err = { 0 };
+        const enum lrc_status status = lrc_batch__fill(room, &stream->plan, step, &err);
         pthread_mutex_lock(&stream->mutex);
+        stream->status = status;
+        stream->err = err;
         stream->ready = step;
         pthread_cond_broadcast(&stream->changed);
     }
@@ -59,12 +64,18 @@ static void wait_for(struct lrc_batch_stream *stream, int64_t step)
 enum lrc_status lrc_batch_stream_get(struct lrc_batch_stream *stream, const struct lrc_window **window,
                                      int64_t step, struct lrc_error *err)
 {
-    (void)err;
     LRC_ASSERT(step >= 0);
     pthread_mutex_lock(&stream->mutex);
     wait_for(stream, stream->wanted == NO_STEP ? step : stream->wanted); /* the thread is idle then */
     if (stream->ready != step)
         wait_for(stream, step);
+    const enum lrc_status status = stream->status;
+    if (status != LRC_STATUS_OK) {
+        (void)lrc_fail(err, status, "%s", stream->err.message);
+        stream->wanted = stream->ready = NO_STEP; /* asked for again, it is tried again */
+        pthread_mutex_unlock(&stream->mutex);
+        return status;
+    }
     *window = &stream->rooms[stream->filled].window;
     stream->filled = (stream->filled + 1) % N_ROOMS;
     stream->wanted = step + 1;
@@ -155,6 +166,7 @@ static enum lrc_status plan_room(struct lrc_batch_stream *stream, struct lrc_win
     LRC_TRY(
         lrc_arena_plan(arena, "batch.positions", &room->positions, n_tokens, sizeof *room->positions, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.row_ids", &room->row_ids, n_tokens, sizeof *room->row_ids, err));
+    LRC_TRY(lrc_arena_plan(arena, "batch.doc_rows", &room->doc_rows, n_offsets, sizeof *room->doc_rows, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.doc_offsets", &room->doc_offsets, n_offsets,
                            sizeof *room->doc_offsets, err));
     LRC_TRY(lrc_arena_plan(arena, "batch.trained_index", &room->trained_index, window->trained,

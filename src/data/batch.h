@@ -18,8 +18,9 @@ struct lrc_batch {
     int32_t  *tokens;      /* (n_tokens) */
     int32_t  *targets;     /* (n_tokens), -1: not trained */
     int32_t  *positions;   /* (n_tokens), from 0 in each document */
-    uint32_t *row_ids;     /* (n_tokens) of the token's row; UINT32_MAX in the filler */
+    uint32_t *row_ids;     /* (n_tokens) the id of the token's example; UINT32_MAX in the filler */
     int32_t  *doc_offsets; /* (n_docs + 1) */
+    uint32_t *doc_rows;    /* (n_docs) the row that a document is of; UINT32_MAX of the filler */
     int64_t   n_docs;      /* the filler included */
     int64_t   n_trained;
     int32_t  *trained_index;  /* (n_trained) positions with a target, ascending */
@@ -68,7 +69,7 @@ void lrc_batch_stream_limits(const struct lrc_batch_stream *stream, int64_t *n_t
 size_t lrc_batch_stream_bytes(const struct lrc_batch_stream *stream);
 
 /* The window of an optimizer step; steps are normally asked for in order and then come read ahead; any step
- * may be asked for (resume). The window lives until the next call. */
+ * may be asked for (resume). The window lives until the next call. errors: of lrc_dataset_read(). */
 enum lrc_status lrc_batch_stream_get(struct lrc_batch_stream *stream, const struct lrc_window **window,
                                      int64_t step, struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -38,7 +38,7 @@ static void sort_by_length(int64_t *order, int64_t *scratch, int64_t n, const st
         for (int64_t left = 0; left < n; left += 2 * width) {
             const int64_t middle = left + width < n ? left + width : n;
             const int64_t right = left + 2 * width < n ? left + 2 * width : n;
-            int64_t a = left, b = middle;
+            int64_t       a = left, b = middle;
             for (int64_t i = left; i < right; i++) {
                 const int take_a =
                     a < middle && (b >= right || examples[order[a]].n_tokens >= examples[order[b]].n_tokens);
@@ -88,16 +88,16 @@ struct rows {
 static struct rows rows_of_unit(const struct lrc_batch_plan *plan, int64_t unit)
 {
     if (plan->options.pack_tokens == 0)
-        return (struct rows){unit, unit + 1};
-    const int64_t bin = plan->packed.bin_order[unit];
+        return (struct rows){ unit, unit + 1 };
+    const int64_t  bin = plan->packed.bin_order[unit];
     const int64_t *offsets = plan->packed.packing.bin_offsets;
-    return (struct rows){offsets[bin], offsets[bin + 1]};
+    return (struct rows){ offsets[bin], offsets[bin + 1] };
 }
 
 static int64_t find_largest_window(const struct lrc_batch_plan *plan)
 {
     const int64_t n_per_window = plan->options.micro_batch_size * plan->options.accumulation_steps;
-    int64_t largest = 0, most = 0, n_tokens = 0;
+    int64_t       largest = 0, most = 0, n_tokens = 0;
     for (int64_t unit = 0; unit < plan->n_units; unit++) {
         const struct rows rows = rows_of_unit(plan, unit);
         n_tokens = unit % n_per_window == 0 ? 0 : n_tokens;
@@ -138,30 +138,33 @@ static int64_t window_of(const struct lrc_batch_plan *plan, int64_t epoch, int64
     return step_in_epoch == plan->largest_window ? 0 : step_in_epoch;
 }
 
-static void add_document(struct lrc_batch *batch, const struct lrc_dataset *dataset,
-                         const struct lrc_example *example)
+static enum lrc_status add_document(struct lrc_batch *batch, const struct lrc_dataset *dataset,
+                                    const struct lrc_example *example, struct lrc_error *err)
 {
-    const int64_t at = batch->n_real, n = example->n_tokens;
-    const int32_t *targets = dataset->targets + example->first;
-    memcpy(batch->tokens + at, dataset->ids + example->first, (size_t)n * sizeof *batch->tokens);
-    memcpy(batch->targets + at, targets, (size_t)n * sizeof *batch->targets);
+    const int64_t  at = batch->n_real, n = example->n_tokens;
+    const int32_t *targets = batch->targets + at;
+    LRC_TRY(lrc_dataset_read(dataset, example, batch->tokens + at, batch->targets + at, err));
     for (int64_t i = 0; i < n; i++) {
         batch->positions[at + i] = (int32_t)i;
-        batch->row_ids[at + i] = example->row_id;
+        batch->row_ids[at + i] = example->id;
         if (targets[i] < 0)
             continue;
         batch->trained_index[batch->n_trained] = (int32_t)(at + i);
         batch->trained_target[batch->n_trained++] = targets[i];
     }
     batch->n_real += n;
+    batch->doc_rows[batch->n_docs] = example->row_id;
     batch->doc_offsets[++batch->n_docs] = (int32_t)batch->n_real;
+    return LRC_STATUS_OK;
 }
 
-static void add_unit(struct lrc_batch *batch, const struct lrc_batch_plan *plan, int64_t unit)
+static enum lrc_status add_unit(struct lrc_batch *batch, const struct lrc_batch_plan *plan, int64_t unit,
+                                struct lrc_error *err)
 {
     const struct rows rows = rows_of_unit(plan, unit);
     for (int64_t i = rows.first; i < rows.end; i++)
-        add_document(batch, plan->dataset, &plan->dataset->examples[plan->order[i]]);
+        LRC_TRY(add_document(batch, plan->dataset, &plan->dataset->examples[plan->order[i]], err));
+    return LRC_STATUS_OK;
 }
 
 static void add_filler(struct lrc_batch *batch)
@@ -176,39 +179,43 @@ static void add_filler(struct lrc_batch *batch)
         batch->positions[i] = (int32_t)(i - batch->n_real);
         batch->row_ids[i] = UINT32_MAX;
     }
+    batch->doc_rows[batch->n_docs] = UINT32_MAX;
     batch->doc_offsets[++batch->n_docs] = (int32_t)batch->n_tokens;
 }
 
-void lrc_batch__fill(struct lrc_window_room *room, struct lrc_batch_plan *plan, int64_t step)
+enum lrc_status lrc_batch__fill(struct lrc_window_room *room, struct lrc_batch_plan *plan, int64_t step,
+                                struct lrc_error *err)
 {
     const int64_t epoch = step / plan->steps_per_epoch, step_in_epoch = step % plan->steps_per_epoch;
     const int64_t size = plan->options.micro_batch_size, accumulation = plan->options.accumulation_steps;
     make_order(plan, epoch);
 
     struct lrc_window *window = &room->window;
-    const int64_t first = window_of(plan, epoch, step_in_epoch) * accumulation;
-    *window = (struct lrc_window){.batches = window->batches, .step = step, .epoch = epoch};
+    const int64_t      first = window_of(plan, epoch, step_in_epoch) * accumulation;
+    *window = (struct lrc_window){ .batches = window->batches, .step = step, .epoch = epoch };
     window->n_batches = plan->n_micro - first < accumulation ? plan->n_micro - first : accumulation;
     window->ends_epoch = step_in_epoch + 1 == plan->steps_per_epoch;
 
     int64_t token = 0, doc = 0;
     for (int64_t b = 0; b < window->n_batches; b++) {
         struct lrc_batch *batch = &window->batches[b];
-        *batch = (struct lrc_batch){.tokens = room->tokens + token,
-                                    .targets = room->targets + token,
-                                    .positions = room->positions + token,
-                                    .row_ids = room->row_ids + token,
-                                    .doc_offsets = room->doc_offsets + doc,
-                                    .trained_index = room->trained_index + window->n_trained,
-                                    .trained_target = room->trained_target + window->n_trained};
+        *batch = (struct lrc_batch){ .tokens = room->tokens + token,
+                                     .targets = room->targets + token,
+                                     .positions = room->positions + token,
+                                     .row_ids = room->row_ids + token,
+                                     .doc_offsets = room->doc_offsets + doc,
+                                     .doc_rows = room->doc_rows + doc,
+                                     .trained_index = room->trained_index + window->n_trained,
+                                     .trained_target = room->trained_target + window->n_trained };
         batch->doc_offsets[0] = 0;
         const int64_t unit = (first + b) * size;
         for (int64_t i = unit; i < plan->n_units && i < unit + size; i++)
-            add_unit(batch, plan, i);
+            LRC_TRY(add_unit(batch, plan, i, err));
         add_filler(batch);
         token += batch->n_tokens;
         doc += batch->n_docs + 1;
         window->n_trained += batch->n_trained;
         window->n_tokens += batch->n_real;
     }
+    return LRC_STATUS_OK;
 }

@@ -15,6 +15,8 @@ void lrc_encoded_clear(struct lrc_encoded *encoded)
 {
     encoded->ids.len = 0;
     lrc_buf_clear(&encoded->trained);
+    encoded->n_chosen = 0;
+    encoded->side = LRC_SIDE_NONE;
 }
 
 void lrc_encoded_release(struct lrc_encoded *encoded)
@@ -52,14 +54,14 @@ enum lrc_status lrc_row_text(struct lrc_text *text, const json_t *row, const cha
         return LRC_STATUS_OK;
     if (!json_is_string(member))
         return lrc_fail(err, LRC_STATUS_DATA, "'%s': want a string, got %s", key, lrc_json_type_name(member));
-    *text = (struct lrc_text) { json_string_value(member), json_string_length(member) };
+    *text = (struct lrc_text){ json_string_value(member), json_string_length(member) };
     return LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_row_text_required(struct lrc_text *text, const json_t *row, const char *key,
                                       struct lrc_error *err)
 {
-    *text = (struct lrc_text) { 0 };
+    *text = (struct lrc_text){ 0 };
     LRC_TRY(lrc_row_text(text, row, key, err));
     if (!text->bytes)
         return lrc_fail(err, LRC_STATUS_DATA, "'%s': want a string, got %s", key,

@@ -8,10 +8,16 @@
 #include "template/template.h"
 #include "tokenizer/tokenizer.h"
 
+/* What an example is to a preference objective. */
+enum lrc_side { LRC_SIDE_NONE, LRC_SIDE_CHOSEN, LRC_SIDE_REJECTED };
+
 /* A row as tokens. trained[i] says whether token i is a target (the shift comes later). */
 struct lrc_encoded {
     struct lrc_ids ids;
     struct lrc_buf trained; /* one byte per id: 0 or 1 */
+    /* above 0: a pair, ids[0, n_chosen) with the chosen answer and the rest with the rejected one */
+    int64_t       n_chosen;
+    enum lrc_side side; /* of a row that is no pair */
 };
 void lrc_encoded_clear(struct lrc_encoded *encoded);
 void lrc_encoded_release(struct lrc_encoded *encoded);
@@ -30,6 +36,9 @@ struct lrc_data_format {
     const char *name; /* the config's `type` */
     const char *also; /* another accepted name ("sharegpt"), or NULL */
     int         needs_tokenizer, needs_template;
+    /* where that depends on the row (texts or messages); may be NULL */
+    int (*row_needs_template)(const json_t *row, const struct lrc_dataset_spec *spec);
+    int is_preference; /* rows for a preference objective (rl), not to imitate */
     /* Does a row with these columns look like this format? Used when `type` is left out; formats are asked in
      * table order and exactly one must answer yes. */
     int (*claims)(const json_t *row, const struct lrc_dataset_spec *spec);

@@ -7,17 +7,6 @@
 
 enum { SPLIT_EPOCH = -1 };
 
-static void recount(struct lrc_dataset *dataset)
-{
-    dataset->longest = dataset->n_tokens = dataset->n_trained = 0;
-    for (int64_t i = 0; i < dataset->n_examples; i++) {
-        const struct lrc_example *example = &dataset->examples[i];
-        dataset->longest = example->n_tokens > dataset->longest ? example->n_tokens : dataset->longest;
-        dataset->n_tokens += example->n_tokens;
-        dataset->n_trained += example->n_trained;
-    }
-}
-
 /* The pieces of a split row follow one another and stay on one side. */
 static int starts_row(const struct lrc_dataset *dataset, int64_t i)
 {
@@ -56,16 +45,19 @@ static enum lrc_status move_examples(struct lrc_dataset *dataset, struct lrc_dat
             dataset->examples[n_kept++] = example;
     }
     dataset->n_examples = n_kept;
-    recount(dataset);
-    recount(held_out);
+    lrc_dataset__recount(dataset);
+    lrc_dataset__recount(held_out);
     return LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_dataset_split(struct lrc_dataset *dataset, struct lrc_dataset *held_out,
                                   double val_set_size, int shuffle, uint64_t seed, struct lrc_error *err)
 {
-    *held_out = (struct lrc_dataset) { .ids = dataset->ids, .targets = dataset->targets, .borrows_ids = 1 };
+    *held_out = (struct lrc_dataset){
+        .ids = dataset->ids, .targets = dataset->targets, .store = dataset->store, .borrows_tokens = 1
+    };
     memcpy(held_out->hash, dataset->hash, sizeof held_out->hash);
+    memcpy(held_out->tokens_hash, dataset->tokens_hash, sizeof held_out->tokens_hash);
     const int64_t n = count_rows(dataset);
     const double  wanted = ceil(val_set_size < 1 ? (double)n * val_set_size : val_set_size);
     if (!(val_set_size >= 0) || !(wanted < (double)n || val_set_size == 0))

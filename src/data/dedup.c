@@ -1,27 +1,41 @@
 #include "data/dedup.h"
 
 #include "base/alloc.h"
+#include "base/hash.h"
+#include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a over whole words, finished so that the low bits depend on all of them. */
-static uint64_t hash_words(uint64_t hash, const int32_t *words, int64_t n)
+static int is_empty(const struct lrc_dedup_key *key)
 {
-    for (int64_t i = 0; i < n; i++)
-        hash = (hash ^ (uint32_t)words[i]) * 0x100000001b3u;
-    return hash ^ hash >> 32;
+    return (key->half[0] | key->half[1]) == 0;
 }
 
-static int equal(const int32_t *words, int64_t a, int64_t b, int64_t n)
+/* Of SHA-256, so that nobody's rows collide. */
+static enum lrc_status make_key(struct lrc_dedup_key *key, const int32_t *ids, const int32_t *targets,
+                                int64_t n, struct lrc_error *err)
 {
-    return memcmp(words + a, words + b, (size_t)n * sizeof *words) == 0;
+    struct lrc_hash hash;
+    char            hex[LRC_HASH_HEX_MAX], digits[17] = "";
+    LRC_TRY(lrc_hash_init(&hash, err));
+    lrc_hash_update(&hash, ids, (size_t)n * sizeof *ids);
+    lrc_hash_update(&hash, targets, (size_t)n * sizeof *targets);
+    lrc_hash_finish(&hash, hex);
+    for (int i = 0; i < 2; i++) {
+        memcpy(digits, hex + 16 * i, 16);
+        key->half[i] = strtoull(digits, NULL, 16);
+    }
+    key->half[1] |= 1; /* no key is that of an empty place */
+    return LRC_STATUS_OK;
 }
 
-static void put(struct lrc_dedup *dedup, struct lrc_dedup_row row)
+/* The place of key, or the empty one where it belongs. */
+static struct lrc_dedup_key *find(const struct lrc_dedup *dedup, const struct lrc_dedup_key *key)
 {
-    uint64_t place = row.hash;
-    while (dedup->table[place & (uint64_t)(dedup->n_places - 1)].n > 0)
-        place++;
-    dedup->table[place & (uint64_t)(dedup->n_places - 1)] = row;
+    for (uint64_t place = key->half[0];; place++) {
+        struct lrc_dedup_key *at = &dedup->table[place & (uint64_t)(dedup->n_places - 1)];
+        if (is_empty(at) || (at->half[0] == key->half[0] && at->half[1] == key->half[1]))
+            return at;
+    }
 }
 
 static enum lrc_status grow(struct lrc_dedup *dedup, struct lrc_error *err)
@@ -36,35 +50,27 @@ static enum lrc_status grow(struct lrc_dedup *dedup, struct lrc_error *err)
         return lrc_fail_nomem(err, "the table of duplicate rows");
     }
     for (int64_t i = 0; i < old.n_places; i++)
-        if (old.table[i].n > 0)
-            put(dedup, old.table[i]);
+        if (!is_empty(&old.table[i]))
+            *find(dedup, &old.table[i]) = old.table[i];
     lrc_free(old.table);
     return LRC_STATUS_OK;
 }
 
 enum lrc_status lrc_dedup_find(int *found, struct lrc_dedup *dedup, const int32_t *ids,
-                               const int32_t *targets, int64_t first, int64_t n, struct lrc_error *err)
+                               const int32_t *targets, int64_t n, struct lrc_error *err)
 {
+    struct lrc_dedup_key key;
     LRC_TRY(grow(dedup, err));
-    const uint64_t offset_basis = 0xcbf29ce484222325u;
-    const uint64_t hash = hash_words(hash_words(offset_basis, ids + first, n), targets + first, n);
-    *found = 0;
-    for (uint64_t place = hash; !*found; place++) {
-        const struct lrc_dedup_row *row = &dedup->table[place & (uint64_t)(dedup->n_places - 1)];
-        if (row->n == 0)
-            break;
-        *found = row->hash == hash && row->n == n && equal(ids, row->first, first, n) &&
-                 equal(targets, row->first, first, n);
-    }
-    if (!*found) {
-        put(dedup, (struct lrc_dedup_row){hash, first, n});
-        dedup->n_used++;
-    }
+    LRC_TRY(make_key(&key, ids, targets, n, err));
+    struct lrc_dedup_key *place = find(dedup, &key);
+    *found = !is_empty(place);
+    dedup->n_used += !*found;
+    *place = key;
     return LRC_STATUS_OK;
 }
 
 void lrc_dedup_release(struct lrc_dedup *dedup)
 {
     lrc_free(dedup->table);
-    *dedup = (struct lrc_dedup){0};
+    *dedup = (struct lrc_dedup){ 0 };
 }

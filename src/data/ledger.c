@@ -13,7 +13,7 @@ static void put_row(struct lrc_buf *line, const struct lrc_dataset *dataset, int
 #undef XX
     };
     const struct lrc_row_record *record = &dataset->rows[row];
-    const char *file = dataset->files[record->file];
+    const char                  *file = dataset->files[record->file];
     lrc_buf_printf(line, "{\"row\": %lld, \"file\": ", (long long)row);
     lrc_json_append_string(line, file, strlen(file));
     lrc_buf_printf(
@@ -28,7 +28,7 @@ static void put_row(struct lrc_buf *line, const struct lrc_dataset *dataset, int
 static enum lrc_status put_rows(struct lrc_out *out, const struct lrc_dataset *dataset,
                                 const unsigned char *is_held, const char *set, struct lrc_error *err)
 {
-    struct lrc_buf line = {0};
+    struct lrc_buf  line = { 0 };
     enum lrc_status status = LRC_STATUS_OK;
     for (int64_t row = 0; dataset->rows && row < dataset->n_rows && status == LRC_STATUS_OK; row++) {
         lrc_buf_clear(&line);
@@ -45,7 +45,7 @@ static enum lrc_status put_sets(struct lrc_out *out, const struct lrc_dataset *t
                                 const struct lrc_dataset *held_out, struct lrc_error *err)
 {
     unsigned char *is_held = NULL;
-    if (held_out->borrows_ids) {
+    if (held_out->borrows_tokens) {
         is_held = lrc_calloc(training->n_rows, 1);
         if (!is_held)
             return lrc_fail_nomem(err, "the row ledger");

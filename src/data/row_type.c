@@ -1,35 +1,6 @@
 #include "data/row_type.h"
 
 #include "data/encode.h"
-#include <string.h>
-
-static int is_preference_type(const char *name)
-{
-    static const char *const names[] = {"dpo", "ipo", "orpo", "simpo", "kto"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return 1;
-    return 0;
-}
-
-/* NULL for rows to imitate, and for a boolean label beside something else than an answer. */
-static const char *preference_type(const json_t *row)
-{
-    static const char *const answers[] = {"completion", "messages", "conversations"};
-    if (json_object_get(row, "chosen") || json_object_get(row, "rejected"))
-        return "dpo";
-    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++)
-        if (json_is_boolean(json_object_get(row, "label")) && json_object_get(row, answers[i]))
-            return "kto";
-    return NULL;
-}
-
-static enum lrc_status fail_preference(const char *path, const char *what, const char *type,
-                                       struct lrc_error *err)
-{
-    return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                    "%s: %s: '%s' is not yet in this version: preference training", path, what, type);
-}
 
 static void list_types(struct lrc_buf *names)
 {
@@ -42,8 +13,8 @@ static enum lrc_status find_by_columns(const struct lrc_data_format **found, con
                                        const struct lrc_dataset_spec *spec, const char *path,
                                        struct lrc_error *err)
 {
-    struct lrc_buf claiming = {0}, columns = {0}, names = {0};
-    int n_claiming = 0;
+    struct lrc_buf claiming = { 0 }, columns = { 0 }, names = { 0 };
+    int            n_claiming = 0;
     for (const struct lrc_data_format *const *format = lrc_data_format_all; *format; format++) {
         if (!(*format)->claims(row, spec))
             continue;
@@ -51,8 +22,8 @@ static enum lrc_status find_by_columns(const struct lrc_data_format **found, con
         *found = *format;
     }
     const char *key;
-    json_t *value;
-    json_object_foreach((json_t *)row, key, value)
+    json_t     *value;
+    json_object_foreach((json_t *)(uintptr_t)row, key, value)
         lrc_buf_printf(&columns, "%s%s", columns.len ? ", " : "", key);
     list_types(&names);
 
@@ -79,9 +50,7 @@ enum lrc_status lrc_row_type_find(const struct lrc_data_format **format, const s
         *format = lrc_data_format_find(spec->type);
         if (*format)
             return LRC_STATUS_OK;
-        if (is_preference_type(spec->type))
-            return fail_preference(file->path, "type", spec->type, err);
-        struct lrc_buf names = {0};
+        struct lrc_buf names = { 0 };
         list_types(&names);
         const enum lrc_status status = lrc_fail(err, LRC_STATUS_CONFIG, "%s: type: want one of %s, got '%s'",
                                                 file->path, lrc_buf_text(&names), spec->type);
@@ -92,10 +61,7 @@ enum lrc_status lrc_row_type_find(const struct lrc_data_format **format, const s
         json_t *row;
         if (lrc_row_file_parse(&row, file, i, NULL) != LRC_STATUS_OK)
             continue;
-        const char *preference = preference_type(row);
-        const enum lrc_status status =
-            preference ? fail_preference(file->path, "type, by its columns", preference, err)
-                       : find_by_columns(format, row, spec, file->path, err);
+        const enum lrc_status status = find_by_columns(format, row, spec, file->path, err);
         json_decref(row);
         return status;
     }

@@ -191,7 +191,8 @@ enum lrc_status lrc_tokenizer_encode(const struct lrc_tokenizer *tokenizer, stru
     enum lrc_status status = encode_text(&call, n > 0 ? text : "", n, err);
     if (status == LRC_STATUS_OK && special == LRC_SPECIAL_ADD)
         append_all(ids, &tokenizer->post_processor.after);
-    space_give_back(tokenizer->idle, call.space, n);
+    /* a buffer that could not grow fails for ever */
+    space_give_back(tokenizer->idle, call.space, status == LRC_STATUS_OK ? n : SIZE_MAX);
     return status == LRC_STATUS_OK ? lrc_ids_check(ids, err) : status;
 }
 

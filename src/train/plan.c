@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/machine.h"
+#include "data/token_store.h"
 #include "device.h"
 #include <stdio.h>
 #include <string.h>
@@ -41,6 +42,15 @@ static void add_arena(struct lrc_train_report *report, const struct lrc_arena *a
     }
 }
 
+/* In memory, or what is kept there of tokens on the disk. */
+static int64_t token_bytes(const struct lrc_dataset *dataset)
+{
+    const int64_t bytes = 2 * (int64_t)sizeof(int32_t) * dataset->n_ids;
+    if (dataset->borrows_tokens)
+        return 0;
+    return dataset->store && bytes > LRC_TOKEN_STORE_BYTES ? LRC_TOKEN_STORE_BYTES : bytes;
+}
+
 static void list_regions(struct lrc_run *run)
 {
     struct lrc_train_report *report = run->report;
@@ -64,7 +74,7 @@ static void list_regions(struct lrc_run *run)
                (int64_t)(lrc_batch_stream_bytes(run->stream) +
                          (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
     add_region(report, "tokens and targets", "host",
-               2 * (int64_t)sizeof(int32_t) * (run->dataset.n_ids + run->held_out.n_ids));
+               token_bytes(&run->dataset) + token_bytes(&run->held_out));
 }
 
 /* Where the run computes: planned and available bytes there. */

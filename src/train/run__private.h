@@ -26,7 +26,9 @@ struct lrc_run {
 
     /* a token cache that cannot be written is an error */
     int must_cache;
-    void (*rows_progress)(int64_t done, int64_t total); /* may be NULL */
+    void (*rows_progress)(const struct lrc_load_progress *progress); /* may be NULL */
+    int defers_check;      /* lrc_dataset_check() is the caller's */
+    int reads_preferences; /* preference rows are tokenized; else they are refused */
 
     int                         is_full;
     struct lrc_adapter          adapter;
@@ -61,6 +63,7 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
 /* The parts of loading that need no weights: model.config.vocab_size is enough. */
 enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
                                          struct lrc_error *err) LRC_MUST_CHECK;
+struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run);
 enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
                                    struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -37,13 +37,17 @@ enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problem
                                          struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    int                      tokenizer = 0, template = 0, test_tokenizer = 0, test_template = 0;
-    LRC_TRY(
-        lrc_dataset_needs(&tokenizer, &template, config->datasets.items, config->datasets.n, problems, err));
-    if (config->test_datasets.n > 0)
-        LRC_TRY(lrc_dataset_needs(&test_tokenizer, &test_template, config->test_datasets.items,
-                                  config->test_datasets.n, problems, err));
-    if (tokenizer || test_tokenizer) {
+    struct lrc_dataset_needs needs, test_needs;
+    (void)problems;
+    LRC_TRY(lrc_dataset_needs(&needs, config->datasets.items, config->datasets.n, err));
+    LRC_TRY(lrc_dataset_needs(&test_needs, config->test_datasets.items, config->test_datasets.n, err));
+    const char *preference = needs.preference ? needs.preference : test_needs.preference;
+    if (preference && !run->reads_preferences)
+        return lrc_fail(err, LRC_STATUS_CONFIG,
+                        "rl: want a preference objective for rows of type '%s', which is not available yet; "
+                        "preprocess reads them",
+                        preference);
+    if (needs.tokenizer || test_needs.tokenizer) {
         LRC_TRY(lrc_tokenizer_load(&run->tokenizer, config->base_model, err));
         if (lrc_tokenizer_n_ids(run->tokenizer) > run->model.config.vocab_size)
             return lrc_fail(err, LRC_STATUS_FORMAT,
@@ -51,7 +55,7 @@ enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problem
                             config->base_model, (long long)run->model.config.vocab_size,
                             (long long)lrc_tokenizer_n_ids(run->tokenizer));
     }
-    if (template || test_template)
+    if (needs.template || test_needs.template)
         LRC_TRY(lrc_template_load(&run->template, config->chat_template, config->base_model, err));
     return LRC_STATUS_OK;
 }
@@ -66,17 +70,17 @@ static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *datase
     const struct lrc_token_cache cache = {
         .dir = run->config->dataset_prepared_path,
         .model_dir = run->config->base_model,
-        .write = run->options->dry_run ? LRC_CACHE_WRITE_NEVER
+        .write = options->counts_only  ? LRC_CACHE_WRITE_NEVER
                  : run->must_cache     ? LRC_CACHE_WRITE_MUST
                                        : LRC_CACHE_WRITE_TRY,
     };
     return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
 }
 
-enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run)
 {
-    const struct lrc_config         *config = run->config;
-    const struct lrc_dataset_options options = {
+    const struct lrc_config *config = run->config;
+    return (struct lrc_dataset_options){
         .tokenizer = run->tokenizer,
         .template = run->template,
         .sequence_len = config->sequence_len,
@@ -92,7 +96,19 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
         .drop_duplicates = config->dataset_exact_deduplication,
         .vocab_size = run->model.config.vocab_size,
         .progress = run->rows_progress,
+        .counts_only = run->options->dry_run || run->options->plan,
+        .stop = run->options->stop,
     };
+}
+
+enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
+{
+    const struct lrc_config   *config = run->config;
+    struct lrc_dataset_options options = lrc_run__data_options(run);
+    if (run->defers_check) {
+        options.max_lost_rows_fraction = 1;
+        options.check_masks = 0;
+    }
     LRC_TRY(load_list(run, &run->dataset, &config->datasets, &options, problems, err));
     if (config->test_datasets.n > 0)
         return load_list(run, &run->held_out, &config->test_datasets, &options, problems, err);
@@ -102,10 +118,11 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
 static enum lrc_status split_data(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
+    const uint64_t seed = (uint64_t)config->seed;
     if (config->val_set_size > 0.0)
-        return lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size,
-                                 config->shuffle_merged_datasets, (uint64_t)config->seed, err);
-    return LRC_STATUS_OK;
+        LRC_TRY(lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size,
+                                  config->shuffle_merged_datasets, seed, err));
+    return lrc_dataset_weigh(&run->dataset, config->datasets.items, config->datasets.n, seed, err);
 }
 
 enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)

@@ -14,7 +14,7 @@ static void name_rows(struct lrc_buf *text, const struct lrc_window *window)
             if (first >= batch->n_real)
                 continue; /* filler */
             if (n_named++ < 16)
-                lrc_buf_printf(text, "%s%u", n_named > 1 ? ", " : "", batch->row_ids[first]);
+                lrc_buf_printf(text, "%s%u", n_named > 1 ? ", " : "", batch->doc_rows[d]);
             else
                 lrc_buf_puts(text, ", ...");
         }

@@ -55,23 +55,17 @@ static enum lrc_status check_output_dir(const struct lrc_run *run, struct lrc_er
     return LRC_STATUS_OK;
 }
 
-/* SHA-256 over what is trained on: ids, targets and row numbers of both datasets. It holds data, tokenizer,
- * template, split. */
+/* SHA-256 over what is trained on: the tokens of all rows, and which rows both parts have. It holds data,
+ * tokenizer, template, split, weights. */
 static enum lrc_status hash_tokens(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_dataset *const both[] = { &run->dataset, &run->held_out };
     struct lrc_hash                 hash;
     LRC_TRY(lrc_hash_init(&hash, err));
     for (size_t d = 0; d < 2; d++) {
-        for (int64_t i = 0; i < both[d]->n_examples; i++) {
-            const struct lrc_example *example = &both[d]->examples[i];
-            lrc_hash_update(&hash, &example->n_tokens, sizeof example->n_tokens);
-            lrc_hash_update(&hash, &example->row_id, sizeof example->row_id);
-            lrc_hash_update(&hash, both[d]->ids + example->first,
-                            (size_t)example->n_tokens * sizeof(int32_t));
-            lrc_hash_update(&hash, both[d]->targets + example->first,
-                            (size_t)example->n_tokens * sizeof(int32_t));
-        }
+        lrc_hash_update(&hash, both[d]->tokens_hash, sizeof both[d]->tokens_hash);
+        for (int64_t i = 0; i < both[d]->n_examples; i++)
+            lrc_hash_update(&hash, &both[d]->examples[i].id, sizeof both[d]->examples[i].id);
         lrc_hash_update(&hash, "/", 1);
     }
     lrc_hash_finish(&hash, run->state.data_hash);

@@ -45,7 +45,7 @@ const char *test_folder(const char *name)
 }
 
 static struct lrc_allocator original;
-static int64_t              left, live;
+static _Atomic int64_t      left, live; /* rows are encoded on several threads */
 
 static int fails(void)
 {

@@ -23,9 +23,11 @@ static void make(struct made *made, const int64_t *lengths, int64_t n_rows)
     };
     int64_t at = 0;
     for (int64_t r = 0; r < n_rows; r++) {
-        made->examples[r] = (struct lrc_example){
-            .first = at, .n_tokens = lengths[r], .n_trained = lengths[r] - 1, .row_id = (uint32_t)r
-        };
+        made->examples[r] = (struct lrc_example){ .first = at,
+                                                  .n_tokens = lengths[r],
+                                                  .n_trained = lengths[r] - 1,
+                                                  .row_id = (uint32_t)r,
+                                                  .id = (uint32_t)r };
         for (int64_t i = 0; i < lengths[r]; i++, at++) {
             made->ids[at] = (int32_t)(r * 1000 + i);
             made->targets[at] = i + 1 < lengths[r] ? made->ids[at] + 1 : -1;

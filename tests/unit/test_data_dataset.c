@@ -28,7 +28,7 @@ static void write_rows(struct setup *setup, const char *text, size_t n)
     cr_assert_geq(fd, 0);
     close(fd);
     cr_assert_eq(lrc_file_write(setup->path, text, n, &err), LRC_STATUS_OK, "%s", err.message);
-    setup->spec = (struct lrc_dataset_spec) { .path = setup->path };
+    setup->spec = (struct lrc_dataset_spec){ .path = setup->path };
     setup->options =
         (struct lrc_dataset_options){ .sequence_len = 8, .max_lost_rows_fraction = 1, .vocab_size = 100 };
 }
@@ -306,8 +306,8 @@ Test(data_dataset, unknown_columns_list_the_types)
 
 Test(data_dataset, several_files_are_read_in_order)
 {
-    struct setup            a = { 0 }, b = { 0 };
-    struct lrc_dataset      first = { 0 }, second = { 0 };
+    struct setup       a = { 0 }, b = { 0 };
+    struct lrc_dataset first = { 0 }, second = { 0 };
     write_rows(&a, "{\"input_ids\": [1, 2]}\n{\"input_ids\": [1]}",
                strlen("{\"input_ids\": [1, 2]}\n{\"input_ids\": [1]}"));
     write_rows(&b, "[{\"input_ids\": [3, 4]}]", 23);
@@ -437,13 +437,13 @@ Test(data_dataset, missing_file_is_io)
 
 Test(data_dataset, needs_are_found)
 {
-    struct setup setup = { 0 };
-    int          tokenizer = 7, template = 7;
+    struct setup             setup = { 0 };
+    struct lrc_dataset_needs needs = { 7, 7, "x" };
     write_rows(&setup, "{\"input_ids\": [1, 2]}", 21);
-    cr_assert_eq(lrc_dataset_needs(&tokenizer, &template, &setup.spec, 1, &setup.problems, &setup.err),
-                 LRC_STATUS_OK);
-    cr_assert_eq(tokenizer, 0);
-    cr_assert_eq(template, 0);
+    cr_assert_eq(lrc_dataset_needs(&needs, &setup.spec, 1, &setup.err), LRC_STATUS_OK);
+    cr_assert_eq(needs.tokenizer, 0);
+    cr_assert_eq(needs.template, 0);
+    cr_assert_null(needs.preference);
     finish(&setup);
 }
 

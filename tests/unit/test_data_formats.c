@@ -7,10 +7,10 @@
 
 static void expect(int kind, int train_on_inputs, const char *format, const char *row, const char *wanted)
 {
-    struct lrc_tokenizer          *tokenizer = data_fixture_tokenizer(kind);
-    const struct lrc_data_context  context = { .tokenizer = tokenizer,
-                                               .train_on_inputs = train_on_inputs,
-                                               .vocab_size = 128 };
+    struct lrc_tokenizer         *tokenizer = data_fixture_tokenizer(kind);
+    const struct lrc_data_context context = { .tokenizer = tokenizer,
+                                              .train_on_inputs = train_on_inputs,
+                                              .vocab_size = 128 };
     data_fixture_expect(&context, format, row, wanted);
     lrc_tokenizer_free(tokenizer);
 }
@@ -204,9 +204,13 @@ Test(data_formats, columns_tell_the_type)
         { "{\"messages\": []}", "chat_template" },
         { "{\"conversations\": [], \"tools\": \"[]\", \"id\": 1}", "chat_template" },
         { "{\"input_ids\": [], \"labels\": [], \"attention_mask\": []}", "tokenized" },
-        { "{\"prompt\": \"x\", \"completion\": \"y\", \"label\": true}", "" },
-        { "{\"conversations\": [], \"chosen\": {}, \"rejected\": {}}", "" },
+        { "{\"prompt\": \"x\", \"completion\": \"y\", \"label\": true}", "kto" },
+        { "{\"conversations\": [], \"chosen\": {}, \"rejected\": {}}", "dpo" },
         { "{\"messages\": [], \"label\": false}", "" },
+        { "{\"messages\": [{}], \"label\": false}", "kto" },
+        { "{\"chosen\": \"x\", \"rejected\": \"y\"}", "dpo" },
+        { "{\"prompt\": \"x\", \"chosen\": \"x\", \"rejected\": 1}", "" },
+        { "{\"text\": \"x\", \"label\": true}", "" },
         { "{\"text\": 3}", "" },
         { "{}", "" },
         { "{\"text\": \"x\", \"messages\": []}", "chat_template completion" },

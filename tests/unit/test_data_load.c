@@ -17,7 +17,8 @@ static const char chatml[] = "{% for message in messages %}{{ '<|im_start|>' + m
                              "message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
                              "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
-static const struct { const char *type, *rows;
+static const struct {
+    const char *type, *rows;
 } kinds[] = {
     { "alpaca", "{\"instruction\": \"x\", \"input\": \"y\", \"output\": \"z\"}\n" },
     { "chat_template", "{\"messages\": [{\"role\": \"user\", \"content\": \"x\"}, {\"role\": \"assistant\", "
@@ -37,7 +38,7 @@ struct setup {
     struct lrc_dataset_spec    spec;
     struct lrc_dataset_options options;
     struct lrc_tokenizer      *tokenizer;
-    struct lrc_template       *template;
+    struct lrc_template *template;
 };
 
 static void begin(struct setup *setup, const char *text)
@@ -69,11 +70,11 @@ static void finish(struct setup *setup)
 Test(data_load, every_type_is_found_and_loaded)
 {
     for (int i = 0; i < N_KINDS; i++) {
-        struct setup        setup;
-        struct lrc_dataset  found = { 0 }, named = { 0 };
-        struct lrc_problems problems = { 0 };
-        struct lrc_error    err;
-        int                 tokenizer, template;
+        struct setup             setup;
+        struct lrc_dataset       found = { 0 }, named = { 0 };
+        struct lrc_problems      problems = { 0 };
+        struct lrc_error         err;
+        struct lrc_dataset_needs needs;
         begin(&setup, kinds[i].rows);
         cr_assert_eq(lrc_dataset_load(&found, &setup.spec, 1, &setup.options, &problems, &err), LRC_STATUS_OK,
                      "%s: %s", kinds[i].type, err.message);
@@ -83,10 +84,9 @@ Test(data_load, every_type_is_found_and_loaded)
         cr_assert_eq(found.n_ids, named.n_ids);
         cr_assert_eq(memcmp(found.ids, named.ids, (size_t)found.n_ids * sizeof *found.ids), 0);
         cr_assert_eq(memcmp(found.targets, named.targets, (size_t)found.n_ids * sizeof *found.targets), 0);
-        cr_assert_eq(lrc_dataset_needs(&tokenizer, &template, &setup.spec, 1, &problems, &err),
-                     LRC_STATUS_OK);
-        cr_assert_eq(tokenizer, strcmp(kinds[i].type, "tokenized") != 0);
-        cr_assert_eq(template, strcmp(kinds[i].type, "chat_template") == 0);
+        cr_assert_eq(lrc_dataset_needs(&needs, &setup.spec, 1, &err), LRC_STATUS_OK);
+        cr_assert_eq(needs.tokenizer, strcmp(kinds[i].type, "tokenized") != 0);
+        cr_assert_eq(needs.template, strcmp(kinds[i].type, "chat_template") == 0);
         lrc_dataset_release(&found);
         lrc_dataset_release(&named);
         lrc_problems_release(&problems);
@@ -276,12 +276,12 @@ struct published {
  * each kept one. */
 static void load_published(const char *assets, const struct published *set)
 {
-    struct lrc_error            err;
-    struct lrc_problems         problems = { 0 };
-    struct lrc_dataset          dataset;
-    struct lrc_tokenizer       *tokenizer;
-    struct lrc_template        *template;
-    char                       *path = lrc_path_join(assets, set->file);
+    struct lrc_error      err;
+    struct lrc_problems   problems = { 0 };
+    struct lrc_dataset    dataset;
+    struct lrc_tokenizer *tokenizer;
+    struct lrc_template *template;
+    char                         *path = lrc_path_join(assets, set->file);
     const struct lrc_dataset_spec spec = { .path = path, .type = set->type };
     if (!lrc_path_exists(path))
         cr_skip_test("%s is not there", path);

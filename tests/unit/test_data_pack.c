@@ -23,7 +23,7 @@ static int64_t draw(uint64_t counter, int64_t n)
 struct made {
     struct lrc_dataset dataset;
     struct lrc_example examples[N_ROWS];
-    int32_t ids[N_ROWS * SEQUENCE_LEN], targets[N_ROWS * SEQUENCE_LEN];
+    int32_t            ids[N_ROWS * SEQUENCE_LEN], targets[N_ROWS * SEQUENCE_LEN];
 };
 
 static void make(struct made *made, int64_t n_rows)
@@ -32,7 +32,8 @@ static void make(struct made *made, int64_t n_rows)
     memset(made, 0, sizeof *made);
     for (int64_t r = 0; r < n_rows; r++) {
         const int64_t n = 1 + draw((uint64_t)r, 61);
-        made->examples[r] = (struct lrc_example){.first = at, .n_tokens = n, .row_id = (uint32_t)r};
+        made->examples[r] =
+            (struct lrc_example){ .first = at, .n_tokens = n, .row_id = (uint32_t)r, .id = (uint32_t)r };
         for (int64_t i = 0; i < n; i++) {
             const int trained = i + 1 < n && (r % 2 == 0 || i + 2 == n);
             made->ids[at + i] = (int32_t)(r * 100 + i);
@@ -41,17 +42,17 @@ static void make(struct made *made, int64_t n_rows)
         }
         at += n;
     }
-    made->dataset = (struct lrc_dataset){.ids = made->ids,
-                                         .targets = made->targets,
-                                         .n_ids = at,
-                                         .examples = made->examples,
-                                         .n_examples = n_rows};
+    made->dataset = (struct lrc_dataset){ .ids = made->ids,
+                                          .targets = made->targets,
+                                          .n_ids = at,
+                                          .examples = made->examples,
+                                          .n_examples = n_rows };
 }
 
-static struct lrc_batch_stream *open_stream(const struct lrc_dataset *dataset,
+static struct lrc_batch_stream *open_stream(const struct lrc_dataset       *dataset,
                                             const struct lrc_batch_options *options)
 {
-    struct lrc_error err;
+    struct lrc_error         err;
     struct lrc_batch_stream *stream;
     cr_assert_eq(lrc_batch_stream_new(&stream, dataset, options, &err), LRC_STATUS_OK, "%s", err.message);
     return stream;
@@ -90,8 +91,8 @@ static int64_t count_bins(const int64_t *lengths, int64_t n, int64_t capacity)
 static void check_packing(const int64_t *lengths, int64_t n, int64_t capacity)
 {
     struct lrc_packing packing;
-    struct lrc_error err;
-    int64_t *length_at = lrc_calloc(n, sizeof *length_at);
+    struct lrc_error   err;
+    int64_t           *length_at = lrc_calloc(n, sizeof *length_at);
     cr_assert_eq(lrc_packing_init(&packing, lengths, n, capacity, &err), LRC_STATUS_OK, "%s", err.message);
     for (int64_t i = 0; i < n; i++) {
         cr_assert(packing.place[i] >= 0 && packing.place[i] < n);
@@ -113,8 +114,8 @@ static void check_packing(const int64_t *lengths, int64_t n, int64_t capacity)
 /* Capacities around the words of the tree of bits, one to three levels deep. */
 Test(data_pack, bins_are_those_of_best_fit_decreasing)
 {
-    static const int64_t capacities[] = {1, 2, 63, 64, 65, 512, 4095, 4096, 4097, 300000};
-    int64_t lengths[400];
+    static const int64_t capacities[] = { 1, 2, 63, 64, 65, 512, 4095, 4096, 4097, 300000 };
+    int64_t              lengths[400];
     for (size_t c = 0; c < sizeof capacities / sizeof *capacities; c++)
         for (int64_t n = 0; n <= 400; n += n < 3 ? 1 : 199) {
             for (int64_t i = 0; i < n; i++)
@@ -126,7 +127,8 @@ Test(data_pack, bins_are_those_of_best_fit_decreasing)
 }
 
 static const struct lrc_batch_options packed = {
-    .micro_batch_size = 3, .accumulation_steps = 2, .shuffle = 1, .pack_tokens = SEQUENCE_LEN, .seed = 7};
+    .micro_batch_size = 3, .accumulation_steps = 2, .shuffle = 1, .pack_tokens = SEQUENCE_LEN, .seed = 7
+};
 
 /* Counts the epoch's rows; all of them must be whole documents. *order: a number for the order they came in.
  */
@@ -143,7 +145,7 @@ static void count_epoch(int64_t *seen, uint64_t *order, const struct made *made,
             const struct lrc_batch *batch = &window->batches[b];
             cr_assert_leq(batch->n_real, packed.micro_batch_size * SEQUENCE_LEN);
             for (int64_t doc = 0; doc < batch->n_docs && batch->doc_offsets[doc] < batch->n_real; doc++) {
-                const int32_t at = batch->doc_offsets[doc];
+                const int32_t             at = batch->doc_offsets[doc];
                 const struct lrc_example *example = &made->examples[batch->row_ids[at]];
                 cr_assert_eq(batch->doc_offsets[doc + 1] - at, example->n_tokens);
                 cr_assert_eq(batch->positions[at], 0);
@@ -162,17 +164,17 @@ static void count_epoch(int64_t *seen, uint64_t *order, const struct made *made,
 Test(data_pack, every_row_comes_once_per_epoch)
 {
     static struct made made;
-    uint64_t order[3], again;
+    uint64_t           order[3], again;
     make(&made, N_ROWS);
     struct lrc_batch_stream *stream = open_stream(&made.dataset, &packed),
                             *other = open_stream(&made.dataset, &packed);
     for (int64_t epoch = 0; epoch < 3; epoch++) {
-        int64_t seen[N_ROWS] = {0};
+        int64_t seen[N_ROWS] = { 0 };
         count_epoch(seen, &order[epoch], &made, stream, epoch);
         for (int r = 0; r < N_ROWS; r++)
             cr_assert_eq(seen[r], 1, "row %d in epoch %lld", r, (long long)epoch);
     }
-    int64_t seen[N_ROWS] = {0};
+    int64_t seen[N_ROWS] = { 0 };
     count_epoch(seen, &again, &made, other, 2);
     cr_assert_eq(order[2], again, "the order is a function of seed and epoch");
     cr_assert(order[0] != order[1] && order[1] != order[2] && order[0] != order[2]);
@@ -182,9 +184,9 @@ Test(data_pack, every_row_comes_once_per_epoch)
 
 Test(data_pack, without_shuffle_epochs_are_equal)
 {
-    static struct made made;
-    uint64_t first, second;
-    int64_t seen[N_ROWS] = {0};
+    static struct made       made;
+    uint64_t                 first, second;
+    int64_t                  seen[N_ROWS] = { 0 };
     struct lrc_batch_options options = packed;
     options.shuffle = 0;
     make(&made, N_ROWS);
@@ -200,7 +202,7 @@ Test(data_pack, limits_are_met_and_never_exceeded)
     static struct made made;
     make(&made, N_ROWS);
     struct lrc_batch_stream *stream = open_stream(&made.dataset, &packed);
-    int64_t n_tokens, n_docs, n_trained, most_tokens = 0;
+    int64_t                  n_tokens, n_docs, n_trained, most_tokens = 0;
     lrc_batch_stream_limits(stream, &n_tokens, &n_docs, &n_trained);
     cr_assert_leq(n_tokens, 3 * SEQUENCE_LEN);
     for (int64_t step = 0; step < 5 * lrc_batch_stream_steps_per_epoch(stream); step++) {
@@ -228,8 +230,8 @@ static void keep_line(enum lrc_log_level level, const char *line)
 /* Room for 64: two sequences of 40 + 24, one of 24 + 24. */
 Test(data_pack, fill_rate_is_logged)
 {
-    static const int64_t lengths[] = {40, 24, 40, 24, 24, 24};
-    static struct made made;
+    static const int64_t lengths[] = { 40, 24, 40, 24, 24, 24 };
+    static struct made   made;
     make(&made, 6);
     for (int r = 0; r < 6; r++)
         made.examples[r].n_tokens = lengths[r];
@@ -243,14 +245,14 @@ Test(data_pack, fill_rate_is_logged)
 
 static void check_longest_first(const struct lrc_batch_options *options)
 {
-    static struct made made;
+    static struct made       made;
     struct lrc_batch_options longest = *options;
     longest.longest_first = 1;
     make(&made, N_ROWS);
     struct lrc_batch_stream *plain = open_stream(&made.dataset, options),
                             *stream = open_stream(&made.dataset, &longest);
     const int64_t n = lrc_batch_stream_steps_per_epoch(plain);
-    int64_t most = 0, n_moved = 0, n_rows[2] = {0};
+    int64_t       most = 0, n_moved = 0, n_rows[2] = { 0 };
     for (int64_t step = 0; step < n; step++) {
         const int64_t n_tokens = get(plain, step)->n_tokens;
         most = n_tokens > most ? n_tokens : most;
@@ -284,10 +286,10 @@ Test(data_pack, longest_step_may_come_first)
 Test(data_pack, a_million_rows_are_packed, .timeout = 60)
 {
     enum { N = 1000000, ROOM = 4096 };
-    struct lrc_dataset dataset = {.n_examples = N,
-                                  .ids = lrc_calloc(ROOM, 4),
-                                  .targets = lrc_calloc(ROOM, 4),
-                                  .examples = lrc_calloc(N, sizeof *dataset.examples)};
+    struct lrc_dataset       dataset = { .n_examples = N,
+                                         .ids = lrc_calloc(ROOM, 4),
+                                         .targets = lrc_calloc(ROOM, 4),
+                                         .examples = lrc_calloc(N, sizeof *dataset.examples) };
     struct lrc_batch_options options = packed;
     options.pack_tokens = ROOM;
     cr_assert(dataset.ids && dataset.targets && dataset.examples);
@@ -308,7 +310,7 @@ Test(data_pack, out_of_memory_fault)
     make(&made, 20);
     for (int64_t n = 0;; n++) {
         struct lrc_batch_stream *stream = NULL;
-        struct lrc_error err;
+        struct lrc_error         err;
         test_alloc_fail_at(n);
         const enum lrc_status status = lrc_batch_stream_new(&stream, &made.dataset, &packed, &err);
         lrc_batch_stream_free(stream);

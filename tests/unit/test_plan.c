@@ -79,7 +79,7 @@ Test(plan, equals_what_is_committed)
     static const char *const cases[][OVERRIDES_MAX] = {
         { "lora_r=4" },
         { "micro_batch_size=3", "gradient_accumulation_steps=2" },
-        { "sequence_len=16", "excess_length_strategy=truncate" },
+        { "sequence_len=16", "excess_length_strategy=truncate", "max_lost_rows_fraction=1" },
         { "lora_r=9", "lora_alpha=9", "lora_target_modules=[q_proj, down_proj]" },
         { "gradient_checkpointing=true", "bf16=true" },
         { "adapter=qlora", "sample_packing=true" },

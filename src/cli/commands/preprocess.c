@@ -6,7 +6,7 @@
 #include "cli/token_view.h"
 #include "train/preprocess.h"
 
-#include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15,14 +15,18 @@ static int is_target(const void *targets, int64_t i)
     return i > 0 && ((const int32_t *)targets)[i - 1] >= 0;
 }
 
+/* ids, targets: room for the longest row. */
 static enum lrc_status show_row(struct lrc_token_view *view, const struct lrc_dataset *dataset, int64_t i,
-                                int with_ids, struct lrc_error *err)
+                                int with_ids, int32_t *ids, int32_t *targets, struct lrc_error *err)
 {
+    static const char *const sides[] = {
+        [LRC_SIDE_NONE] = "", [LRC_SIDE_CHOSEN] = ", chosen", [LRC_SIDE_REJECTED] = ", rejected"
+    };
     const struct lrc_example *example = &dataset->examples[i];
-    const int32_t *ids = dataset->ids + example->first, *targets = dataset->targets + example->first;
+    LRC_TRY(lrc_dataset_read(dataset, example, ids, targets, err));
     const struct lrc_marked_tokens tokens = { ids, example->n_tokens, is_target, targets };
     lrc_buf_clear(&view->out);
-    lrc_buf_printf(&view->out, "row %u: %lld tokens, %lld trained\n", example->row_id,
+    lrc_buf_printf(&view->out, "row %u%s: %lld tokens, %lld trained\n", example->row_id, sides[example->side],
                    (long long)example->n_tokens, (long long)example->n_trained);
     LRC_TRY(lrc_token_view_text(view, &tokens, err));
     if (with_ids)
@@ -37,10 +41,14 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
                                  int64_t n_rows, struct lrc_error *err)
 {
     struct lrc_token_view view = { .tokenizer = data->tokenizer };
+    int32_t              *ids = lrc_calloc(data->dataset.longest, sizeof *ids);
+    int32_t              *targets = lrc_calloc(data->dataset.longest, sizeof *targets);
     lrc_token_view_init(&view);
-    enum lrc_status status = LRC_STATUS_OK;
+    enum lrc_status status = ids && targets ? LRC_STATUS_OK : lrc_fail_nomem(err, "the rows to be shown");
     for (int64_t i = 0; i < n_rows && i < data->dataset.n_examples && status == LRC_STATUS_OK; i++)
-        status = show_row(&view, &data->dataset, i, lrc_cli_has(cli, "ids"), err);
+        status = show_row(&view, &data->dataset, i, lrc_cli_has(cli, "ids"), ids, targets, err);
+    lrc_free(ids);
+    lrc_free(targets);
     lrc_buf_release(&view.out);
     return status;
 }
@@ -48,24 +56,41 @@ static enum lrc_status show_rows(const struct lrc_cli *cli, const struct lrc_pre
 static void print_summary(const struct lrc_cli *cli, const struct lrc_preprocessed *data)
 {
     const struct lrc_dataset *rows = &data->dataset, *tests = &data->tests;
+    const int64_t             n_kept = rows->n_examples - rows->n_further;
     if (lrc_cli_has(cli, "json"))
-        lrc_cli_print(
-            "{\"rows\": %lld, \"kept\": %lld, \"tokens\": %lld, \"trained\": %lld, \"longest\": %lld, "
-            "\"test_rows\": %lld, \"test_kept\": %lld}\n",
-            (long long)rows->n_rows, (long long)rows->n_examples, (long long)rows->n_tokens,
-            (long long)rows->n_trained, (long long)rows->longest, (long long)tests->n_rows,
-            (long long)tests->n_examples);
+        lrc_cli_print("{\"rows\": %lld, \"kept\": %lld, \"examples\": %lld, \"tokens\": %lld, \"trained\": "
+                      "%lld, \"longest\": %lld, "
+                      "\"test_rows\": %lld, \"test_kept\": %lld}\n",
+                      (long long)rows->n_rows, (long long)n_kept, (long long)rows->n_examples,
+                      (long long)rows->n_tokens, (long long)rows->n_trained, (long long)rows->longest,
+                      (long long)tests->n_rows, (long long)(tests->n_examples - tests->n_further));
     else
-        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n",
-                      (long long)rows->n_examples, (long long)rows->n_rows, (long long)rows->n_tokens,
-                      (long long)rows->n_trained, (long long)rows->longest);
+        lrc_cli_print("%lld of %lld rows, %lld tokens, %lld trained, longest %lld\n", (long long)n_kept,
+                      (long long)rows->n_rows, (long long)rows->n_tokens, (long long)rows->n_trained,
+                      (long long)rows->longest);
 }
 
-static void show_progress(int64_t done, int64_t total)
+static void show_progress(const struct lrc_load_progress *progress)
 {
-    lrc_progress_update(done, total, 0, NAN);
-    if (done == total)
-        lrc_progress_end();
+    lrc_progress_rows(progress->n_rows, progress->bytes, progress->bytes_all);
+}
+
+static volatile sig_atomic_t stop_signal;
+
+static void on_signal(int number)
+{
+    stop_signal = number;
+}
+
+/* The first one is heeded between two batches of rows; a second one ends the program at once. */
+static void catch_signals(void)
+{
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    action.sa_flags = (int)SA_RESETHAND;
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
 }
 
 static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_config *config,
@@ -73,6 +98,7 @@ static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_co
 {
     int64_t                 n_shown = 0;
     struct lrc_preprocessed data = { 0 };
+    catch_signals();
     LRC_TRY(lrc_cli_int(cli, "show", &n_shown, 1, INT64_MAX, err));
     if (n_shown == 0 && !config->dataset_prepared_path)
         return lrc_fail(
@@ -81,7 +107,8 @@ static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_co
             "neither");
     if (n_shown == 0 && lrc_cli_has(cli, "ids"))
         return lrc_fail(err, LRC_STATUS_USAGE, "--ids: want --show N with it, got none");
-    enum lrc_status status = lrc_preprocess(&data, config, show_progress, problems, err);
+    enum lrc_status status = lrc_preprocess(&data, config, show_progress, &stop_signal, problems, err);
+    lrc_progress_end();
     if (status == LRC_STATUS_OK && n_shown > 0 && !lrc_cli_has(cli, "json"))
         status = show_rows(cli, &data, n_shown, err);
     if (status == LRC_STATUS_OK)

@@ -52,12 +52,16 @@ static enum lrc_status read_json(struct subject *subject, const char *path, stru
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status find_line(int64_t *index, const struct lrc_row_file *file, int64_t line,
+/* The row of the file's batch that is then read. */
+static enum lrc_status find_line(int64_t *index, struct lrc_row_file *file, int64_t line,
                                  struct lrc_error *err)
 {
-    for (*index = 0; *index < file->n_rows; (*index)++)
-        if (file->rows[*index].line == line)
-            return LRC_STATUS_OK;
+    do {
+        LRC_TRY(lrc_row_file_next(file, INT64_MAX, err));
+        for (*index = 0; *index < file->n_rows; (*index)++)
+            if (file->rows[*index].line == line)
+                return LRC_STATUS_OK;
+    } while (file->n_rows > 0);
     return lrc_fail(err, LRC_STATUS_DATA, "%s:%lld: want a row that begins in this line, got none",
                     file->path, (long long)line);
 }
@@ -71,8 +75,9 @@ static enum lrc_status read_row(struct subject *subject, const char *path, int64
     struct lrc_row_file           file = { 0 };
     struct lrc_error              reason = { 0 };
     int64_t                       index;
-    LRC_TRY(lrc_row_file_open(&file, path, LRC_ROW_KIND_AUTO, problems, err));
-    enum lrc_status status = find_line(&index, &file, line, err);
+    enum lrc_status status = lrc_row_file_open(&file, path, LRC_ROW_KIND_AUTO, NULL, problems, err);
+    if (status == LRC_STATUS_OK)
+        status = find_line(&index, &file, line, err);
     if (status == LRC_STATUS_OK)
         status = lrc_row_file_parse(&subject->row, &file, index, err);
     lrc_buf_printf(&subject->place, "%s:%lld", file.path, (long long)line);

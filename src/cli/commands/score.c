@@ -9,9 +9,9 @@ struct job {
     const struct lrc_cli *cli;
     struct lrc_runner     runner;
     struct lrc_tokenizer *tokenizer;
-    struct lrc_template  *template;
-    struct lrc_dataset    dataset;
-    struct lrc_score      score;
+    struct lrc_template *template;
+    struct lrc_dataset dataset;
+    struct lrc_score   score;
 };
 
 static enum lrc_status load_data(struct job *job, const char *model_dir, struct lrc_problems *problems,
@@ -26,11 +26,14 @@ static enum lrc_status load_data(struct job *job, const char *model_dir, struct 
            .keep_untrained = 1,
            .vocab_size = job->runner.model.config.vocab_size,
     };
-    int needs_tokenizer, needs_template;
-    LRC_TRY(lrc_dataset_needs(&needs_tokenizer, &needs_template, &spec, 1, problems, err));
-    if (needs_tokenizer)
+    struct lrc_dataset_needs needs;
+    LRC_TRY(lrc_dataset_needs(&needs, &spec, 1, err));
+    if (needs.preference)
+        return lrc_fail(err, LRC_STATUS_CONFIG, "%s: want rows to imitate, got preference rows of type '%s'",
+                        spec.path, needs.preference);
+    if (needs.tokenizer)
         LRC_TRY(lrc_tokenizer_load(&job->tokenizer, model_dir, err));
-    if (needs_template)
+    if (needs.template)
         LRC_TRY(lrc_template_load(&job->template, lrc_cli_option(job->cli, "chat-template"), model_dir, err));
     options.tokenizer = job->tokenizer;
     options.template = job->template;
