@@ -133,6 +133,12 @@ struct lrc_op_work lrc_op_work_linear_backward(const struct lrc_linear_backward_
                                           2.0 * adapter_flops(a->adapter, rows) };
 }
 
+struct lrc_op_work lrc_op_work_quantize_blocks(const struct lrc_quantize_blocks_args *a)
+{
+    const double n = (double)lrc_tensor_elems(&a->x);
+    return moved(size(&a->x) + 0.5 * n + 4.0 * n / (double)a->block_elems);
+}
+
 struct lrc_op_work lrc_op_work_rmsnorm_forward(const struct lrc_rmsnorm_forward_args *a)
 {
     return moved(size(&a->x) + size(&a->weight) + size(&a->out) + words(a->rstd, a->x.shape[0]));

@@ -5,6 +5,7 @@
 #include "backend.h"
 #include "common/gemm.h"
 
+#include <malloc.h>
 #include <string.h>
 
 /* The head's logits are made in chunks of 64 MB, at most 512 rows. */
@@ -124,5 +125,7 @@ enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const str
     LRC_TRY(measure_products(&yardstick->gflops, products, n, dtype, err));
     LRC_TRY(lrc_gemm_peak(&f32, &bf16, err));
     yardstick->square = dtype == LRC_DTYPE_BF16 ? bf16 : f32;
-    return measure_copy(&yardstick->copy_gb_per_s, err);
+    const enum lrc_status status = measure_copy(&yardstick->copy_gb_per_s, err);
+    (void)malloc_trim(0); /* what was measured with is not part of the run's memory */
+    return status;
 }
