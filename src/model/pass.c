@@ -56,9 +56,7 @@ static size_t attention_workspace(const struct lrc_pass *pass)
 
 static size_t workspace_of(const struct lrc_pass *pass)
 {
-    const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
-    const struct lrc_model_config *c = &pass->model->config;
     size_t                         most = attention_workspace(pass);
     for (int64_t i = 0; i < pass->model->config.n_layers * LRC_MODULE_COUNT; i++) {
         const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
