@@ -25,8 +25,8 @@ struct lrc_attention_shape {
     const int32_t
         *doc_offsets; /* (n_docs + 1): rows doc_offsets[d] .. doc_offsets[d+1]-1 are document d; from 0 to T.
                                  * In host memory with every backend: the arguments' check reads it. */
-    /* the same in the memory of the backend; NULL: a backend with memory of its own copies them at every call,
-     * and a recorded sequence of calls keeps their values */
+    /* the same in the memory of the backend; NULL: a backend with memory of its own copies them at every
+     * call, and a recorded sequence of calls keeps their values */
     const int32_t *doc_offsets_device;
     int64_t        n_docs;
     int64_t        n_past; /* 0 unless n_docs is 1 */
@@ -61,8 +61,8 @@ struct lrc_attention_backward_args {
 size_t lrc_attention_workspace_bytes(int64_t n_rows, int64_t n_heads, int64_t n_kv_heads, int64_t head_dim,
                                      int n_threads);
 
-/* With which a backend with memory of its own need not make the scores twice backwards: room for the products of
- * every pair of rows within documents of at most `longest` rows. */
+/* With which a backend with memory of its own need not make the scores twice backwards: room for the
+ * products of every pair of rows within documents of at most `longest` rows. */
 size_t lrc_attention_workspace_wide_bytes(int64_t n_rows, int64_t n_docs, int64_t longest, int64_t n_heads,
                                           int64_t n_kv_heads, int64_t head_dim);
 

@@ -284,9 +284,9 @@ static double largest(const double *values, int64_t n)
 }
 
 /* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
- * out's rounding. With BF16 the factors p and d_s of a product may be rounded too, each by `narrow` of itself:
- * out moves by at most narrow, as the p of a query sum to 1, gradients by narrow times the sums of |p| and
- * |d_s|. */
+ * out's rounding. With BF16 the factors p and d_s of a product may be rounded too, each by `narrow` of
+ * itself: out moves by at most narrow, as the p of a query sum to 1, gradients by narrow times the sums of
+ * |p| and |d_s|. */
 struct bounds {
     double lse, out, d_q, d_k, d_v;
 };
@@ -337,7 +337,8 @@ static void expect_array(const struct lrc_backend *backend, const struct arrays 
     lrc_cases_free(&got);
 }
 
-/* Every sum has an order of its own: neither the number of threads nor where the offsets lie changes a bit. */
+/* Every sum has an order of its own: neither the number of threads nor where the offsets lie changes a bit.
+ */
 static void expect_same_bits(const struct lrc_backend *backend, const struct arrays *first,
                              const struct problem *p, int n_threads)
 {

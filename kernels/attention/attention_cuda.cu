@@ -9,12 +9,12 @@ constexpr int OFFSETS_PIECE = 960; /* offsets that go to the device at a time: a
 
 struct offsets_piece {
     int32_t at[OFFSETS_PIECE];
-    int n;
+    int     n;
 };
 
 static struct attention_view view_of(const struct lrc_tensor &tensor)
 {
-    return {tensor.data, tensor.dtype, tensor.stride[0], tensor.stride[1]};
+    return { tensor.data, tensor.dtype, tensor.stride[0], tensor.stride[1] };
 }
 
 static bool is_bf16(const struct lrc_tensor &tensor)
@@ -59,7 +59,7 @@ static enum lrc_status offsets_upload(struct lrc_stream *stream, int32_t *offset
                                       struct lrc_error *err)
 {
     struct offsets_piece piece = {};
-    int64_t n = 0;
+    int64_t              n = 0;
     piece.at[piece.n++] = 0;
     for (int64_t d = 0; d < shape.n_docs; d++) {
         if (shape.doc_offsets[d + 1] == shape.doc_offsets[d])
@@ -111,7 +111,7 @@ static enum lrc_status mma_forward(struct lrc_stream *stream, const struct atten
                                    struct lrc_error *err)
 {
     constexpr size_t bytes = mma_forward_shared<CP, BK>();
-    const dim3 grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    const dim3       grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
     LRC_SHARED_ALLOW((attention_mma_forward_kernel<CP, BK>), bytes);
     LRC_LAUNCH((attention_mma_forward_kernel<CP, BK>), grid, MMA_THREADS, bytes, stream, job);
     return LAUNCHED(err, job);
@@ -123,9 +123,9 @@ static enum lrc_status mma_backward(struct lrc_stream *stream, const struct atte
 {
     constexpr size_t query_bytes = mma_query_shared<CP, BK, STAGES>(),
                      key_bytes = mma_key_shared<CP, BQ, STAGES>();
-    const dim3 queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    const dim3       queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
     constexpr size_t fold_bytes = mma_fold_shared<CP>();
-    const dim3 keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
+    const dim3       keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
     LRC_SHARED_ALLOW((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), key_bytes);
     LRC_LAUNCH((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), keys, MMA_THREADS, key_bytes, stream, job);
     LRC_TRY(LAUNCHED(err, job));
@@ -147,7 +147,7 @@ static enum lrc_status plain_forward(struct lrc_stream *stream, const struct att
                                      struct lrc_error *err)
 {
     const size_t bytes = plain_shared_bytes(2, job.head_dim);
-    const dim3 grid((unsigned)(job.n_blocks * PLAIN_PARTS), (unsigned)job.n_heads);
+    const dim3   grid((unsigned)(job.n_blocks * PLAIN_PARTS), (unsigned)job.n_heads);
     LRC_SHARED_ALLOW(attention_plain_forward_kernel, bytes);
     LRC_LAUNCH(attention_plain_forward_kernel, grid, PLAIN_THREADS, bytes, stream, job);
     return LAUNCHED(err, job);
@@ -195,8 +195,8 @@ LRC_CUDA_OP(attention_forward)
     return mma_forward<256, 32>(stream, job, err);
 }
 
-/* Where d_s may be kept, behind delta and the offsets: when the workspace has room for the longest document, which
- * with offsets on the device may be any. */
+/* Where d_s may be kept, behind delta and the offsets: when the workspace has room for the longest
+ * document, which with offsets on the device may be any. */
 static void d_s_place(struct attention_job *job, const struct lrc_attention_shape &shape, void *workspace,
                       size_t workspace_bytes)
 {
@@ -206,7 +206,8 @@ static void d_s_place(struct attention_job *job, const struct lrc_attention_shap
         longest = n > longest ? n : longest;
     }
     longest = shape.doc_offsets_device ? job->n_rows : longest;
-    const struct lrc_attention_layout layout = lrc_attention__layout(job->n_rows, job->n_heads, job->head_dim);
+    const struct lrc_attention_layout layout =
+        lrc_attention__layout(job->n_rows, job->n_heads, job->head_dim);
     unsigned char *at = reinterpret_cast<unsigned char *>(job->delta + layout.delta_floats) +
                         lrc_attention__offsets_bytes(job->n_rows);
     const size_t left = (size_t)(static_cast<unsigned char *>(workspace) + workspace_bytes - at);
@@ -223,11 +224,11 @@ LRC_CUDA_OP(attention_backward)
     LRC_TRY(job_start(stream, &job, args->q, args->k, args->shape, args->workspace, err));
     if (job.n_blocks == 0)
         return LRC_STATUS_OK;
-    const struct lrc_tensor *const all[] = {&args->q,     &args->k,   &args->v,   &args->out,
-                                            &args->d_out, &args->d_q, &args->d_k, &args->d_v};
-    struct attention_view *const views[] = {&job.q,     &job.k,   &job.v,   &job.out,
-                                            &job.d_out, &job.d_q, &job.d_k, &job.d_v};
-    bool narrow = true;
+    const struct lrc_tensor *const all[] = { &args->q,     &args->k,   &args->v,   &args->out,
+                                             &args->d_out, &args->d_q, &args->d_k, &args->d_v };
+    struct attention_view *const   views[] = { &job.q,     &job.k,   &job.v,   &job.out,
+                                               &job.d_out, &job.d_q, &job.d_k, &job.d_v };
+    bool                           narrow = true;
     job.is_aligned = 1;
     for (int i = 0; i < 8; i++) {
         *views[i] = view_of(*all[i]);

@@ -9,13 +9,13 @@ constexpr int ATTENTION_BLOCK = 64; /* query or key rows that belong together */
 
 /* A (T, H, C) argument: strides in elements. */
 struct attention_view {
-    void *data;
+    void          *data;
     enum lrc_dtype dtype;
-    int64_t row, head;
+    int64_t        row, head;
 };
 
-/* Up to ATTENTION_BLOCK rows of one document, or none; all in rows of q, so that a document's first key is row
- * doc_first of k (n_past is 0 unless there is one document, from row 0). */
+/* Up to ATTENTION_BLOCK rows of one document, or none; all in rows of q, so that a document's first key is
+ * row doc_first of k (n_past is 0 unless there is one document, from row 0). */
 struct attention_rows {
     int32_t first, n, doc_first, doc_end;
 };
@@ -24,23 +24,24 @@ constexpr int ATTENTION_GROUP = 16; /* rows that one product of the tensor cores
 
 struct attention_job {
     struct attention_view q, k, v, out, d_out, d_q, d_k, d_v;
-    float *lse;                          /* (T, H); NULL: not wanted */
-    float *delta;                        /* (T, H) */
-    const int32_t *doc_offsets;          /* (n_docs + 1), in device memory */
-    int64_t n_docs, n_blocks, n_rows, n_heads, n_kv_heads, n_past, window;
-    int head_dim, is_aligned; /* rows can be moved 16 bytes at a time */
-    float scale;
-    /* d_s, (n_blocks, H, n_groups, warp, lane): of a block of keys and a group of queries of its document, counted
-     * from the document's first, the factors of a product as a lane holds them. NULL: made again where needed. */
-    uint4 *d_s;
+    float                *lse;         /* (T, H); NULL: not wanted */
+    float                *delta;       /* (T, H) */
+    const int32_t        *doc_offsets; /* (n_docs + 1), in device memory */
+    int64_t               n_docs, n_blocks, n_rows, n_heads, n_kv_heads, n_past, window;
+    int                   head_dim, is_aligned; /* rows can be moved 16 bytes at a time */
+    float                 scale;
+    /* d_s, (n_blocks, H, n_groups, warp, lane): of a block of keys and a group of queries of its document,
+     * counted from the document's first, the factors of a product as a lane holds them. NULL: made again
+     * where needed. */
+    uint4  *d_s;
     int64_t n_groups;
 };
 
-static __device__ __forceinline__ uint4 *attention_d_s(const struct attention_job &job, int64_t block, int64_t head,
-                                                       int64_t group)
+static __device__ __forceinline__ uint4 *attention_d_s(const struct attention_job &job, int64_t block,
+                                                       int64_t head, int64_t group)
 {
-    return job.d_s + ((block * job.n_heads + head) * job.n_groups + group) * (ATTENTION_BLOCK / ATTENTION_GROUP) *
-                         LRC_CUDA_LANES;
+    return job.d_s + ((block * job.n_heads + head) * job.n_groups + group) *
+                         (ATTENTION_BLOCK / ATTENTION_GROUP) * LRC_CUDA_LANES;
 }
 
 /* Block `index` of n_blocks. Document d has the numbers first(d) .. first(d + 1) - 1, where first(d) =
@@ -48,7 +49,7 @@ static __device__ __forceinline__ uint4 *attention_d_s(const struct attention_jo
  * blocks depends on the number of documents and rows alone, and no table has to be made: a few steps in
  * offsets that lie in the cache. */
 static __device__ __forceinline__ struct attention_rows attention_rows_find(const struct attention_job &job,
-                                                                            int64_t index)
+                                                                            int64_t                     index)
 {
     int64_t low = 0, high = job.n_docs;
     while (high - low > 1) {
@@ -61,7 +62,7 @@ static __device__ __forceinline__ struct attention_rows attention_rows_find(cons
     const int32_t begin = job.doc_offsets[low], end = job.doc_offsets[low + 1];
     const int64_t nth = index - (begin / ATTENTION_BLOCK + low), left = end - begin - nth * ATTENTION_BLOCK;
     const int64_t n = left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK;
-    return {(int32_t)(begin + nth * ATTENTION_BLOCK), n < 0 ? 0 : (int32_t)n, begin, end};
+    return { (int32_t)(begin + nth * ATTENTION_BLOCK), n < 0 ? 0 : (int32_t)n, begin, end };
 }
 
 /* Keys [from, to) that rows [first, first + n) of queries see between them. */
@@ -69,19 +70,21 @@ struct attention_span {
     int64_t from, to;
 };
 
-static __device__ __forceinline__ struct attention_span
-attention_keys(const struct attention_job &job, const struct attention_rows &doc, int64_t first, int64_t n)
+static __device__ __forceinline__ struct attention_span attention_keys(const struct attention_job  &job,
+                                                                       const struct attention_rows &doc,
+                                                                       int64_t first, int64_t n)
 {
     const int64_t at = first + job.n_past, least = at - job.window + 1;
-    return {job.window > 0 && least > doc.doc_first ? least : doc.doc_first, at + n};
+    return { job.window > 0 && least > doc.doc_first ? least : doc.doc_first, at + n };
 }
 
 /* Queries [from, to) that see any of the key rows [first, first + n); n_past is 0. */
-static __device__ __forceinline__ struct attention_span
-attention_queries(const struct attention_job &job, const struct attention_rows &doc, int64_t first, int64_t n)
+static __device__ __forceinline__ struct attention_span attention_queries(const struct attention_job  &job,
+                                                                          const struct attention_rows &doc,
+                                                                          int64_t first, int64_t n)
 {
     const int64_t most = first + n - 1 + job.window;
-    return {first, job.window > 0 && most < doc.doc_end ? most : doc.doc_end};
+    return { first, job.window > 0 && most < doc.doc_end ? most : doc.doc_end };
 }
 
 /* Whether query row i sees key row j of its document. */
@@ -107,9 +110,9 @@ static __device__ __forceinline__ int64_t attention_at(const struct attention_vi
 
 /* A token's heads as one row. */
 static __device__ __forceinline__ struct lrc_vec_view attention_vec_view(const struct attention_view &view,
-                                                                         const struct attention_job &job)
+                                                                         const struct attention_job  &job)
 {
-    return {static_cast<unsigned char *>(view.data), view.row, view.dtype, job.is_aligned};
+    return { static_cast<unsigned char *>(view.data), view.row, view.dtype, job.is_aligned };
 }
 
 #endif

@@ -27,8 +27,8 @@ static inline int64_t lrc_attention__padded(int64_t head_dim)
     return (head_dim + 15) / 16 * 16;
 }
 
-/* A device's: offsets of up to n_rows documents, and d_s between blocks of 64 keys and groups of 16 queries in
- * bf16, in as many groups as the longest document has. */
+/* A device's: offsets of up to n_rows documents, and d_s between blocks of 64 keys and groups of 16 queries
+ * in bf16, in as many groups as the longest document has. */
 static inline size_t lrc_attention__offsets_bytes(int64_t n_rows)
 {
     return ((size_t)n_rows + 1 + 15) / 16 * 16 * sizeof(int32_t);

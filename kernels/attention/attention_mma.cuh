@@ -30,8 +30,8 @@ static __device__ __forceinline__ void mma_tile_load(uint16_t *tile, const struc
 {
     const uint16_t *data = static_cast<const uint16_t *>(view.data);
     for (int i = (int)threadIdx.x; i < ROWS * CP / 8; i += MMA_THREADS) {
-        const int r = i / (CP / 8), c = i % (CP / 8) * 8;
-        uint16_t *to = tile + r * mma_stride<CP>() + c;
+        const int  r = i / (CP / 8), c = i % (CP / 8) * 8;
+        uint16_t  *to = tile + r * mma_stride<CP>() + c;
         const bool there = first + r < end && c < job.head_dim;
         if (job.is_aligned) {
             lrc_cp_async_16(to, there ? data + attention_at(view, first + r, head) + c : data,
@@ -48,7 +48,7 @@ static __device__ __forceinline__ void mma_tile_load(uint16_t *tile, const struc
 template <int N, int CP>
 static __device__ __forceinline__ void mma_scores(float sums[N / 8][4], const uint16_t *a, const uint16_t *b)
 {
-    const int lane = threadIdx.x % LRC_CUDA_LANES;
+    const int       lane = threadIdx.x % LRC_CUDA_LANES;
     const uint16_t *a_row = a + lane % 16 * mma_stride<CP>() + lane / 16 * 8;
     const uint16_t *b_row = b + (lane / 16 * 8 + lane % 8) * mma_stride<CP>() + lane / 8 % 2 * 8;
 #pragma unroll
@@ -70,13 +70,13 @@ template <int K, int COLS, int CP>
 static __device__ __forceinline__ void mma_weighted(float sums[COLS / 8][4], const float weights[K / 8][4],
                                                     const uint16_t *b, int col)
 {
-    const int lane = threadIdx.x % LRC_CUDA_LANES;
+    const int       lane = threadIdx.x % LRC_CUDA_LANES;
     const uint16_t *b_row = b + (lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() + lane / 16 * 8 + col;
 #pragma unroll
     for (int k = 0; k < K; k += 16) {
-        const float *low = weights[k / 8], *high = weights[k / 8 + 1];
-        const uint32_t left[4] = {lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
-                                  lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3])};
+        const float   *low = weights[k / 8], *high = weights[k / 8 + 1];
+        const uint32_t left[4] = { lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
+                                   lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3]) };
 #pragma unroll
         for (int n = 0; n < COLS; n += 16) {
             uint32_t right[4];
@@ -98,9 +98,10 @@ template <int N> static __device__ __forceinline__ void mma_zero(float sums[N / 
 
 /* The warp's (16, COLS) sums, row r times factor[r / 8], to rows below `end`, columns below C. */
 template <int COLS>
-static __device__ __forceinline__ void
-mma_store(const struct attention_view &view, const float sums[COLS / 8][4], const float factor[2],
-          int64_t head, int64_t first, int64_t end, int col, const struct attention_job &job)
+static __device__ __forceinline__ void mma_store(const struct attention_view &view,
+                                                 const float sums[COLS / 8][4], const float factor[2],
+                                                 int64_t head, int64_t first, int64_t end, int col,
+                                                 const struct attention_job &job)
 {
     const int lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
     uint16_t *data = static_cast<uint16_t *>(view.data);
@@ -112,7 +113,7 @@ mma_store(const struct attention_view &view, const float sums[COLS / 8][4], cons
         uint16_t *to = data + attention_at(view, row, head) + col + 2 * pair;
 #pragma unroll
         for (int n = 0; n < COLS / 8; n++) {
-            const int c = col + 8 * n + 2 * pair;
+            const int   c = col + 8 * n + 2 * pair;
             const float low = sums[n][2 * half] * factor[half], high = sums[n][2 * half + 1] * factor[half];
             if (job.is_aligned && c < job.head_dim) {
                 *reinterpret_cast<uint32_t *>(to + 8 * n) = lrc_vec_pack_bf16(low, high);
@@ -149,17 +150,17 @@ static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float
                                                    float most[2], float total[2],
                                                    const struct attention_job &job, int64_t i0, int64_t j0)
 {
-    const int lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
+    const int   lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
     const float scale = job.scale * MMA_LOG2E;
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         const int64_t i = i0 + group + 8 * half;
-        float now = most[half];
+        float         now = most[half];
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
             for (int e = 0; e < 2; e++) {
-                float &score = scores[n][2 * half + e];
+                float     &score = scores[n][2 * half + e];
                 const bool sees = !MASKED || attention_sees(job, i, j0 + 8 * n + 2 * pair + e);
                 score = sees ? score * scale : -INFINITY;
                 now = fmaxf(now, score);
@@ -168,7 +169,7 @@ static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float
         const float base =
             now == -INFINITY ? 0.0f : now; /* a row that sees nothing yet: weights 0, not NaN */
         const float keep = lrc_exp2(most[half] - base);
-        float sum = 0;
+        float       sum = 0;
 #pragma unroll
         for (int n = 0; n < N / 8; n++)
 #pragma unroll
@@ -198,15 +199,16 @@ template <int CP, int BK>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kernel(struct attention_job job)
 {
     LRC_SHARED(uint16_t, q);
-    uint16_t *k = q + MMA_ROWS * mma_stride<CP>(), *v = k + BK * mma_stride<CP>();
-    const struct attention_rows b = attention_rows_find(job, job.n_blocks - 1 - blockIdx.x); /* long ones first */
+    uint16_t                   *k = q + MMA_ROWS * mma_stride<CP>(), *v = k + BK * mma_stride<CP>();
+    const struct attention_rows b =
+        attention_rows_find(job, job.n_blocks - 1 - blockIdx.x); /* long ones first */
     if (b.n == 0)
         return;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
                   end = (int64_t)b.first + b.n;
     const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const struct attention_span keys = attention_keys(job, b, b.first, b.n);
-    float out[CP / 8][4], most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
+    float                       out[CP / 8][4], most[2] = { -INFINITY, -INFINITY }, total[2] = { 0, 0 };
     mma_zero<CP>(out);
     mma_tile_load<MMA_ROWS, CP>(q, job.q, head, b.first, end, job);
     mma_tile_load<BK, CP>(k, job.k, kv_head, keys.from, keys.to, job);
@@ -259,15 +261,15 @@ static __device__ __forceinline__ void mma_gradient(float s[N / 8][4], float d_p
                                                     Delta delta, const struct attention_job &job, int64_t i0,
                                                     int64_t j0)
 {
-    const int lane = threadIdx.x % LRC_CUDA_LANES;
+    const int   lane = threadIdx.x % LRC_CUDA_LANES;
     const float scale = job.scale * MMA_LOG2E;
 #pragma unroll
     for (int n = 0; n < N / 8; n++)
 #pragma unroll
         for (int e = 0; e < 4; e++) {
-            const int across = 8 * n + 2 * (lane % 4) + e % 2, down = lane / 4 + e / 2 * 8;
-            const bool sees = !MASKED || attention_sees(job, i0 + (TRANSPOSED ? across : down),
-                                                        j0 + (TRANSPOSED ? down : across));
+            const int   across = 8 * n + 2 * (lane % 4) + e % 2, down = lane / 4 + e / 2 * 8;
+            const bool  sees = !MASKED || attention_sees(job, i0 + (TRANSPOSED ? across : down),
+                                                         j0 + (TRANSPOSED ? down : across));
             const float p = sees ? lrc_exp2(s[n][e] * scale - lse(n, e)) : 0.0f;
             s[n][e] = p;
             d_p[n][e] = p * (d_p[n][e] - delta(n, e));
@@ -286,7 +288,8 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
 {
     constexpr int TILE = BK * mma_stride<CP>();
     LRC_SHARED(uint16_t, q);
-    uint16_t *d_out = q + MMA_ROWS * mma_stride<CP>(), *v = d_out + MMA_ROWS * mma_stride<CP>(), *k = v + TILE;
+    uint16_t *d_out = q + MMA_ROWS * mma_stride<CP>(), *v = d_out + MMA_ROWS * mma_stride<CP>(),
+             *k = v + TILE;
     const struct attention_rows b = attention_rows_find(job, job.n_blocks - 1 - blockIdx.x);
     if (b.n == 0)
         return;
@@ -294,7 +297,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
                   end = (int64_t)b.first + b.n;
     const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const struct attention_span keys = attention_keys(job, b, b.first, b.n);
-    float d_q[CP / 8][4], lse[2], delta[2];
+    float                       d_q[CP / 8][4], lse[2], delta[2];
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         const int64_t i = b.first + row + lane / 4 + 8 * half;
@@ -312,7 +315,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
     int now = 0;
     for (int64_t j = keys.from; j < keys.to; j += BK) {
         const bool is_more = j + BK < keys.to;
-        float s[BK / 8][4], d_p[BK / 8][4];
+        float      s[BK / 8][4], d_p[BK / 8][4];
         mma_zero<BK>(s);
         mma_zero<BK>(d_p);
         lrc_cp_async_wait<0>();
@@ -336,7 +339,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
         lrc_cp_async_commit();
         now = STAGES > 1 ? 1 - now : 0;
     }
-    const float factor[2] = {job.scale, job.scale};
+    const float factor[2] = { job.scale, job.scale };
     mma_store<CP>(job.d_q, d_q, factor, head, b.first + row, end, 0, job);
 }
 
@@ -361,7 +364,7 @@ static __device__ __forceinline__ void mma_key_load(uint16_t *stage, int64_t hea
     mma_tile_load<BQ, CP>(stage, job.q, head, first, end, job);
     mma_tile_load<BQ, CP>(stage + BQ * mma_stride<CP>(), job.d_out, head, first, end, job);
     for (int r = (int)threadIdx.x; r < BQ; r += MMA_THREADS) {
-        const bool there = first + r < end;
+        const bool    there = first + r < end;
         const int64_t at = there ? (first + r) * job.n_heads + head : 0;
         lrc_cp_async_4(lse + r, job.lse + at, there ? 4 : 0);
         lrc_cp_async_4(delta + r, job.delta + at, there ? 4 : 0);
@@ -393,10 +396,10 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
     if (b.n == 0)
         return;
     const int64_t kv_head = blockIdx.y, n_group = job.n_heads / job.n_kv_heads, end = (int64_t)b.first + b.n;
-    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
-    const int col = (int)blockIdx.z * COLS;
+    const int     lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int     col = (int)blockIdx.z * COLS;
     const struct attention_span queries = attention_queries(job, b, b.first, b.n);
-    float d_k[COLS / 8][4], d_v[COLS / 8][4];
+    float                       d_k[COLS / 8][4], d_v[COLS / 8][4];
     mma_zero<COLS>(d_k);
     mma_zero<COLS>(d_v);
     mma_tile_load<MMA_ROWS, CP>(k, job.k, kv_head, b.first, end, job);
@@ -405,14 +408,14 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
     lrc_cp_async_commit();
     int now = 0;
     for (int64_t head = kv_head * n_group, i = queries.from; head < (kv_head + 1) * n_group;) {
-        const bool is_last_tile = i + BQ >= queries.to;
-        const int64_t next_head = head + is_last_tile, next = is_last_tile ? queries.from : i + BQ;
-        const bool is_more = next_head < (kv_head + 1) * n_group;
+        const bool      is_last_tile = i + BQ >= queries.to;
+        const int64_t   next_head = head + is_last_tile, next = is_last_tile ? queries.from : i + BQ;
+        const bool      is_more = next_head < (kv_head + 1) * n_group;
         const uint16_t *q = stages + now * mma_key_stage<CP, BQ>(), *d_out = q + BQ * mma_stride<CP>();
         const float *lse = reinterpret_cast<const float *>(d_out + BQ * mma_stride<CP>()), *delta = lse + BQ;
-        const auto lse_of = [&](int n, int e) { return lse[8 * n + 2 * (lane % 4) + e % 2] * MMA_LOG2E; };
-        const auto delta_of = [&](int n, int e) { return delta[8 * n + 2 * (lane % 4) + e % 2]; };
-        float s[BQ / 8][4], d_p[BQ / 8][4];
+        const auto   lse_of = [&](int n, int e) { return lse[8 * n + 2 * (lane % 4) + e % 2] * MMA_LOG2E; };
+        const auto   delta_of = [&](int n, int e) { return delta[8 * n + 2 * (lane % 4) + e % 2]; };
+        float        s[BQ / 8][4], d_p[BQ / 8][4];
         mma_zero<BQ>(s);
         mma_zero<BQ>(d_p);
         lrc_cp_async_wait<0>();
@@ -439,7 +442,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
         i = next;
         now = STAGES > 1 ? 1 - now : 0;
     }
-    const float one[2] = {1, 1}, factor[2] = {job.scale, job.scale};
+    const float one[2] = { 1, 1 }, factor[2] = { job.scale, job.scale };
     mma_store<COLS>(job.d_k, d_k, factor, kv_head, b.first + row, end, col, job);
     mma_store<COLS>(job.d_v, d_v, one, kv_head, b.first + row, end, col, job);
 }
@@ -447,10 +450,10 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
 /* Whether the key kernel, which takes BQ queries at a time, has kept d_s of query rows i .. of the document's
  * block number `nth` of keys. */
 template <int BQ>
-static __device__ __forceinline__ bool mma_is_kept(const struct attention_job &job, const struct attention_rows &doc,
-                                                   int64_t nth, int64_t i)
+static __device__ __forceinline__ bool mma_is_kept(const struct attention_job  &job,
+                                                   const struct attention_rows &doc, int64_t nth, int64_t i)
 {
-    const int64_t first = doc.doc_first + nth * ATTENTION_BLOCK, left = doc.doc_end - first;
+    const int64_t               first = doc.doc_first + nth * ATTENTION_BLOCK, left = doc.doc_end - first;
     const struct attention_span queries =
         attention_queries(job, doc, first, left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK);
     return doc.doc_first + (i - doc.doc_first) / BQ * BQ < queries.to;
@@ -462,30 +465,32 @@ template <int CP> static constexpr size_t mma_fold_shared()
 }
 
 /* d_q from the d_s that the key kernel kept: one product where attention_mma_query_kernel makes three. Keys
- * come a block at a time, the next one while this one is worked on; a lane's factors come straight from memory,
- * and turn from keys by queries into queries by keys. grid: (n_blocks, H) */
+ * come a block at a time, the next one while this one is worked on; a lane's factors come straight from
+ * memory, and turn from keys by queries into queries by keys. grid: (n_blocks, H) */
 template <int CP, int BQ>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(struct attention_job job)
 {
     constexpr int TILE = ATTENTION_BLOCK * mma_stride<CP>(), STEPS = ATTENTION_BLOCK / ATTENTION_GROUP;
     LRC_SHARED(uint16_t, k);
-    const int64_t slot = job.n_blocks - 1 - blockIdx.x;
+    const int64_t               slot = job.n_blocks - 1 - blockIdx.x;
     const struct attention_rows b = attention_rows_find(job, slot);
     if (b.n == 0)
         return;
-    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads), end = (int64_t)b.first + b.n;
-    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
+                  end = (int64_t)b.first + b.n;
+    const int     lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const int64_t own = (b.first - b.doc_first) / ATTENTION_BLOCK, i = b.first + row;
     const int64_t from = (attention_keys(job, b, b.first, b.n).from - b.doc_first) / ATTENTION_BLOCK;
-    float d_q[CP / 8][4];
+    float         d_q[CP / 8][4];
     mma_zero<CP>(d_q);
     mma_tile_load<ATTENTION_BLOCK, CP>(k, job.k, kv_head, b.doc_first + from * ATTENTION_BLOCK, end, job);
     lrc_cp_async_commit();
     for (int64_t nth = from; nth <= own; nth++) {
-        const int now = (int)(nth - from) % 2;
-        uint4 words[STEPS];
-        const bool is_kept = mma_is_kept<BQ>(job, b, nth, i);
-        const uint4 *kept = attention_d_s(job, slot - own + nth, head, (i - b.doc_first) / ATTENTION_GROUP) + lane;
+        const int    now = (int)(nth - from) % 2;
+        uint4        words[STEPS];
+        const bool   is_kept = mma_is_kept<BQ>(job, b, nth, i);
+        const uint4 *kept =
+            attention_d_s(job, slot - own + nth, head, (i - b.doc_first) / ATTENTION_GROUP) + lane;
 #pragma unroll
         for (int step = 0; step < STEPS; step++)
             words[step] = is_kept ? kept[step * LRC_CUDA_LANES] : make_uint4(0, 0, 0, 0);
@@ -497,10 +502,11 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(
         lrc_cp_async_commit();
 #pragma unroll
         for (int step = 0; step < STEPS; step++) {
-            const uint32_t left[4] = {lrc_movmatrix_trans(words[step].x), lrc_movmatrix_trans(words[step].z),
-                                      lrc_movmatrix_trans(words[step].y), lrc_movmatrix_trans(words[step].w)};
-            const uint16_t *k_row = k + now * TILE + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() +
-                                    lane / 16 * 8;
+            const uint32_t left[4] = { lrc_movmatrix_trans(words[step].x), lrc_movmatrix_trans(words[step].z),
+                                       lrc_movmatrix_trans(words[step].y),
+                                       lrc_movmatrix_trans(words[step].w) };
+            const uint16_t *k_row =
+                k + now * TILE + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() + lane / 16 * 8;
 #pragma unroll
             for (int n = 0; n < CP; n += 16) {
                 uint32_t right[4];
@@ -510,7 +516,7 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(
             }
         }
     }
-    const float factor[2] = {job.scale, job.scale};
+    const float factor[2] = { job.scale, job.scale };
     mma_store<CP>(job.d_q, d_q, factor, head, b.first + row, end, 0, job);
 }
 

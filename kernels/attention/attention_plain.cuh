@@ -24,8 +24,8 @@ static inline size_t plain_shared_bytes(int n_arrays, int64_t head_dim)
 
 struct plain_block {
     struct attention_rows doc;
-    int64_t first;
-    int n; /* 0: nothing to do */
+    int64_t               first;
+    int                   n; /* 0: nothing to do */
 };
 
 static __device__ __forceinline__ struct plain_block plain_block_find(const struct attention_job &job)
@@ -33,7 +33,7 @@ static __device__ __forceinline__ struct plain_block plain_block_find(const stru
     const struct attention_rows doc =
         attention_rows_find(job, job.n_blocks - 1 - blockIdx.x / PLAIN_PARTS); /* long ones first */
     const int offset = (int)(blockIdx.x % PLAIN_PARTS) * PLAIN_ROWS, left = doc.n - offset;
-    return {doc, doc.first + offset, left < 0 ? 0 : left < PLAIN_ROWS ? left : PLAIN_ROWS};
+    return { doc, doc.first + offset, left < 0 ? 0 : left < PLAIN_ROWS ? left : PLAIN_ROWS };
 }
 
 /* (PLAIN_ROWS, C) from rows first .. first + n - 1, zeros after them. */
@@ -120,12 +120,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS)
     const struct plain_block b = plain_block_find(job);
     if (b.n == 0)
         return;
-    const int head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES;
-    const int row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
+    const int     head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES;
+    const int     row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads);
-    float *out = q + PLAIN_ROWS * head_dim, *p = out + PLAIN_ROWS * head_dim;
-    float *tile = p + 2 * PLAIN_ROWS * PLAIN_TILE;
-    float most[PLAIN_EACH], total[PLAIN_EACH];
+    float        *out = q + PLAIN_ROWS * head_dim, *p = out + PLAIN_ROWS * head_dim;
+    float        *tile = p + 2 * PLAIN_ROWS * PLAIN_TILE;
+    float         most[PLAIN_EACH], total[PLAIN_EACH];
     for (int e = 0; e < PLAIN_EACH; e++) {
         most[e] = -INFINITY;
         total[e] = 0;
@@ -137,7 +137,7 @@ static __global__ void __launch_bounds__(PLAIN_THREADS)
         float scores[PLAIN_EACH], keep[PLAIN_EACH];
         plain_dots(scores, q, tile, job.k, kv_head, j, keys.to, head_dim);
         for (int e = 0; e < PLAIN_EACH; e++) {
-            const bool sees = row + e < b.n && attention_sees(job, b.first + row + e, j + lane);
+            const bool  sees = row + e < b.n && attention_sees(job, b.first + row + e, j + lane);
             const float score = sees ? scores[e] * job.scale : -INFINITY;
             const float now = fmaxf(most[e], lrc_cuda_warp_max(score));
             const float weight = sees ? expf(score - now) : 0.0f;
@@ -161,18 +161,19 @@ static __global__ void __launch_bounds__(PLAIN_THREADS)
 /* delta[i,h] = d_out[i]·out[i]; a warp for each. grid: (T H / PLAIN_WARPS) */
 static __global__ void __launch_bounds__(PLAIN_THREADS) attention_delta_kernel(struct attention_job job)
 {
-    const int lane = threadIdx.x % LRC_CUDA_LANES;
+    const int     lane = threadIdx.x % LRC_CUDA_LANES;
     const int64_t index = (int64_t)blockIdx.x * PLAIN_WARPS + threadIdx.x / LRC_CUDA_LANES;
     if (index >= job.n_rows * job.n_heads)
         return; /* the whole warp */
-    const int64_t row = index / job.n_heads, head = index % job.n_heads;
-    const struct lrc_vec_view d_out = attention_vec_view(job.d_out, job), out = attention_vec_view(job.out, job);
+    const int64_t             row = index / job.n_heads, head = index % job.n_heads;
+    const struct lrc_vec_view d_out = attention_vec_view(job.d_out, job),
+                              out = attention_vec_view(job.out, job);
     float sum = 0;
     for (int c = lane * LRC_VEC_GROUP; c < job.head_dim; c += LRC_CUDA_LANES * LRC_VEC_GROUP) {
-        const struct lrc_vec_raw raw_d_out = lrc_vec_fetch(
-            d_out, {row, head * job.d_out.head + c, head * job.d_out.head + job.head_dim});
+        const struct lrc_vec_raw raw_d_out =
+            lrc_vec_fetch(d_out, { row, head * job.d_out.head + c, head * job.d_out.head + job.head_dim });
         float x[LRC_VEC_GROUP], y[LRC_VEC_GROUP];
-        lrc_vec_load(y, out, {row, head * job.out.head + c, head * job.out.head + job.head_dim});
+        lrc_vec_load(y, out, { row, head * job.out.head + c, head * job.out.head + job.head_dim });
         lrc_vec_widen(x, raw_d_out, job.d_out.dtype);
 #pragma unroll
         for (int i = 0; i < LRC_VEC_GROUP; i++)
@@ -188,7 +189,7 @@ static __device__ __forceinline__ float2 plain_gradient(const struct attention_j
                                                         int64_t head, float s, float d_p)
 {
     const int64_t at = i * job.n_heads + head;
-    const float p = expf(s * job.scale - job.lse[at]);
+    const float   p = expf(s * job.scale - job.lse[at]);
     return make_float2(p, p * (d_p - job.delta[at]) * job.scale);
 }
 
@@ -199,12 +200,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_query_ke
     const struct plain_block b = plain_block_find(job);
     if (b.n == 0)
         return;
-    const int head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
-    const int row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
+    const int     head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
+    const int     row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads);
-    float *d_out = q + size, *d_q = d_out + size, *weights = d_q + size;
-    float *tile = weights + 2 * PLAIN_ROWS * PLAIN_TILE;
-    const float keep[PLAIN_EACH] = {1, 1};
+    float        *d_out = q + size, *d_q = d_out + size, *weights = d_q + size;
+    float        *tile = weights + 2 * PLAIN_ROWS * PLAIN_TILE;
+    const float   keep[PLAIN_EACH] = { 1, 1 };
     plain_rows_load(q, job.q, head, b.first, b.n, head_dim);
     plain_rows_load(d_out, job.d_out, head, b.first, b.n, head_dim);
     plain_zero(d_q, size);
@@ -231,12 +232,12 @@ static __global__ void __launch_bounds__(PLAIN_THREADS) attention_plain_key_kern
     const struct plain_block b = plain_block_find(job);
     if (b.n == 0)
         return;
-    const int head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
-    const int row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
+    const int     head_dim = job.head_dim, lane = threadIdx.x % LRC_CUDA_LANES, size = PLAIN_ROWS * head_dim;
+    const int     row = (int)threadIdx.x / LRC_CUDA_LANES * PLAIN_EACH;
     const int64_t kv_head = blockIdx.y, n_group = job.n_heads / job.n_kv_heads;
-    float *v = k + size, *d_k = v + size, *d_v = d_k + size, *d_s = d_v + size;
-    float *p = d_s + PLAIN_ROWS * PLAIN_TILE, *tile = p + PLAIN_ROWS * PLAIN_TILE;
-    const float keep[PLAIN_EACH] = {1, 1};
+    float        *v = k + size, *d_k = v + size, *d_v = d_k + size, *d_s = d_v + size;
+    float        *p = d_s + PLAIN_ROWS * PLAIN_TILE, *tile = p + PLAIN_ROWS * PLAIN_TILE;
+    const float   keep[PLAIN_EACH] = { 1, 1 };
     plain_rows_load(k, job.k, kv_head, b.first, b.n, head_dim);
     plain_rows_load(v, job.v, kv_head, b.first, b.n, head_dim);
     plain_zero(d_k, 2 * size);

@@ -2,8 +2,8 @@
  * holds, with pointers to device memory.
  *
  * Sums are float32; F32 products are not rounded to TF32. The result depends on the shape, the device, the
- * library's version and the size of the room only: a sum that is split is added in a fixed order (in the room),
- * never by atomics.
+ * library's version and the size of the room only: a sum that is split is added in a fixed order (in the
+ * room), never by atomics.
  *
  * On tests/cuda_host the product is lrc_gemm_run(). */
 #ifndef LRC_KERNELS_COMMON_GEMM_CUDA_H
@@ -16,7 +16,7 @@ struct lrc_stream;
 /* Device memory in which partial sums may lie during a call; none is fine, and slower for long sums of small
  * results. */
 struct lrc_gemm_room {
-    void *memory; /* at a multiple of 256 */
+    void  *memory; /* at a multiple of 256 */
     size_t size_bytes;
 };
 

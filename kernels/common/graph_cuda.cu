@@ -9,17 +9,18 @@ extern "C" {
 /* Other threads of the program may go on allocating: they are not what is recorded. */
 extern "C" enum lrc_status lrc_cuda_graph_begin(struct lrc_stream *stream, struct lrc_error *err)
 {
-    return lrc_cuda_result(cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeThreadLocal), err,
-                           "cuda: begin to record");
+    return lrc_cuda_result(cudaStreamBeginCapture((cudaStream_t)stream, cudaStreamCaptureModeThreadLocal),
+                           err, "cuda: begin to record");
 }
 
 extern "C" enum lrc_status lrc_cuda_graph_end(struct lrc_cuda_graph **graph, struct lrc_stream *stream,
                                               struct lrc_error *err)
 {
-    cudaGraph_t recorded = nullptr;
+    cudaGraph_t     recorded = nullptr;
     cudaGraphExec_t made = nullptr;
     *graph = nullptr;
-    LRC_TRY(lrc_cuda_result(cudaStreamEndCapture((cudaStream_t)stream, &recorded), err, "cuda: end to record"));
+    LRC_TRY(
+        lrc_cuda_result(cudaStreamEndCapture((cudaStream_t)stream, &recorded), err, "cuda: end to record"));
     const cudaError_t result = cudaGraphInstantiate(&made, recorded, 0);
     (void)cudaGraphDestroy(recorded);
     *graph = reinterpret_cast<struct lrc_cuda_graph *>(made);
@@ -29,8 +30,8 @@ extern "C" enum lrc_status lrc_cuda_graph_end(struct lrc_cuda_graph **graph, str
 extern "C" enum lrc_status lrc_cuda_graph_replay(struct lrc_cuda_graph *graph, struct lrc_stream *stream,
                                                  struct lrc_error *err)
 {
-    return lrc_cuda_result(cudaGraphLaunch(reinterpret_cast<cudaGraphExec_t>(graph), (cudaStream_t)stream), err,
-                           "cuda: replay a graph");
+    return lrc_cuda_result(cudaGraphLaunch(reinterpret_cast<cudaGraphExec_t>(graph), (cudaStream_t)stream),
+                           err, "cuda: replay a graph");
 }
 
 extern "C" void lrc_cuda_graph_free(struct lrc_cuda_graph *graph)

@@ -1,9 +1,9 @@
 /* A sequence of calls recorded once and replayed as one launch (a CUDA graph).
  *
  * What is recorded are kernels with their arguments: pointers, sizes and numbers. What changes from replay to
- * replay must lie in device memory; docs/cuda.md lists which arguments do. Between begin and end nothing runs, and
- * nothing may wait or allocate. Run the calls once before: algorithms are chosen and kernels loaded at the
- * first call.
+ * replay must lie in device memory; docs/cuda.md lists which arguments do. Between begin and end nothing
+ * runs, and nothing may wait or allocate. Run the calls once before: algorithms are chosen and kernels
+ * loaded at the first call.
  *
  * errors: DEVICE. */
 #ifndef LRC_KERNELS_COMMON_GRAPH_CUDA_H

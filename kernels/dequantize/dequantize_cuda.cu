@@ -4,7 +4,7 @@
 /* One pass from the stored bytes to the result. A thread makes EACH elements, those of one aligned 32-bit
  * word of codes: a warp reads 128 bytes and writes 512 (BF16) in whole vectors; with 16 bytes of codes per
  * thread its stores, four times the loads, would lie apart. */
-constexpr int THREADS = 256, EACH = 8;
+constexpr int     THREADS = 256, EACH = 8;
 constexpr int64_t ROWS_MAX = 65535; /* of a grid */
 
 /* Products and sums are rounded one by one, as in bitsandbytes: no fused multiply-add. nested_shift: log2 of
@@ -15,7 +15,8 @@ static __device__ __forceinline__ float absmax_of(const struct lrc_weight &weigh
     if (!weight.absmax_code)
         return weight.absmax[block];
     const int64_t nested = nested_shift >= 0 ? block >> nested_shift : block / weight.nested_block_elems;
-    const float product = __fmul_rn(weight.nested_map[weight.absmax_code[block]], weight.nested_absmax[nested]);
+    const float   product =
+        __fmul_rn(weight.nested_map[weight.absmax_code[block]], weight.nested_absmax[nested]);
     return __fadd_rn(product, weight.nested_offset);
 }
 
@@ -26,15 +27,15 @@ static __device__ __forceinline__ void group_values(float values[EACH], const st
                                                     int nested_shift)
 {
     const uint8_t *packed = static_cast<const uint8_t *>(weight.data) + group * (EACH / 2);
-    const int shift = __ffsll(weight.block_elems) - 1;
-    uint32_t word = 0;
+    const int      shift = __ffsll(weight.block_elems) - 1;
+    uint32_t       word = 0;
     if (begin == 0 && end == EACH && ((uintptr_t)packed & 3) == 0)
         word = *reinterpret_cast<const uint32_t *>(packed);
     else
         for (int i = begin / 2; i < (end + 1) / 2; i++)
             word |= (uint32_t)packed[i] << 8 * i;
     int64_t block = -1;
-    float absmax = 0;
+    float   absmax = 0;
 #pragma unroll
     for (int i = 0; i < EACH; i++) {
         if (i < begin || i >= end)
@@ -62,10 +63,10 @@ static __global__ void __launch_bounds__(THREADS)
         const int64_t group = first / EACH + (int64_t)blockIdx.x * THREADS + threadIdx.x, at = group * EACH;
         if (at >= last)
             continue;
-        const int begin = at < first ? (int)(first - at) : 0;
-        const int end = at + EACH > last ? (int)(last - at) : EACH;
+        const int     begin = at < first ? (int)(first - at) : 0;
+        const int     end = at + EACH > last ? (int)(last - at) : EACH;
         const int64_t to = row * part.out_stride + at - first; /* of element 0 of the group */
-        float values[EACH];
+        float         values[EACH];
         group_values(values, weight, code, group, begin, end, nested_shift);
         if (begin == 0 && end == EACH && (to & (EACH - 1)) == 0 && ((uintptr_t)out & 15) == 0) {
             if (dtype == LRC_DTYPE_BF16) {
@@ -97,9 +98,10 @@ static __global__ void __launch_bounds__(THREADS)
         const int64_t column = (int64_t)blockIdx.x * THREADS + threadIdx.x;
         if (column >= part.n_cols)
             continue;
-        const int64_t from = part.first_elem + row * part.row_elems + column, to = row * part.out_stride + column;
+        const int64_t from = part.first_elem + row * part.row_elems + column,
+                      to = row * part.out_stride + column;
         const uint8_t *bytes = static_cast<const uint8_t *>(weight.data) + from * (wide ? 4 : 2);
-        uint32_t bits = bytes[0] | (uint32_t)bytes[1] << 8;
+        uint32_t       bits = bytes[0] | (uint32_t)bytes[1] << 8;
         if (wide)
             bits |= (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24;
         if (dtype == weight.dtype) {
@@ -124,10 +126,10 @@ enum lrc_status lrc_dequantize__cuda(struct lrc_stream *stream, void *out, enum 
         return LRC_STATUS_OK; /* a grid of no blocks is a launch error */
     const unsigned rows = (unsigned)(part->n_rows < ROWS_MAX ? part->n_rows : ROWS_MAX);
     /* a row that begins inside a group has one group more */
-    const int begins_inside = part->first_elem % EACH != 0 || (part->n_rows > 1 && part->row_elems % EACH != 0);
-    const int64_t items = weight->type == LRC_BLOCK_DENSE
-                              ? part->n_cols
-                              : lrc_cuda_blocks(part->n_cols, EACH) + begins_inside;
+    const int begins_inside =
+        part->first_elem % EACH != 0 || (part->n_rows > 1 && part->row_elems % EACH != 0);
+    const int64_t items =
+        weight->type == LRC_BLOCK_DENSE ? part->n_cols : lrc_cuda_blocks(part->n_cols, EACH) + begins_inside;
     int nested_shift = -1;
     if (weight->absmax_code && (weight->nested_block_elems & (weight->nested_block_elems - 1)) == 0)
         for (int64_t n = weight->nested_block_elems; n > 0; n /= 2)
@@ -145,6 +147,6 @@ enum lrc_status lrc_dequantize__cuda(struct lrc_stream *stream, void *out, enum 
 LRC_CUDA_OP(dequantize)
 (struct lrc_stream *stream, const struct lrc_dequantize_args *args, struct lrc_error *err)
 {
-    const struct lrc_dequantize_part part = {args->first_elem, 0, 1, lrc_tensor_elems(&args->out), 0};
+    const struct lrc_dequantize_part part = { args->first_elem, 0, 1, lrc_tensor_elems(&args->out), 0 };
     return lrc_dequantize__cuda(stream, args->out.data, args->out.dtype, args->weight, &part, err);
 }

@@ -5,8 +5,8 @@ extern "C" {
 }
 
 /* Two stages: up to SUMS_MAX blocks add the squares of up to TABLE_MAX tensors a launch, each into its own
- * partial sum in the workspace; one block then adds the partial sums in order. The number of blocks depends on
- * the sizes alone, never on the device, and so does the order. */
+ * partial sum in the workspace; one block then adds the partial sums in order. The number of blocks depends
+ * on the sizes alone, never on the device, and so does the order. */
 constexpr int SUMS_MAX = LRC_GRAD_NORM_SUMS_MAX;
 constexpr int TABLE_MAX = 120; /* tensors: 2,880 of the 4,096 bytes that arguments may take */
 
@@ -95,8 +95,8 @@ static int64_t table_fill(struct norm_table *table, const struct lrc_grad_norm_a
     return i;
 }
 
-LRC_CUDA_OP(grad_norm)(struct lrc_stream *stream, const struct lrc_grad_norm_args *args,
-                       struct lrc_error *err)
+LRC_CUDA_OP(grad_norm)
+(struct lrc_stream *stream, const struct lrc_grad_norm_args *args, struct lrc_error *err)
 {
     struct norm_table table = {};
     int64_t           n_all = 0;

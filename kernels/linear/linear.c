@@ -70,7 +70,8 @@ size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *
     const int64_t in = weight->cols, out = weight->rows, tail = lrc_linear__tail(rank);
     const int     is_direct = weight->type == LRC_BLOCK_DENSE && weight->dtype == activation;
     size_t        total = lrc_linear_workspace_bytes(n_rows, in, out, rank, activation);
-    /* x or d_out beside the adapter's part, where it pays: the narrower one. Without an adapter, d_out alone. */
+    /* x or d_out beside the adapter's part, where it pays: the narrower one. Without an adapter, d_out
+     * alone. */
     (void)take(&total, n_rows, rank > 0 ? (in < out ? in : out) + tail : out, lrc_dtype_bytes(activation));
     if (!is_direct)
         (void)take(&total, in + tail, out + tail, lrc_dtype_bytes(activation));

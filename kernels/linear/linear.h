@@ -8,8 +8,8 @@
  *              d_weight += d_outᵀ x,  d_bias += sum_t d_out[t]
  *
  * Products run in the type of x: F32 x: W is dequantized or widened to float32; BF16 x: W is rounded to BF16,
- * the adapter's float32 factors too, and sums are float32. Results are rounded once when the output is BF16; a
- * backend may round the adapter's part to BF16 before that.
+ * the adapter's float32 factors too, and sums are float32. Results are rounded once when the output is
+ * BF16; a backend may round the adapter's part to BF16 before that.
  *
  * Dropout: element i of row t is kept when unit(word i % 4 of philox(key, step << 32 | row_ids[t],
  * positions[t] << 32 | i / 4)) >= p, and then multiplied by 1 / (1 - p); see base/rng.h. It acts on the
@@ -32,11 +32,11 @@ struct lrc_dropout {
 
 /* The adapter of one linear. */
 struct lrc_linear_adapter {
-    struct lrc_tensor  a;     /* (R, in)  F32 */
-    struct lrc_tensor  b;     /* (out, R) F32 */
-    struct lrc_tensor  d_a;   /* (R, in)  F32, += ; data NULL in inference */
-    struct lrc_tensor  d_b;   /* (out, R) F32, += */
-    float              scale; /* alpha / R, or alpha / sqrt(R) */
+    struct lrc_tensor a;     /* (R, in)  F32 */
+    struct lrc_tensor b;     /* (out, R) F32 */
+    struct lrc_tensor d_a;   /* (R, in)  F32, += ; data NULL in inference */
+    struct lrc_tensor d_b;   /* (out, R) F32, += */
+    float             scale; /* alpha / R, or alpha / sqrt(R) */
 };
 
 struct lrc_linear_forward_args {
@@ -46,7 +46,7 @@ struct lrc_linear_forward_args {
     const struct lrc_linear_adapter *adapter; /* NULL: none */
     struct lrc_tensor                u;       /* (T, R) F32, saved for backward; needed with an adapter */
     struct lrc_dropout               dropout;
-    struct lrc_tensor                out;     /* (T, out) F32 or BF16; contiguous */
+    struct lrc_tensor                out; /* (T, out) F32 or BF16; contiguous */
     void                            *workspace;
     size_t                           workspace_bytes;
 };
@@ -54,27 +54,27 @@ struct lrc_linear_forward_args {
 enum lrc_accumulate { LRC_ACCUMULATE_SET, LRC_ACCUMULATE_ADD };
 
 struct lrc_linear_backward_args {
-    struct lrc_tensor                d_out;   /* (T, out) F32 or BF16 */
-    struct lrc_tensor                x;       /* (T, in) as in forward */
+    struct lrc_tensor                d_out; /* (T, out) F32 or BF16 */
+    struct lrc_tensor                x;     /* (T, in) as in forward */
     const struct lrc_weight         *weight;
     const struct lrc_linear_adapter *adapter;
-    struct lrc_tensor                u;       /* (T, R) of forward */
+    struct lrc_tensor                u; /* (T, R) of forward */
     struct lrc_dropout               dropout;
-    struct lrc_tensor                d_x;     /* (T, in) F32 or BF16; data NULL: not wanted */
+    struct lrc_tensor                d_x; /* (T, in) F32 or BF16; data NULL: not wanted */
     /* of d_x: several linears read the same x; ADD needs d_x F32 */
-    enum lrc_accumulate              accumulate;
-    struct lrc_tensor                d_weight; /* (out, in) F32, +=; data NULL when frozen */
-    struct lrc_tensor                d_bias;   /* (out) F32, +=; data NULL when frozen or absent */
-    void                            *workspace;
-    size_t                           workspace_bytes;
+    enum lrc_accumulate accumulate;
+    struct lrc_tensor   d_weight; /* (out, in) F32, +=; data NULL when frozen */
+    struct lrc_tensor   d_bias;   /* (out) F32, +=; data NULL when frozen or absent */
+    void               *workspace;
+    size_t              workspace_bytes;
 };
 
 /* Enough for forward and backward of up to n_rows rows in the given activation type. */
 size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
                                   enum lrc_dtype activation);
 
-/* What a backend with memory of its own works best with: room for all rows, for the whole weight unless it can
- * be read where it lies, and for the matrix products' own sums. The CPU gains nothing from it. */
+/* What a backend with memory of its own works best with: room for all rows, for the whole weight unless it
+ * can be read where it lies, and for the matrix products' own sums. The CPU gains nothing from it. */
 size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *weight, int64_t rank,
                                        enum lrc_dtype activation);
 

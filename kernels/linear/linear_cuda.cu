@@ -3,8 +3,8 @@
 /* ---- workspace ---- */
 
 struct linear_scratch {
-    unsigned char *a, *b, *low; /* adapter factors, and scale * u or d_u, in the compute type */
-    float *d_u;
+    unsigned char     *a, *b, *low; /* adapter factors, and scale * u or d_u, in the compute type */
+    float             *d_u;
     struct linear_room room;
 };
 
@@ -16,7 +16,7 @@ static struct linear_scratch scratch_place(void *workspace, size_t workspace_byt
 {
     const struct lrc_linear_layout layout =
         lrc_linear__layout(n_rows, weight->cols, weight->rows, rank, compute);
-    unsigned char *base = static_cast<unsigned char *>(workspace), *end = base + workspace_bytes;
+    unsigned char        *base = static_cast<unsigned char *>(workspace), *end = base + workspace_bytes;
     struct linear_scratch scratch = {};
     scratch.a = base;
     scratch.b = scratch.a + (layout.b - layout.a);
@@ -37,7 +37,7 @@ static struct linear_rows rows_of(struct lrc_stream *stream, const struct lrc_te
                                   const struct lrc_dropout *dropout, enum lrc_dtype compute,
                                   const struct linear_room &room)
 {
-    return {stream, tensor, dropout, compute, room.memory, room.size_bytes};
+    return { stream, tensor, dropout, compute, room.memory, room.size_bytes };
 }
 
 /* ---- products of rank R, and sums over rows ---- */
@@ -93,9 +93,9 @@ LRC_CUDA_OP(linear_forward)
 (struct lrc_stream *stream, const struct lrc_linear_forward_args *args, struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
-    const struct lrc_weight *weight = args->weight;
-    const int64_t n_rows = args->x.shape[0], rank = adapter ? adapter->a.shape[0] : 0;
-    const enum lrc_dtype compute = args->x.dtype;
+    const struct lrc_weight         *weight = args->weight;
+    const int64_t                    n_rows = args->x.shape[0], rank = adapter ? adapter->a.shape[0] : 0;
+    const enum lrc_dtype             compute = args->x.dtype;
     if (n_rows == 0)
         return LRC_STATUS_OK;
     const linear_scratch scratch =
@@ -111,36 +111,36 @@ LRC_CUDA_OP(linear_forward)
     p.mode = LRC_GEMM_SET;
     if (adapter) {
         const linear_rows x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, scratch.room);
-        const void *a = nullptr, *b = nullptr;
+        const void       *a = nullptr, *b = nullptr;
         LRC_TRY(factor(stream, scratch.a, compute, adapter->a, &a, err));
         LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, {a, weight->cols, 1}, rank, scratch.room,
-                               err));
+        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, { a, weight->cols, 1 }, rank,
+                               scratch.room, err));
         LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_rows * rank, adapter->scale, err));
         p.low = scratch.low;
         p.rank = rank;
-        p.right = {b, rank, 1};
+        p.right = { b, rank, 1 };
     }
     return product_run(p, scratch.room, err);
 }
 
 /* d_b, d_a, and d_u in the compute type into scratch.low. */
-static enum lrc_status adapter_backward(struct lrc_stream *stream,
+static enum lrc_status adapter_backward(struct lrc_stream                     *stream,
                                         const struct lrc_linear_backward_args *args, const linear_rows &d_out,
                                         const linear_scratch &scratch, struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
-    const struct linear_room &room = scratch.room;
-    const enum lrc_dtype compute = args->x.dtype;
-    const int64_t n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
+    const struct linear_room        &room = scratch.room;
+    const enum lrc_dtype             compute = args->x.dtype;
+    const int64_t           n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
     const struct lrc_tensor low = lrc_tensor_2d(scratch.low, compute, n_rows, rank);
-    const linear_rows low_rows = rows_of(stream, low, nullptr, compute, room);
-    const linear_rows x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, room);
-    const void *b = nullptr;
+    const linear_rows       low_rows = rows_of(stream, low, nullptr, compute, room);
+    const linear_rows       x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, room);
+    const void             *b = nullptr;
     LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_low, adapter->scale, err));
     LRC_TRY(row_product_run(d_out, low_rows, adapter->d_b.data, room, err));
     LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-    LRC_TRY(narrow_product(scratch.d_u, d_out, {b, rank, 0}, rank, room, err));
+    LRC_TRY(narrow_product(scratch.d_u, d_out, { b, rank, 0 }, rank, room, err));
     LRC_TRY(scale_to(stream, scratch.low, compute, scratch.d_u, n_low, adapter->scale, err));
     return row_product_run(low_rows, x, adapter->d_a.data, room, err);
 }
@@ -149,7 +149,7 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
                                       int64_t tail, const linear_scratch &scratch, struct lrc_error *err)
 {
     const struct lrc_linear_adapter *adapter = args->adapter;
-    linear_product p = {};
+    linear_product                   p = {};
     p.stream = d_out.stream;
     p.compute = args->x.dtype;
     p.left = d_out;
@@ -162,7 +162,7 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
         LRC_TRY(factor(p.stream, scratch.a, p.compute, adapter->a, &a, err));
         p.low = scratch.low;
         p.rank = adapter->a.shape[0];
-        p.right = {a, args->weight->cols, 0};
+        p.right = { a, args->weight->cols, 0 };
         p.dropout = dropout_or_null(args->dropout);
     }
     return product_run(p, scratch.room, err);
@@ -176,7 +176,7 @@ static enum lrc_status d_out_prepare(struct lrc_tensor *d_out, int64_t *tail, st
 {
     const int64_t rank = args->adapter ? args->adapter->a.shape[0] : 0, n_rows = d_out->shape[0];
     const int64_t stride = d_out->shape[1] + lrc_linear__tail(rank);
-    const size_t bytes = aligned((size_t)(n_rows * stride) * lrc_dtype_bytes(rows.compute));
+    const size_t  bytes = aligned((size_t)(n_rows * stride) * lrc_dtype_bytes(rows.compute));
     const struct lrc_linear_layout layout =
         lrc_linear__layout(n_rows, args->weight->cols, args->weight->rows, rank, rows.compute);
     const size_t least = layout.total - (layout.bias - layout.a); /* for the products' windows */
@@ -197,14 +197,14 @@ LRC_CUDA_OP(linear_backward)
 (struct lrc_stream *stream, const struct lrc_linear_backward_args *args, struct lrc_error *err)
 {
     const struct lrc_weight *weight = args->weight;
-    const enum lrc_dtype compute = args->x.dtype;
-    const int64_t n_rows = args->x.shape[0], rank = args->adapter ? args->adapter->a.shape[0] : 0;
+    const enum lrc_dtype     compute = args->x.dtype;
+    const int64_t            n_rows = args->x.shape[0], rank = args->adapter ? args->adapter->a.shape[0] : 0;
     if (n_rows == 0)
         return LRC_STATUS_OK;
     struct linear_scratch scratch =
         scratch_place(args->workspace, args->workspace_bytes, n_rows, weight, rank, compute);
     struct lrc_tensor rows = args->d_out;
-    int64_t tail = 0;
+    int64_t           tail = 0;
     LRC_TRY(d_out_prepare(&rows, &tail, &scratch, args, rows_of(stream, rows, nullptr, compute, scratch.room),
                           err));
     const linear_rows d_out = rows_of(stream, rows, nullptr, compute, scratch.room);

@@ -1,7 +1,8 @@
 /* c = left W' + low right, W' = Wᵀ or W, of linear_cuda.cu.
  *
  * The adapter's part is added in one of four ways:
- *   APPEND  one product [left | low] [W' ; right]: rounded once, no further pass over c. left is copied, unless
+ * APPEND one product [left | low] [W' ; right]: rounded once, no further pass over c. left is copied,
+ * unless
  *           it is a copy already, and W' dequantized beside `right`, or copied
  *   BEFORE  low right goes to c, rounded, and the large product adds to it
  *   AFTER   the large product's float32 sums are in c or in a tile, and low right is added to them
@@ -19,35 +20,35 @@ enum linear_form { LINEAR_NONE, LINEAR_APPEND, LINEAR_BEFORE, LINEAR_AFTER };
 
 /* What is left of the workspace beside the small factors: the more, the wider the windows. */
 struct linear_room {
-    unsigned char *memory;
-    size_t size_bytes;
+    unsigned char       *memory;
+    size_t               size_bytes;
     struct lrc_gemm_room gemm;
 };
 
 struct linear_product {
-    struct lrc_stream *stream;
-    enum lrc_dtype compute;
-    linear_rows left; /* (m,k) */
-    int64_t left_tail; /* columns behind each row of a direct left, for APPEND */
-    const struct lrc_weight *weight;
-    bool transposed; /* W', (k,n), is Wᵀ */
-    const void *low; /* (m,rank) in the compute type; NULL: no low-rank part */
-    int64_t rank;
-    struct lrc_gemm_operand right;     /* (rank,n) */
+    struct lrc_stream        *stream;
+    enum lrc_dtype            compute;
+    linear_rows               left;      /* (m,k) */
+    int64_t                   left_tail; /* columns behind each row of a direct left, for APPEND */
+    const struct lrc_weight  *weight;
+    bool                      transposed; /* W', (k,n), is Wᵀ */
+    const void               *low;        /* (m,rank) in the compute type; NULL: no low-rank part */
+    int64_t                   rank;
+    struct lrc_gemm_operand   right;   /* (rank,n) */
     const struct lrc_dropout *dropout; /* masks the low-rank part; NULL: none */
-    struct lrc_tensor bias;            /* (n); data NULL: none */
-    struct lrc_tensor c;               /* (m,n) */
-    enum lrc_gemm_mode mode;
+    struct lrc_tensor         bias;    /* (n); data NULL: none */
+    struct lrc_tensor         c;       /* (m,n) */
+    enum lrc_gemm_mode        mode;
 };
 
 /* How the room is divided, and what goes through it. */
 struct linear_plan {
     enum linear_form form;
-    bool weight_direct, left_direct, to_c; /* W and left are used where they lie; sums go to c */
-    int64_t tail;                          /* columns of left and rows of W' that are appended */
-    int64_t width, step;                   /* columns and rows of a window */
-    unsigned char *left, *panel;
-    float *tile, *masked;
+    bool             weight_direct, left_direct, to_c; /* W and left are used where they lie; sums go to c */
+    int64_t          tail;                             /* columns of left and rows of W' that are appended */
+    int64_t          width, step;                      /* columns and rows of a window */
+    unsigned char   *left, *panel;
+    float           *tile, *masked;
 };
 
 static size_t left_bytes(const linear_product &p, const linear_plan &plan, int64_t step)
@@ -74,15 +75,15 @@ static size_t window_bytes(const linear_product &p, const linear_plan &plan, int
 static linear_plan plan_of_form(const linear_product &p, enum linear_form form)
 {
     const size_t bytes = lrc_dtype_bytes(p.compute);
-    const bool is_appended = form == LINEAR_APPEND;
-    linear_plan plan = {};
+    const bool   is_appended = form == LINEAR_APPEND;
+    linear_plan  plan = {};
     plan.form = form;
     plan.tail = is_appended ? lrc_linear__tail(p.rank) : 0;
     plan.left_direct = rows_are_direct(p.left) && p.left_tail >= plan.tail;
     plan.weight_direct = !is_appended && p.weight->type == LRC_BLOCK_DENSE && p.weight->dtype == p.compute &&
                          ((uintptr_t)p.weight->data & (bytes - 1)) == 0;
-    plan.to_c = p.c.dtype == LRC_DTYPE_F32 || (p.compute == LRC_DTYPE_BF16 && !p.bias.data &&
-                                               (form != LINEAR_AFTER));
+    plan.to_c =
+        p.c.dtype == LRC_DTYPE_F32 || (p.compute == LRC_DTYPE_BF16 && !p.bias.data && (form != LINEAR_AFTER));
     return plan;
 }
 
@@ -116,24 +117,25 @@ static linear_plan plan_choose(const linear_product &p, const linear_room &room)
 static linear_plan plan_make(const linear_product &p, const linear_room &room)
 {
     const int64_t m = p.c.shape[0], n = p.c.shape[1], k = p.left.tensor.shape[1];
-    linear_plan plan = plan_choose(p, room);
+    linear_plan   plan = plan_choose(p, room);
     plan.width = n;
     plan.step = m;
     if (window_bytes(p, plan, n, m) > room.size_bytes) {
-        plan.step = min64(m, plan.left_direct ? (int64_t)LRC_LINEAR_CHUNK_MAX : lrc_linear__chunk(k, p.compute));
+        plan.step =
+            min64(m, plan.left_direct ? (int64_t)LRC_LINEAR_CHUNK_MAX : lrc_linear__chunk(k, p.compute));
         plan.width = min64(n, lrc_linear__panel(k, p.compute));
         while (plan.width < n &&
                window_bytes(p, plan, min64(n, plan.width + WIDTH_STEP), plan.step) <= room.size_bytes)
             plan.width = min64(n, plan.width + WIDTH_STEP);
-        while (plan.step < m &&
-               window_bytes(p, plan, plan.width, min64(m, 2 * plan.step)) <= room.size_bytes)
+        while (plan.step < m && window_bytes(p, plan, plan.width, min64(m, 2 * plan.step)) <= room.size_bytes)
             plan.step = min64(m, 2 * plan.step);
     }
     plan.left = room.memory;
     plan.panel = plan.left + left_bytes(p, plan, plan.step);
     plan.tile = reinterpret_cast<float *>(plan.panel + panel_bytes(p, plan, plan.width));
-    plan.masked = plan.to_c ? plan.tile : plan.tile + aligned((size_t)(plan.step * plan.width) * sizeof(float)) /
-                                                          sizeof(float);
+    plan.masked = plan.to_c
+                      ? plan.tile
+                      : plan.tile + aligned((size_t)(plan.step * plan.width) * sizeof(float)) / sizeof(float);
     return plan;
 }
 
@@ -141,8 +143,8 @@ static linear_plan plan_make(const linear_product &p, const linear_room &room)
 static enum lrc_status panel_append(const linear_product &p, const linear_plan &plan, int64_t col, int64_t n,
                                     struct lrc_error *err)
 {
-    const size_t bytes = lrc_dtype_bytes(p.compute);
-    const int64_t k = p.left.tensor.shape[1];
+    const size_t       bytes = lrc_dtype_bytes(p.compute);
+    const int64_t      k = p.left.tensor.shape[1];
     struct linear_part part = {};
     part.dtype = p.compute;
     part.from_stride = p.right.stride;
@@ -168,17 +170,17 @@ static enum lrc_status weight_panel(const linear_product &p, const linear_plan &
                                     struct lrc_gemm_operand *operand, struct lrc_error *err)
 {
     const struct lrc_weight *weight = p.weight;
-    const int64_t first = p.transposed ? col * weight->cols : col;
+    const int64_t            first = p.transposed ? col * weight->cols : col;
     if (plan.weight_direct) {
-        *operand = {static_cast<const unsigned char *>(weight->data) +
-                        (size_t)first * lrc_dtype_bytes(p.compute),
-                    weight->cols, p.transposed};
+        *operand = { static_cast<const unsigned char *>(weight->data) +
+                         (size_t)first * lrc_dtype_bytes(p.compute),
+                     weight->cols, p.transposed };
         return LRC_STATUS_OK;
     }
-    const int64_t stride = p.transposed ? weight->cols + plan.tail : n;
-    const struct lrc_dequantize_part part = {first, weight->cols, p.transposed ? n : weight->rows,
-                                             p.transposed ? weight->cols : n, stride};
-    *operand = {plan.panel, stride, p.transposed};
+    const int64_t                    stride = p.transposed ? weight->cols + plan.tail : n;
+    const struct lrc_dequantize_part part = { first, weight->cols, p.transposed ? n : weight->rows,
+                                              p.transposed ? weight->cols : n, stride };
+    *operand = { plan.panel, stride, p.transposed };
     LRC_TRY(lrc_dequantize__cuda(p.stream, plan.panel, p.compute, weight, &part, err));
     return plan.tail > 0 ? panel_append(p, plan, col, n, err) : LRC_STATUS_OK;
 }
@@ -191,13 +193,13 @@ static enum lrc_status left_get(const linear_product &p, const linear_plan &plan
     if (plan.left_direct)
         LRC_TRY(rows_get(p.left, first, n, operand, err));
     else {
-        *operand = {plan.left, k + plan.tail, 0};
+        *operand = { plan.left, k + plan.tail, 0 };
         LRC_TRY(rows_copy(p.left, first, n, plan.left, k + plan.tail, err));
     }
     if (plan.tail == 0)
         return LRC_STATUS_OK;
     struct linear_part part = {};
-    const size_t bytes = lrc_dtype_bytes(p.compute);
+    const size_t       bytes = lrc_dtype_bytes(p.compute);
     part.dtype = p.compute;
     part.to = static_cast<unsigned char *>(const_cast<void *>(operand->data)) + (size_t)k * bytes;
     part.to_stride = operand->stride;
@@ -212,14 +214,14 @@ static enum lrc_status left_get(const linear_product &p, const linear_plan &plan
 static enum lrc_status low_rank(const linear_product &p, const linear_window &window, struct lrc_gemm gemm,
                                 const linear_room &room, struct lrc_error *err)
 {
-    const size_t bytes = lrc_dtype_bytes(p.compute);
+    const size_t  bytes = lrc_dtype_bytes(p.compute);
     const int64_t first = p.right.transposed ? window.col * p.right.stride : window.col;
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
     gemm.k = p.rank;
-    gemm.a = {static_cast<const unsigned char *>(p.low) + (size_t)(window.row * p.rank) * bytes, p.rank, 0};
-    gemm.b = {static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, p.right.stride,
-              p.right.transposed};
+    gemm.a = { static_cast<const unsigned char *>(p.low) + (size_t)(window.row * p.rank) * bytes, p.rank, 0 };
+    gemm.b = { static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, p.right.stride,
+               p.right.transposed };
     gemm.dtype = p.compute;
     return lrc_gemm_cuda(p.stream, &gemm, &room.gemm, err);
 }
@@ -247,7 +249,7 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
                                       const struct lrc_gemm_operand &panel, const linear_room &room,
                                       struct lrc_error *err)
 {
-    const int64_t n = p.c.shape[1];
+    const int64_t   n = p.c.shape[1];
     struct lrc_gemm gemm = {};
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
@@ -281,14 +283,14 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
 
 static enum lrc_status product_run(const linear_product &p, const linear_room &room, struct lrc_error *err)
 {
-    const int64_t m = p.c.shape[0], n = p.c.shape[1];
+    const int64_t     m = p.c.shape[0], n = p.c.shape[1];
     const linear_plan plan = plan_make(p, room);
     for (int64_t col = 0; col < n; col += plan.width) {
-        const int64_t n_cols = min64(plan.width, n - col);
+        const int64_t           n_cols = min64(plan.width, n - col);
         struct lrc_gemm_operand panel;
         LRC_TRY(weight_panel(p, plan, col, n_cols, &panel, err));
         for (int64_t row = 0; row < m; row += plan.step) {
-            const linear_window window = {row, min64(plan.step, m - row), col, n_cols, nullptr, 0};
+            const linear_window window = { row, min64(plan.step, m - row), col, n_cols, nullptr, 0 };
             LRC_TRY(product_window(p, plan, window, panel, room, err));
         }
     }

@@ -11,7 +11,7 @@ extern "C" {
 }
 #include "common/gemm_cuda.h"
 
-constexpr int THREADS = 256;
+constexpr int     THREADS = 256;
 constexpr int64_t ROWS_MAX = 65535; /* of a grid */
 
 static dim3 grid_of(int64_t n_rows, int64_t n_items)
@@ -60,12 +60,13 @@ static enum lrc_status factor(struct lrc_stream *stream, void *room, enum lrc_dt
     return scale_to(stream, room, compute, tensor.data, lrc_tensor_elems(&tensor), 1.0f, err);
 }
 
-/* A part (n_rows, n_cols) of a matrix, of which (rows_there, cols_there) come from `from` and the rest is 0. */
+/* A part (n_rows, n_cols) of a matrix, of which (rows_there, cols_there) come from `from` and the rest is
+ * 0. */
 struct linear_part {
-    void *to;
-    const void *from;
+    void          *to;
+    const void    *from;
     enum lrc_dtype dtype;
-    int64_t to_stride, from_stride, n_rows, n_cols, rows_there, cols_there;
+    int64_t        to_stride, from_stride, n_rows, n_cols, rows_there, cols_there;
 };
 
 static __global__ void __launch_bounds__(THREADS) linear_part_kernel(struct linear_part part)
@@ -73,7 +74,7 @@ static __global__ void __launch_bounds__(THREADS) linear_part_kernel(struct line
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x, r = i / part.n_cols, c = i % part.n_cols;
     if (r >= part.n_rows)
         return;
-    const bool there = r < part.rows_there && c < part.cols_there;
+    const bool  there = r < part.rows_there && c < part.cols_there;
     const float value = there ? lrc_cuda_load(part.from, part.dtype, r * part.from_stride + c) : 0.0f;
     lrc_cuda_store(part.to, part.dtype, r * part.to_stride + c, value);
 }
@@ -82,9 +83,10 @@ static enum lrc_status part_copy(struct lrc_stream *stream, const linear_part &p
 {
     if (part.n_rows == 0 || part.n_cols == 0)
         return LRC_STATUS_OK;
-    LRC_LAUNCH(linear_part_kernel, lrc_vec_grid(lrc_cuda_blocks(part.n_rows * part.n_cols, THREADS)), THREADS, 0,
-               stream, part);
-    return LRC_CUDA_LAUNCHED(err, "linear: part (%lld, %lld)", (long long)part.n_rows, (long long)part.n_cols);
+    LRC_LAUNCH(linear_part_kernel, lrc_vec_grid(lrc_cuda_blocks(part.n_rows * part.n_cols, THREADS)), THREADS,
+               0, stream, part);
+    return LRC_CUDA_LAUNCHED(err, "linear: part (%lld, %lld)", (long long)part.n_rows,
+                             (long long)part.n_cols);
 }
 
 /* ---- dropout ---- */
@@ -93,9 +95,9 @@ static enum lrc_status part_copy(struct lrc_stream *stream, const linear_part &p
 static __device__ __forceinline__ void dropout_factors(float keep[4], const struct lrc_dropout &dropout,
                                                        int64_t t, int64_t quad)
 {
-    const float kept = 1.0f / (1.0f - dropout.p);
-    const uint64_t high = (uint64_t)*dropout.step << 32 | dropout.row_ids[t];
-    const uint64_t low = (uint64_t)(uint32_t)dropout.positions[t] << 32 | (uint64_t)quad;
+    const float                kept = 1.0f / (1.0f - dropout.p);
+    const uint64_t             high = (uint64_t)*dropout.step << 32 | dropout.row_ids[t];
+    const uint64_t             low = (uint64_t)(uint32_t)dropout.positions[t] << 32 | (uint64_t)quad;
     const struct lrc_rng_block block = lrc_rng_philox(dropout.key, high, low);
 #pragma unroll
     for (int i = 0; i < 4; i++)
@@ -109,10 +111,11 @@ static const struct lrc_dropout *dropout_or_null(const struct lrc_dropout &dropo
 
 /* ---- rows of an activation as a product reads them, some at a time ---- */
 
-/* to = rows of x, times their dropout factors unless p is 0; the first of them is row `first` of the batch. */
+/* to = rows of x, times their dropout factors unless p is 0; the first of them is row `first` of the batch.
+ */
 static __global__ void __launch_bounds__(LRC_VEC_THREADS)
-    linear_rows_kernel(struct lrc_vec_view to, struct lrc_vec_view x, struct lrc_vec_tiles tiles, int64_t first,
-                       struct lrc_dropout dropout)
+    linear_rows_kernel(struct lrc_vec_view to, struct lrc_vec_view x, struct lrc_vec_tiles tiles,
+                       int64_t first, struct lrc_dropout dropout)
 {
     const struct lrc_vec_place at = lrc_vec_place_of(tiles);
     if (at.col >= at.n_cols)
@@ -131,12 +134,12 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS)
 }
 
 struct linear_rows {
-    struct lrc_stream *stream;
-    struct lrc_tensor tensor;          /* (T, n); rows may be apart */
+    struct lrc_stream        *stream;
+    struct lrc_tensor         tensor;  /* (T, n); rows may be apart */
     const struct lrc_dropout *dropout; /* NULL: none */
-    enum lrc_dtype compute;
-    void *room; /* for copies, unless rows are direct */
-    size_t room_bytes;
+    enum lrc_dtype            compute;
+    void                     *room; /* for copies, unless rows are direct */
+    size_t                    room_bytes;
 };
 
 static bool rows_are_direct(const linear_rows &rows)
@@ -147,7 +150,7 @@ static bool rows_are_direct(const linear_rows &rows)
 /* Rows that fit into the room; lrc_linear__layout() has some for lrc_linear__chunk(). */
 static int64_t rows_chunk(const linear_rows &rows)
 {
-    const size_t row_bytes = (size_t)rows.tensor.shape[1] * lrc_dtype_bytes(rows.compute);
+    const size_t  row_bytes = (size_t)rows.tensor.shape[1] * lrc_dtype_bytes(rows.compute);
     const int64_t n_rows = rows.tensor.shape[0];
     return rows_are_direct(rows) ? n_rows : min64(n_rows, (int64_t)(rows.room_bytes / row_bytes));
 }
@@ -156,12 +159,12 @@ static int64_t rows_chunk(const linear_rows &rows)
 static enum lrc_status rows_copy(const linear_rows &rows, int64_t first, int64_t n, void *to, int64_t stride,
                                  struct lrc_error *err)
 {
-    const int64_t n_cols = rows.tensor.shape[1];
+    const int64_t     n_cols = rows.tensor.shape[1];
     struct lrc_tensor from = lrc_tensor_rows(&rows.tensor, first, n), out = from;
     out.data = to;
     out.dtype = rows.compute;
     out.stride[0] = stride;
-    const struct lrc_dropout dropout = rows.dropout ? *rows.dropout : lrc_dropout{};
+    const struct lrc_dropout   dropout = rows.dropout ? *rows.dropout : lrc_dropout{};
     const struct lrc_vec_tiles tiles = lrc_vec_tiles_of(n, n_cols);
     LRC_LAUNCH(linear_rows_kernel, lrc_vec_grid(n * tiles.n_chunks), LRC_VEC_THREADS, 0, rows.stream,
                lrc_vec_view_of(&out, n), lrc_vec_view_of(&from, n), tiles, first, dropout);
@@ -172,10 +175,10 @@ static enum lrc_status rows_get(const linear_rows &rows, int64_t first, int64_t 
                                 struct lrc_gemm_operand *operand, struct lrc_error *err)
 {
     if (rows_are_direct(rows)) {
-        *operand = {lrc_tensor_rows(&rows.tensor, first, n).data, rows.tensor.stride[0], 0};
+        *operand = { lrc_tensor_rows(&rows.tensor, first, n).data, rows.tensor.stride[0], 0 };
         return LRC_STATUS_OK;
     }
-    *operand = {rows.room, rows.tensor.shape[1], 0};
+    *operand = { rows.room, rows.tensor.shape[1], 0 };
     return rows_copy(rows, first, n, rows.room, rows.tensor.shape[1], err);
 }
 
@@ -184,7 +187,7 @@ static enum lrc_status rows_get(const linear_rows &rows, int64_t first, int64_t 
 /* The part of c that is worked on. Its sums lie in the tile, or where the result is. */
 struct linear_window {
     int64_t row, n_rows, col, n_cols;
-    float *sums;
+    float  *sums;
     int64_t stride;
 };
 
@@ -216,7 +219,7 @@ static __global__ void __launch_bounds__(THREADS)
     const float shift = bias.data ? lrc_cuda_load(bias.data, bias.dtype, window.col + i) : 0.0f;
     for (int64_t r = blockIdx.y; r < window.n_rows; r += gridDim.y) {
         const int64_t to = (window.row + r) * c.shape[1] + window.col + i;
-        float sum = window.sums[r * window.stride + i] + shift;
+        float         sum = window.sums[r * window.stride + i] + shift;
         if (adds)
             sum += static_cast<const float *>(c.data)[to];
         lrc_cuda_store(c.data, c.dtype, to, sum);
@@ -233,7 +236,7 @@ static __global__ void __launch_bounds__(COLUMNS *SLICES)
     LRC_SHARED_ARRAY(float, sums, COLUMNS *SLICES);
     const int64_t n_rows = d_out.shape[0], n_cols = d_out.shape[1];
     const int64_t column = (int64_t)blockIdx.x * COLUMNS + threadIdx.x;
-    float sum = 0;
+    float         sum = 0;
     if (column < n_cols)
         for (int64_t r = threadIdx.y; r < n_rows; r += SLICES)
             sum += lrc_cuda_load(d_out.data, d_out.dtype, r * n_cols + column);

@@ -5,10 +5,11 @@
  *   code[i]   = codes[number of thresholds below y],  y = x[i] * (1 / absmax[b]), within [-1, 1]
  *   packed[i / 2] = code[i] << 4 | code[i + 1]   (i even; a missing last element counts as 0)
  *
- * In a last block that is not full y = x / absmax, and absmax is at least 1e-38; in full ones the 1e-38 is for y
- * alone. Every operation is rounded to float32 by itself: equal to bitsandbytes to the bit.
+ * In a last block that is not full y = x / absmax, and absmax is at least 1e-38; in full ones the 1e-38 is
+ * for y alone. Every operation is rounded to float32 by itself: equal to bitsandbytes to the bit.
  *
- * A block with an element that is not finite gets an absmax that is not finite, and any codes: the caller looks.
+ * A block with an element that is not finite gets an absmax that is not finite, and any codes: the caller
+ * looks.
  *
  * errors: SHAPE.
  * source: Dettmers et al. 2023, arXiv:2305.14314, section 3. */

@@ -2,7 +2,8 @@
 
 #include "base/alloc.h"
 
-/* Values of a format that is neither NF4 nor FP4, in an order that shows a mistaken lookup; thresholds half-way. */
+/* Values of a format that is neither NF4 nor FP4, in an order that shows a mistaken lookup; thresholds
+ * half-way. */
 static struct lrc_quantize_levels levels_new(void)
 {
     struct lrc_quantize_levels levels;

@@ -1,4 +1,5 @@
-/* A sequence of ops recorded on a device and replayed: what it computes follows what lies in device memory. */
+/* A sequence of ops recorded on a device and replayed: what it computes follows what lies in device memory.
+ */
 #include "backend.h"
 
 #ifdef LRC_HAVE_CUDA
@@ -108,7 +109,8 @@ static struct lrc_tensor heads(struct lrc_tensor rows)
     return lrc_tensor_3d(rows.data, rows.dtype, T, HEADS, HEAD_DIM);
 }
 
-/* A step of sorts: a linear with dropout, attention over its result, the gradient of b, its norm, an update of b. */
+/* A step of sorts: a linear with dropout, attention over its result, the gradient of b, its norm, an update
+ * of b. */
 static void step(const struct state *s, struct lrc_stream *stream, const int32_t *offsets)
 {
     const struct lrc_weight weight = {

@@ -125,7 +125,7 @@ rm -f peak
 
 # what is planned is what is allocated, to the byte
 planned() { "$cuda" plan run.yaml device=cuda --json "$@" 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*'; }
-for options in "" "micro_batch_size=1" "sequence_len=16" "lora_r=7 lora_alpha=7" "gradient_checkpointing=true bf16=true" "adapter=qlora" "adapter=full lora_dropout=0"; do
+for options in "" "micro_batch_size=1" "sequence_len=16 max_lost_rows_fraction=1" "lora_r=7 lora_alpha=7" "gradient_checkpointing=true bf16=true" "adapter=qlora" "adapter=full lora_dropout=0"; do
     # shellcheck disable=SC2086
     LRC_CUDA_HOST_PEAK=peak "$cuda" train run.yaml device=cuda --dry-run output_dir=none $options >last.out 2>last.err
     # shellcheck disable=SC2086
