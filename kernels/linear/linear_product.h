@@ -138,6 +138,20 @@ static void tile_finish(const struct product *product, const struct item *item, 
         row_finish(product, sums + i * stride, band->row + i, col, n);
 }
 
+/* Ask for the lines of c that tile_finish() will write, so that they are there by then. */
+static void tile_expect(const struct product *product, const struct item *item, const struct band *band,
+                        int64_t sliver)
+{
+    const int64_t col = item->col + sliver * item->sliver, end = item->col + item->n_cols;
+    const int64_t n = end - col < item->sliver ? end - col : item->sliver;
+    const size_t  n_bytes = (size_t)n * lrc_dtype_bytes(product->c.dtype);
+    for (int64_t i = 0; i < band->n_rows; i++) {
+        const unsigned char *to = lrc_vec_at(&product->c, band->row + i, col);
+        for (size_t at = 0; at < n_bytes; at += 64)
+            __builtin_prefetch(to + at, 1);
+    }
+}
+
 /* sums += mask ⊙ (low low_weight') */
 static void tile_add_masked(const struct product *product, const struct item *item, const struct band *band,
                             int64_t sliver, float *sums, int64_t stride)
@@ -166,6 +180,8 @@ static void band_run(const struct product *product, const struct item *item, con
         part[1].n_steps = 0;
     for (int64_t s = 0; s < item->n_slivers; s++) {
         float *sums = in_registers ? local : item->sums + (band->row - item->row) * stride + s * item->sliver;
+        if (band->ends)
+            tile_expect(product, item, band, s);
         run(sums, stride, band->starts, part);
         part[0].b += band->main.n_steps * item->sliver;
         part[1].b += band->low.n_steps * item->sliver;

@@ -58,6 +58,9 @@ static inline vector rank_load_bf16(const struct rank_product *product, int64_t 
         if (high != some[1])
             high = memcpy(some[1], high, (size_t)n * sizeof *high);
     }
+    /* the rows' next lines: too many rows for the machine to follow each of them */
+    __builtin_prefetch(low + 3 * VECTOR_FLOATS);
+    __builtin_prefetch(high + 3 * VECTOR_FLOATS);
     const __m512i even = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)low));
     const __m512i odd = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)(const void *)high));
     return _mm512_castsi512_ps(_mm512_or_si512(even, _mm512_slli_epi32(odd, 16)));
