@@ -1,4 +1,5 @@
 #include "cli/bench_compare.h"
+#include "cli/bench_settings.h"
 #include "cli/op_times.h"
 #include "cli/runner.h"
 #include "cli/yardstick.h"
@@ -15,17 +16,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 1000, OPS_MAX = 64, OP_STEPS = 2 };
-
-struct settings {
-    const char                   *mode, *label, *targets;
-    const struct lrc_model_shape *shape;
-    int64_t                       batch, seq, rank, steps, warmup;
-    int                           checkpointing;
-};
+enum { OPS_MAX = 64, OP_STEPS = 2 };
 
 struct result {
-    double               ms[STEPS_MAX];
+    double               ms[LRC_BENCH_STEPS_MAX];
     double               loss_first, loss_last, norm_a, norm_b;
     struct lrc_yardstick before, after;
     double               wall_ms; /* of all timed steps */
@@ -36,7 +30,7 @@ struct result {
 
 struct bench {
     const struct lrc_backend   *backend;
-    struct settings             settings;
+    struct lrc_bench_settings   settings;
     struct result               result;
     struct lrc_model            model;
     struct lrc_adapter          adapter;
@@ -50,54 +44,9 @@ struct bench {
     struct lrc_buf              earlier; /* the file of --compare */
 };
 
-static enum lrc_status read_settings(struct settings *s, const struct lrc_cli *cli, struct lrc_error *err)
-{
-    const char *shape = lrc_cli_option(cli, "shape"), *ckpt = lrc_cli_option(cli, "ckpt");
-    *s = (struct settings){ .mode = lrc_cli_option(cli, "mode"),
-                            .label = lrc_cli_option(cli, "label"),
-                            .targets = lrc_cli_option(cli, "targets"),
-                            .batch = 4,
-                            .seq = 512,
-                            .rank = 16,
-                            .steps = 5,
-                            .warmup = 2 };
-    s->mode = s->mode ? s->mode : "bf16";
-    s->targets = s->targets ? s->targets : "all";
-    s->label = s->label ? s->label : "";
-    s->shape = lrc_model_shape_find(shape ? shape : "p1");
-    s->checkpointing = ckpt && strcmp(ckpt, "off") != 0;
-    if (strcmp(s->mode, "bf16") != 0 && strcmp(s->mode, "nf4") != 0 && strcmp(s->mode, "f32") != 0)
-        return lrc_fail(err, LRC_STATUS_USAGE, "--mode: want bf16, nf4 or f32, got '%s'", s->mode);
-    if (!s->shape)
-        return lrc_fail(err, LRC_STATUS_USAGE, "--shape: want p1, 1b, 3b, 8b, small or tiny, got '%s'",
-                        shape);
-    LRC_TRY(lrc_cli_int(cli, "batch", &s->batch, 1, 1024, err));
-    LRC_TRY(lrc_cli_int(cli, "seq", &s->seq, 2, 1 << 20, err));
-    LRC_TRY(lrc_cli_int(cli, "rank", &s->rank, 1, 4096, err));
-    LRC_TRY(lrc_cli_int(cli, "steps", &s->steps, 1, STEPS_MAX, err));
-    return lrc_cli_int(cli, "warmup", &s->warmup, 0, STEPS_MAX, err);
-}
-
-static enum lrc_status choose_targets(struct lrc_peft_config *peft, const char *name, struct lrc_error *err)
-{
-    static const struct {
-        const char *name, *regex;
-    } sets[] = {
-        { "all", "all-linear" },
-        { "attn", ".*\\.(q_proj|k_proj|v_proj|o_proj)" },
-        { "mlp", ".*\\.(gate_proj|up_proj|down_proj)" },
-        { "qv", ".*\\.(q_proj|v_proj)" },
-    };
-    for (size_t i = 0; i < sizeof sets / sizeof sets[0]; i++)
-        if (strcmp(sets[i].name, name) == 0) {
-            peft->target_regex = lrc_strdup(sets[i].regex);
-            return peft->target_regex ? LRC_STATUS_OK : lrc_fail_nomem(err, "bench");
-        }
-    return lrc_fail(err, LRC_STATUS_USAGE, "--targets: want all, attn, mlp or qv, got '%s'", name);
-}
-
 /* Rows of random tokens, all trained. */
-static enum lrc_status make_batch(struct lrc_batch *batch, const struct settings *s, struct lrc_error *err)
+static enum lrc_status make_batch(struct lrc_batch *batch, const struct lrc_bench_settings *s,
+                                  struct lrc_error *err)
 {
     const int64_t n = s->batch * s->seq;
     *batch = (struct lrc_batch){ .n_tokens = n, .n_real = n, .n_docs = s->batch };
@@ -113,7 +62,7 @@ static enum lrc_status make_batch(struct lrc_batch *batch, const struct settings
         return lrc_fail_nomem(err, "bench");
     for (int64_t i = 0; i < n; i++) {
         batch->tokens[i] =
-            (int32_t)lrc_rng_below(lrc_rng_philox(7, 0, (uint64_t)i), (uint64_t)s->shape->vocab);
+            (int32_t)lrc_rng_below(lrc_rng_philox(7, 0, (uint64_t)i), (uint64_t)s->shape.vocab);
         batch->positions[i] = (int32_t)(i % s->seq);
         batch->row_ids[i] = (uint32_t)(i / s->seq);
         batch->doc_offsets[i / s->seq + 1] = (int32_t)(i + 1);
@@ -155,7 +104,7 @@ static enum lrc_status fill_adapter(struct bench *b, struct lrc_error *err)
 static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
 {
     struct lrc_peft_config peft = { .r = b->settings.rank, .lora_alpha = 2.0 * (double)b->settings.rank };
-    enum lrc_status        status = choose_targets(&peft, b->settings.targets, err);
+    enum lrc_status        status = lrc_bench_targets(&peft, b->settings.targets, err);
     if (status == LRC_STATUS_OK)
         status = lrc_adapter_init(&b->adapter, &b->model, &peft, LRC_ADAPTER_TRAINING, err);
     lrc_peft_config_release(&peft);
@@ -166,10 +115,10 @@ static enum lrc_status make_adapter(struct bench *b, struct lrc_error *err)
 
 static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
 {
-    const struct settings         *s = &b->settings;
-    const struct lrc_quant_options quant = { lrc_quant_type_find("nf4"), 64, 1 };
-    const int                      is_f32 = strcmp(s->mode, "f32") == 0;
-    const struct lrc_optimizer    *type = lrc_optimizer_find("adamw_torch");
+    const struct lrc_bench_settings *s = &b->settings;
+    const struct lrc_quant_options   quant = { lrc_quant_type_find("nf4"), 64, 1 };
+    const int                        is_f32 = strcmp(s->mode, "f32") == 0;
+    const struct lrc_optimizer      *type = lrc_optimizer_find("adamw_torch");
 
     b->activation = is_f32 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
     const struct lrc_synthetic_options synthetic = {
@@ -178,7 +127,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .quant = strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
         .n_positions = s->seq,
     };
-    LRC_TRY(lrc_model_synthetic(&b->model, s->shape, &synthetic, err));
+    LRC_TRY(lrc_model_synthetic(&b->model, &s->shape, &synthetic, err));
     LRC_TRY(make_adapter(b, err));
     LRC_TRY(make_batch(&b->batch, s, err));
     const struct lrc_pass_options options = {
@@ -209,7 +158,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
  * times the causal attention's forward pass; recomputation, dequantization and padding do not count. */
 static double flops_per_token(const struct bench *b)
 {
-    const struct lrc_model_shape *shape = b->settings.shape;
+    const struct lrc_model_shape *shape = &b->settings.shape;
     const double                  q = (double)(shape->n_heads * shape->head_dim),
                  kv = (double)(shape->n_kv_heads * shape->head_dim);
     const double hidden = (double)shape->hidden,
@@ -359,14 +308,14 @@ static struct op_rate op_rate_of(const struct lrc_op_time *time, const struct ra
 
 static void print_text(struct bench *b)
 {
-    const struct settings *s = &b->settings;
-    const struct rates     rates = rates_of(b);
-    struct lrc_op_time     times[OPS_MAX];
-    const int              n_ops = lrc_op_times_list(times, OPS_MAX);
-    double                 all = 0.0;
+    const struct lrc_bench_settings *s = &b->settings;
+    const struct rates               rates = rates_of(b);
+    struct lrc_op_time               times[OPS_MAX];
+    const int                        n_ops = lrc_op_times_list(times, OPS_MAX);
+    double                           all = 0.0;
     for (int i = 0; i < n_ops; i++)
         all += times[i].seconds;
-    lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape->name,
+    lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape.name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
                   s->checkpointing ? "on" : "off", b->backend->name);
     lrc_cli_print("%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that products of the step's "
@@ -424,9 +373,9 @@ static void put_ops(struct lrc_buf *out, const struct bench *b, const struct rat
 
 static void write_json(struct lrc_buf *out, struct bench *b)
 {
-    const struct settings        *s = &b->settings;
-    const struct lrc_model_shape *shape = s->shape;
-    const struct rates            rates = rates_of(b);
+    const struct lrc_bench_settings *s = &b->settings;
+    const struct lrc_model_shape    *shape = &s->shape;
+    const struct rates               rates = rates_of(b);
     lrc_buf_puts(out, "{\"label\": ");
     lrc_json_append_string(out, s->label, strlen(s->label));
     lrc_buf_printf(out,
@@ -499,19 +448,20 @@ static enum lrc_status print_results(struct bench *b, const struct lrc_cli *cli,
 static enum lrc_status measure_yardstick(struct lrc_yardstick *yardstick, const struct bench *b,
                                          enum lrc_dtype dtype, struct lrc_error *err)
 {
-    const struct settings *s = &b->settings;
-    const int64_t          n_tokens = s->batch * s->seq;
+    const struct lrc_bench_settings *s = &b->settings;
+    const int64_t                    n_tokens = s->batch * s->seq;
     if (!b->backend->memory)
-        return lrc_yardstick_measure(yardstick, s->shape, n_tokens, n_tokens - s->batch, dtype, err);
+        return lrc_yardstick_measure(yardstick, &s->shape, n_tokens, n_tokens - s->batch, dtype, err);
     *yardstick = (struct lrc_yardstick){ 0 };
     LRC_TRY(lrc_device_gemm_peak(&yardstick->square, b->backend, dtype, err));
     yardstick->gflops = yardstick->square;
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct lrc_error *err)
+static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct lrc_problems *problems,
+                             struct lrc_error *err)
 {
-    LRC_TRY(read_settings(&b->settings, cli, err));
+    LRC_TRY(lrc_bench_settings_read(&b->settings, cli, problems, err));
     LRC_TRY(lrc_runner_set_threads(cli, err));
     if (lrc_cli_option(cli, "compare") && lrc_cli_has(cli, "json"))
         return lrc_fail(err, LRC_STATUS_USAGE,
@@ -534,11 +484,10 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
-    (void)problems;
     struct bench *b = lrc_calloc(1, sizeof *b);
     if (!b)
         return lrc_fail_nomem(err, "bench");
-    const enum lrc_status status = bench(b, cli, err);
+    const enum lrc_status status = bench(b, cli, problems, err);
     lrc_buf_release(&b->earlier);
     free_batch(&b->batch);
     lrc_pass_release(&b->pass);
@@ -568,11 +517,12 @@ static const struct lrc_option bench_options[] = {
 
 const struct lrc_command lrc_command_bench = {
     .name = "bench",
-    .arguments = "",
+    .arguments = "[CONFIG]",
     .summary =
-        "this machine's training speed and memory at a named shape, beside the product rate it reaches",
+        "this machine's training speed and memory at a named shape or that of a run's config, with random "
+        "weights, beside the product rate it reaches",
     .arguments_min = 0,
-    .arguments_max = 0,
+    .arguments_max = 1,
     .options = bench_options,
     .common = LRC_COMMON_THREADS | LRC_COMMON_DEVICE,
     .run = run,
