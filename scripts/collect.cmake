@@ -25,7 +25,7 @@ endfunction()
 # lrc_collect_ops(<target> <dir>): a folder <dir>/<op>/ holds <op>.h (contract), <op>.c (argument checks), <op>_cpu.c,
 # <op>_cases.c. Every `struct lrc_<name>_args {` in <op>.h is one entry of the seam. Generates ops.def (LRC_OP(name) per
 # entry, LRC_OP_FOLDER(op) per folder) and ops_all.h. <op>_cpu.c is compiled once per instruction set, LRC_ISA being its
-# name; kernels/common/*.c and the checks are compiled once.
+# name; kernels/common/*.c, the checks and, where there is one, <op>_cpu_layout.c are compiled once.
 function(lrc_collect_ops target dir)
   file(GLOB headers CONFIGURE_DEPENDS ${dir}/*/*.h)
   list(SORT headers)

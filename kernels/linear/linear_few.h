@@ -14,11 +14,11 @@ enum { FEW_ROWS = 8, FEW_GROUP = 64 }; /* rows of x at most; elements whose code
 struct few {
     const struct lrc_weight *weight; /* (out,in) */
     enum lrc_dtype           compute;
-    const unsigned char     *x; /* (T,in) in the compute type */
+    const unsigned char     *x;     /* (T,in) in the compute type */
     const unsigned char     *mixed; /* x with the even elements of each piece before its odd ones; NULL: not
                                        needed */
-    int64_t n_rows;
-    int     has_bf16;
+    int64_t                  n_rows;
+    int                      has_bf16;
 };
 
 /* x . w in four sums, so that their latencies overlap. */
@@ -62,7 +62,7 @@ static inline float few_dot_bf16(const uint16_t *x, const uint16_t *w, int64_t n
 #ifdef LRC_ISA_avx512
 
 /* Of a CPU that multiplies bf16, which has to be asked for at run time. */
-#define FEW_BF16 __attribute__((target("avx512bf16")))
+#define FEW_BF16   __attribute__((target("avx512bf16")))
 #define FEW_INLINE static inline __attribute__((always_inline))
 
 FEW_BF16 static inline __m512bh few_load_bf16(const void *from)
@@ -76,8 +76,7 @@ FEW_BF16 static float few_dot_native(const uint16_t *x, const uint16_t *w, int64
     int64_t i = 0;
     for (; i + 128 <= n; i += 128)
         for (int k = 0; k < 4; k++)
-            sums[k] =
-                _mm512_dpbf16_ps(sums[k], few_load_bf16(x + i + 32 * k), few_load_bf16(w + i + 32 * k));
+            sums[k] = _mm512_dpbf16_ps(sums[k], few_load_bf16(x + i + 32 * k), few_load_bf16(w + i + 32 * k));
     for (; i < n; i += 32) {
         const __mmask32 mask = n - i < 32 ? (__mmask32)((1u << (n - i)) - 1) : (__mmask32)~0u;
         sums[0] = _mm512_dpbf16_ps(sums[0], (__m512bh)_mm512_maskz_loadu_epi16(mask, x + i),
@@ -103,7 +102,8 @@ FEW_BF16 static float few_low_native(const float *low, const float *b, int64_t r
 {
     __m512 sum = _mm512_setzero_ps();
     for (int64_t i = 0; i < rank; i += 16) {
-        const __mmask16 mask = rank - i < 16 ? (__mmask16)((1u << (rank - i)) - 1) : (__mmask16)0xffff;
+        const int64_t   n = rank - i < 16 ? rank - i : 16;
+        const __mmask16 mask = (__mmask16)(0xffffu >> (16 - n));
         const __m256i   narrow = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, b + i));
         const __m512i   wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16);
         sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, low + i), _mm512_castsi512_ps(wide), sum);
@@ -292,10 +292,10 @@ static inline float few_rounded(float value, enum lrc_dtype compute)
 
 /* What is added to a row of products, and where it goes. */
 struct few_end {
-    const float *low; /* (T,R) rounded to the compute type; NULL: no adapter */
-    const float *b;   /* (out,R) */
-    int64_t      rank;
-    const float *bias; /* (out); NULL: none */
+    const float      *low; /* (T,R) rounded to the compute type; NULL: no adapter */
+    const float      *b;   /* (out,R) */
+    int64_t           rank;
+    const float      *bias; /* (out); NULL: none */
     struct lrc_tensor out;
 };
 

@@ -35,7 +35,6 @@ struct product {
     const float              *bias;    /* (n); NULL: none */
     struct lrc_tensor         c;       /* (m,n) */
     enum lrc_accumulate       accumulate;
-    int64_t                   first_row; /* of c in the batch: where dropout's rows begin */
 };
 
 /* What one thread works on. */
@@ -162,8 +161,8 @@ static void tile_add_masked(const struct product *product, const struct item *it
     part[0].b += sliver * band->low.n_steps * item->sliver;
     item->tile->run[product->word.elems - 1](masked, item->sliver, 1, part);
     for (int64_t i = 0; i < band->n_rows; i++) {
-        dropout_factors(keep, product->dropout, product->first_row + band->row + i,
-                        item->col + sliver * item->sliver, item->sliver);
+        dropout_factors(keep, product->dropout, band->row + i, item->col + sliver * item->sliver,
+                        item->sliver);
         for (int64_t j = 0; j < item->sliver; j++)
             sums[i * stride + j] += keep[j] * masked[i * item->sliver + j];
     }
