@@ -12,12 +12,11 @@ enum { ALIGN_BYTES = 64, HUGE_BYTES = 2 << 20, LARGE_BYTES = 32 << 20 };
  * missing translation costs more than the element. Whole pages only, so that no byte more is touched. */
 static void *allocate_default(size_t size_bytes)
 {
-    if (size_bytes > SIZE_MAX - ALIGN_BYTES)
-        return NULL;
     const size_t huge_bytes = size_bytes / HUGE_BYTES * HUGE_BYTES;
-    const size_t align = huge_bytes > 0 ? HUGE_BYTES : ALIGN_BYTES;
-    void *memory = aligned_alloc(align, (size_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES);
-    if (memory && huge_bytes > 0)
+    void        *memory = NULL;
+    if (posix_memalign(&memory, huge_bytes > 0 ? HUGE_BYTES : ALIGN_BYTES, size_bytes) != 0)
+        return NULL;
+    if (huge_bytes > 0)
         (void)madvise(memory, huge_bytes, MADV_HUGEPAGE);
     return memory;
 }
