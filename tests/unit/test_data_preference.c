@@ -8,6 +8,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static const char chatml[] = "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + "
                              "message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}"
@@ -159,12 +160,14 @@ Test(data_preference, columns_can_be_mapped)
 /* Pairs as two examples that share a row: "row/id side:tokens>trained" */
 static void expect_loaded(const char *rows, enum lrc_excess excess, const char *wanted)
 {
-    struct setup                  s;
-    struct lrc_dataset            dataset;
-    struct lrc_problems           problems = { 0 };
-    struct lrc_error              err;
-    struct lrc_buf                shown = { 0 };
-    char                         *path = lrc_path_join(test_folder("preference"), "r.jsonl");
+    struct setup        s;
+    struct lrc_dataset  dataset;
+    struct lrc_problems problems = { 0 };
+    struct lrc_error    err;
+    struct lrc_buf      shown = { 0 };
+    char                own[32]; /* tests run side by side */
+    (void)snprintf(own, sizeof own, "preference-%d", (int)getpid());
+    char                         *path = lrc_path_join(test_folder(own), "r.jsonl");
     const struct lrc_dataset_spec spec = { .path = path };
     begin(&s, FIXTURE_PLAIN);
     const struct lrc_dataset_options options = { .tokenizer = s.tokenizer,
