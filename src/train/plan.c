@@ -62,7 +62,9 @@ static int64_t row_bytes(const struct lrc_dataset *dataset)
 /* What a run on the CPU takes beside all that depends on its config, in the parts of docs/memory.md: code and
  * data of the program and its libraries, small blocks of the heap and stacks, what libhdf5 holds while a
  * checkpoint is written, and the step in which that is hashed. */
-static const int64_t PROCESS_BYTES = (int64_t)28 << 20;
+static const int64_t PROCESS_BYTES = 27000000;
+/* Code and room that oneDNN makes for the products of weight gradients. */
+static const int64_t PROCESS_FULL_BYTES = 14000000;
 
 static void list_regions(struct lrc_run *run)
 {
@@ -93,6 +95,8 @@ static void list_regions(struct lrc_run *run)
                    (int64_t)lrc_batch_stream_packing_bytes(run->stream));
     add_region(report, "tokenizer and template", "host", run->text_bytes);
     add_region(report, "program and libraries", "process", PROCESS_BYTES);
+    if (run->is_full && !run->backend->memory)
+        add_region(report, "oneDNN", "process", PROCESS_FULL_BYTES);
 }
 
 /* Where the run computes: planned and available bytes there. */

@@ -1,5 +1,5 @@
-/* A base model with random weights, for the runs of a test: make_base DIR SHAPE, where SHAPE is "hidden layers
- * intermediate heads kv_heads head_dim vocabulary tied positions". Weights in bf16. */
+/* A base model with random weights in bf16, for the runs of a test: make_base DIR SHAPE, where SHAPE is
+ * "hidden layers intermediate heads kv_heads head_dim vocabulary tied positions". */
 #include "base/alloc.h"
 #include "formats/safetensors.h"
 #include "model/synthetic.h"
