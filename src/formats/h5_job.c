@@ -48,8 +48,8 @@ enum lrc_status lrc_h5_fail(const struct lrc_h5_job *job, enum lrc_status status
     return lrc_fail(job->err, status, "%s: %s%s%s", job->path, what, job->text[0] ? ": " : "", job->text);
 }
 
-/* libhdf5 keeps what it knows of a file up to a limit, counted as in the file, where a chunk index has 2 kB: in
- * memory it has ten times that. Left alone, a thousand tensors take 30 MB. */
+/* libhdf5 keeps what it knows of a file up to a limit, counted as in the file, where a chunk index has 2 kB:
+ * in memory it has ten times that. Left alone, a thousand tensors take 30 MB. */
 static int limit_cache(hid_t access)
 {
     H5AC_cache_config_t config = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
