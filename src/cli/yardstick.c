@@ -4,6 +4,7 @@
 #include "base/machine.h"
 #include "backend.h"
 #include "common/gemm.h"
+#include "device.h"
 
 #include <malloc.h>
 #include <string.h>
@@ -113,13 +114,20 @@ static enum lrc_status measure_copy(double *gb_per_s, struct lrc_error *err)
     return status;
 }
 
-enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const struct lrc_model_shape *shape,
-                                      int64_t n_tokens, int64_t n_trained, enum lrc_dtype dtype,
-                                      struct lrc_error *err)
+enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const struct lrc_backend *backend,
+                                      const struct lrc_bench_settings *settings, struct lrc_error *err)
 {
+    const int64_t  n_tokens = settings->batch * settings->seq;
+    enum lrc_dtype dtype = strcmp(settings->mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
     struct product products[PRODUCTS_MAX];
     double         f32, bf16;
-    const int      n = products_of(products, shape, n_tokens, n_trained);
+    *yardstick = (struct lrc_yardstick){ 0 };
+    if (backend->memory) {
+        LRC_TRY(lrc_device_gemm_peak(&yardstick->square, backend, dtype, err));
+        yardstick->gflops = yardstick->square;
+        return LRC_STATUS_OK;
+    }
+    const int n = products_of(products, &settings->shape, n_tokens, n_tokens - settings->batch);
     if (!lrc_backend_cpu_has_bf16())
         dtype = LRC_DTYPE_F32;
     LRC_TRY(measure_products(&yardstick->gflops, products, n, dtype, err));
