@@ -129,3 +129,19 @@ void lrc_gather_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void check_row(void *context, const char *name)
+{
+    values(context, name);
+}
+
+void lrc_gather_rows(const struct lrc_cases_walk *walk);
+void lrc_gather_rows(const struct lrc_cases_walk *walk)
+{
+    const struct sizes         sizes = { walk->step.n_tokens, walk->step.n_tokens - walk->step.n_docs,
+                                         walk->step.hidden };
+    struct problem             p = problem_new(walk->backend, sizes, walk->step.activation, LRC_DTYPE_F32);
+    const struct lrc_cases_row row = { "trained tokens x hidden", run_both, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

@@ -296,3 +296,29 @@ void lrc_rmsnorm_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void run_frozen(void *context)
+{
+    const struct problem                 *p = context;
+    const struct lrc_rmsnorm_forward_args f = forward_args(p);
+    struct lrc_rmsnorm_backward_args      b = backward_args(p);
+    b.d_weight.data = NULL;
+    LRC_CASES_RUN(p->backend, rmsnorm_forward, &f);
+    LRC_CASES_RUN(p->backend, rmsnorm_backward, &b);
+}
+
+static void check_row(void *context, const char *name)
+{
+    check_forward(context, name);
+    check_backward(context, name);
+}
+
+void lrc_rmsnorm_rows(const struct lrc_cases_walk *walk);
+void lrc_rmsnorm_rows(const struct lrc_cases_walk *walk)
+{
+    struct problem             p = problem_new(walk->backend, walk->step.n_tokens, walk->step.hidden,
+                                               walk->step.activation, walk->step.weight);
+    const struct lrc_cases_row row = { "tokens x hidden", run_frozen, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

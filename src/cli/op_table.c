@@ -38,11 +38,15 @@ void lrc_op_table_text(struct lrc_buf *out, const struct lrc_op_time *times, int
     for (int i = 0; i < n; i++) {
         const struct lrc_op_time *time = &times[i];
         const struct rate         rate = rate_of(time, peaks);
-        if (time->n_calls > 0)
-            lrc_buf_printf(out, "%-*s %10.2f %8lld %7.1f%% %7.1f %s %7.1f%%\n", width, time->name,
-                           time->seconds * 1e3 / (double)n_steps, (long long)(time->n_calls / n_steps),
-                           100.0 * time->seconds / all, rate.giga_per_s, time->flops > 0.0 ? "GF/s" : "GB/s",
-                           100.0 * rate.fraction);
+        if (time->n_calls == 0)
+            continue;
+        lrc_buf_printf(out, "%-*s %10.3f %8lld %7.1f%% %7.1f %s", width, time->name,
+                       time->seconds * 1e3 / (double)n_steps, (long long)(time->n_calls / n_steps),
+                       100.0 * time->seconds / all, rate.giga_per_s, time->flops > 0.0 ? "GF/s" : "GB/s");
+        if (isnan(rate.fraction)) /* a device's copy rate is not measured */
+            lrc_buf_printf(out, " %8s\n", "-");
+        else
+            lrc_buf_printf(out, " %7.1f%%\n", 100.0 * rate.fraction);
     }
 }
 
