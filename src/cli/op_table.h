@@ -1,5 +1,5 @@
-/* A table of ops as people read it, and the same as JSON: time, work, and the part of what the machine reached
- * in the same run. */
+/* A table of ops as people read it, and the same as JSON: time, work, and the part of what the machine
+ * reached in the same run. */
 #ifndef LRC_CLI_OP_TABLE_H
 #define LRC_CLI_OP_TABLE_H
 
