@@ -370,13 +370,35 @@ static enum lrc_status copy_where(const char *from, const char *to, int (*is_wan
     return status;
 }
 
+static int is_template(const char *name)
+{
+    return ends_with(name, ".jinja");
+}
+
+/* The templates beside the default one, as transformers saves them. */
+static enum lrc_status copy_templates(const char *from, const char *to, struct lrc_error *err)
+{
+    char           *source = lrc_path_join(from, LRC_TEMPLATES_DIR), *target = lrc_path_join(to, LRC_TEMPLATES_DIR);
+    enum lrc_status status = source && target ? LRC_STATUS_OK : lrc_fail_nomem(err, LRC_TEMPLATES_DIR);
+    if (status == LRC_STATUS_OK && lrc_path_is_dir(source)) {
+        status = lrc_dir_make(target, err);
+        if (status == LRC_STATUS_OK)
+            status = copy_where(source, target, is_template, err);
+    }
+    lrc_free(source);
+    lrc_free(target);
+    return status;
+}
+
 enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to,
                                         struct lrc_error *err)
 {
-    return copy_where(dir->path, to, is_rest, err);
+    LRC_TRY(copy_where(dir->path, to, is_rest, err));
+    return copy_templates(dir->path, to, err);
 }
 
 enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to, struct lrc_error *err)
 {
-    return copy_where(from, to, is_tokenizer, err);
+    LRC_TRY(copy_where(from, to, is_tokenizer, err));
+    return copy_templates(from, to, err);
 }
