@@ -378,7 +378,8 @@ static int is_template(const char *name)
 /* The templates beside the default one, as transformers saves them. */
 static enum lrc_status copy_templates(const char *from, const char *to, struct lrc_error *err)
 {
-    char           *source = lrc_path_join(from, LRC_TEMPLATES_DIR), *target = lrc_path_join(to, LRC_TEMPLATES_DIR);
+    char           *source = lrc_path_join(from, LRC_TEMPLATES_DIR);
+    char           *target = lrc_path_join(to, LRC_TEMPLATES_DIR);
     enum lrc_status status = source && target ? LRC_STATUS_OK : lrc_fail_nomem(err, LRC_TEMPLATES_DIR);
     if (status == LRC_STATUS_OK && lrc_path_is_dir(source)) {
         status = lrc_dir_make(target, err);

@@ -30,10 +30,9 @@ enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, 
                                    struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_dir_close(struct lrc_model_dir *dir);
 
-const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir,
-                                                       const char                 *name); /* NULL: absent */
-int64_t                             lrc_model_dir_index(const struct lrc_model_dir *dir,
-                                                        const char                 *name); /* into dir->tensors; -1: absent */
+/* NULL: absent; the index is into dir->tensors, -1: absent */
+const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir, const char *name);
+int64_t                             lrc_model_dir_index(const struct lrc_model_dir *dir, const char *name);
 
 /* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as
  * u64 LE, data. It does not depend on sharding. */

@@ -1,5 +1,4 @@
-/* Bytes as the file of `lorica bench --compare`: what is accepted gives lines of printable text, every number of
- * which is one. */
+/* Bytes as the file of `lorica bench --compare`: whatever they are, the text is printable lines. */
 #include "cli/bench_compare.h"
 
 #include <stdint.h>
