@@ -14,15 +14,15 @@ enum lrc_status lrc_prompt_encode(struct lrc_ids *ids, const struct lrc_session_
                                   const struct lrc_tokenizer *tokenizer, const char *model_dir,
                                   const char *adapter_dir, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* What generation_config.json (NULL: there is none) says: do_sample, temperature, top_k, top_p; greedy when it
- * does not sample. *n_new_max stays as it is without max_new_tokens.
+/* What generation_config.json (NULL: there is none) says: do_sample, temperature, top_k, top_p; greedy when
+ * it does not sample. *n_new_max stays as it is without max_new_tokens.
  *
  * errors: FORMAT. */
 enum lrc_status lrc_sampling_default(struct lrc_sampling *sampling, int64_t *n_new_max,
                                      const json_t *generation_config, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Ids that end a text: the model's, and the tokenizer's end of sequence. ids: LRC_END_IDS_MAX + 1. Returns how
- * many. */
+/* Ids that end a text: the model's, and the tokenizer's end of sequence. ids: LRC_END_IDS_MAX + 1. Returns
+ * how many. */
 int lrc_prompt_end_ids(int32_t *ids, const struct lrc_model_config *config,
                        const struct lrc_tokenizer *tokenizer);
 

@@ -12,15 +12,11 @@
 #include "base/problems.h"
 #include <stdint.h>
 
-/* Memory: the files are mapped, and worked on in panels of a few MiB.
+/* As lrc_merge_run() in lorica.h, with a list of problems.
  *
- * Each linear is proved while it is in memory: for random signs x, W'x - Wx must equal scale * B (A x) within
- * the bound that rounding allows. Each file is read again after it was written and compared by hash.
- *
- * out appears complete or not at all.
- *
- * errors: USAGE when out is there and not empty; NOSPACE before anything is written; FORMAT, UNSUPPORTED, IO,
- * NOMEM from reading; NUMERIC when a weight is not finite, a proof fails, or nothing changed at all. */
+ * Memory: the files are mapped, and worked on in pieces of a few MiB a thread. Each linear is proved while it
+ * is in memory: for random signs x, W'x - Wx must equal scale * B (A x) within the bound that rounding
+ * allows. Each file is read again after it was written and compared by a checksum. */
 enum lrc_status lrc_merge(const struct lrc_merge_options *options, struct lrc_merge_report *report,
                           struct lrc_problems *problems, struct lrc_error *err) LRC_MUST_CHECK;
 
