@@ -2,38 +2,13 @@
 # Whole runs with device: cuda on the stand-in of the CUDA runtime (tests/cuda_host), beside the same runs on the CPU: curves,
 # the same bits twice, resumed across devices, score, generate, merge, and a device's bad days.
 #     device.sh PROGRAM PROGRAM_WITH_STAND_IN PROJECT [short]      short: a part of it, for builds that are slow
-set -uo pipefail
+. "$(dirname "$0")/common.sh"
 cpu=$1
 cuda=$2
 project=$3
 short=${4:-}
 model=$project/tests/golden/data/llama/model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-failed=0
-export OMP_NUM_THREADS=2
 
-ok() { # ok WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $what"
-    fi
-}
-exits() { # exits CODE COMMAND...: its messages stay in last.err
-    local want=$1 got
-    shift
-    "$@" >last.out 2>last.err
-    got=$?
-    [ "$got" = "$want" ] || { echo "exit code $got, want $want: $*"; tail -5 last.err; return 1; }
-}
-same() { cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"; }
-says() { grep -q -- "$1" last.err || { echo "no '$1' in:"; cat last.err; return 1; }; }
 once() { [ "$(grep -c -- "$1" last.err)" = 1 ] || { echo "not once '$1' in:"; cat last.err; return 1; }; }
 # the numbers of two files, one by one, within a relative difference (clocks left out); NaN is a difference
 close() { # close LIMIT FILE FILE
@@ -46,8 +21,7 @@ numbers() {
     sed -E 's/"(tokens_per_second|time_s)": [^,}]*//g' "$1" | grep -oE '"[a-z_]+": [-0-9.e+]+' | sed 's/.*: //'
 }
 
-awk 'BEGIN { srand(3); for (r = 0; r < 24; r++) { n = 4 + int(rand() * 20); s = ""; for (i = 0; i < n; i++) s = s (i ? "," : "") (3 + int(rand() * 60));
-             print "{\"input_ids\": [" s "]}" } }' >rows.jsonl
+token_rows 24 >rows.jsonl
 head -6 rows.jsonl >few.jsonl
 cat >run.yaml <<END
 base_model: $model

@@ -1,16 +1,10 @@
 #!/usr/bin/env bash
 # What the kernel says that a run took (VmHWM) against what `lorica plan` says beforehand: without the part that is the same for
 # every run, within 2 %.      memory.sh PROGRAM MAKE_BASE PEAK_OF
-set -uo pipefail
+. "$(dirname "$0")/common.sh"
 lorica=$1
 make_base=$2
 peak_of=$3
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-failed=0
-export OMP_NUM_THREADS=2
 
 # hidden, layers, intermediate, heads, kv heads, head size, vocabulary, tied, positions
 "$make_base" tied "512 8 1408 8 2 64 16384 1 2048" || exit 1
@@ -43,7 +37,6 @@ bf16: true
 output_dir: out
 END
 
-number() { grep -o "\"$1\": [0-9]*" "$2" | head -1 | grep -o '[0-9]*$'; }
 takes() { # takes OVERRIDE...: a run of run.yaml with them
     local planned fixed peak
     rm -rf out
@@ -54,10 +47,10 @@ takes() { # takes OVERRIDE...: a run of run.yaml with them
         cat last.err
         return
     fi
-    planned=$(number host_bytes plan.json)
+    planned=$(number host_bytes <plan.json)
     fixed=$(grep -o '"where": "process", "bytes": [0-9]*' plan.json | awk '{ n += $NF } END { print n }')
     peak=$(cat peak.txt)
-    if awk -v planned="$planned" -v fixed="$fixed" -v peak="$peak" -v said="$(number peak_bytes train.json)" -v what="$*" 'BEGIN {
+    if awk -v planned="$planned" -v fixed="$fixed" -v peak="$peak" -v said="$(number peak_bytes <train.json)" -v what="$*" 'BEGIN {
             off = (peak - planned) / (planned - fixed)
             printf "%-64s planned %8.2f MB + %.0f, took %8.2f MB: %+.2f %%\n", what, (planned - fixed) * 1e-6, fixed * 1e-6, peak * 1e-6, 100 * off
             exit !(planned > fixed && fixed > 0 && off <= 0.02 && off >= -0.02 && said <= peak && said >= peak - 2e6) }'; then
@@ -80,8 +73,7 @@ takes adapter=full micro_batch_size=2
 takes base_model=spoken 'datasets=[{path: text.jsonl, type: completion}]'
 takes val_set_size=8 max_steps=3 save_steps=1 gradient_accumulation_steps=2 micro_batch_size=4 sample_packing=true
 takes max_memory=330MB micro_batch_size=8
-grep -q 'gradient checkpointing on' last.err || { failed=$((failed + 1)); echo "FAILED: max_memory: want checkpointing turned on"; }
-[ "$(cat peak.txt)" -le 330000000 ] || { failed=$((failed + 1)); echo "FAILED: max_memory: took $(cat peak.txt) bytes"; }
+ok "max_memory turns checkpointing on" says 'gradient checkpointing on'
+ok "max_memory is obeyed" test "$(cat peak.txt)" -le 330000000
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish
