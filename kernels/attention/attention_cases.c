@@ -31,7 +31,8 @@ static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_
                           (double)lrc_cases_value((uint64_t)i + 50, r * width + c));
 }
 
-static struct arrays arrays_new(const struct problem *p)
+/* With the workspace for n_threads threads. */
+static struct arrays arrays_new(const struct problem *p, int n_threads)
 {
     const int64_t n_rows = p->doc_offsets[p->n_docs], n_keys = p->n_past + n_rows;
     struct arrays t = { 0 };
@@ -51,7 +52,7 @@ static struct arrays arrays_new(const struct problem *p)
     cr_assert(t.offsets, "no memory for a case");
     memcpy(t.offsets, p->doc_offsets, (size_t)(p->n_docs + 1) * sizeof *t.offsets);
     t.workspace_bytes =
-        lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
+        lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, n_threads);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
@@ -62,7 +63,7 @@ static struct arrays arrays_new(const struct problem *p)
 static struct arrays arrays_new_wide(const struct problem *p)
 {
     const int64_t n_rows = p->doc_offsets[p->n_docs];
-    struct arrays t = arrays_new(p);
+    struct arrays t = arrays_new(p, THREADS_MAX);
     lrc_free(t.workspace);
     t.workspace_bytes =
         lrc_attention_workspace_wide_bytes(n_rows, p->n_docs, n_rows, p->n_heads, p->n_kv_heads, p->head_dim);
@@ -181,7 +182,7 @@ static void expect_same_bits(const struct lrc_backend *backend, const struct arr
                              const struct problem *p, int n_threads)
 {
     static const int outputs[] = { OUT, D_Q, D_K, D_V };
-    struct arrays    again = arrays_new(p);
+    struct arrays    again = arrays_new(p, THREADS_MAX);
     if (n_threads == 1)
         again.shape.doc_offsets_device = again.offsets;
     lrc_cases_threads(n_threads);
@@ -205,6 +206,17 @@ static void expect_gradients(const struct lrc_backend *backend, const struct arr
     expect_array(backend, t, o, D_V);
 }
 
+/* The least workspace: one that keeps more between its passes when there is room does not here. */
+static void expect_narrow(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o)
+{
+    struct arrays t = arrays_new(p, 1);
+    run(backend, &t);
+    expect_array(backend, &t, o, OUT);
+    if (p->n_past == 0)
+        expect_gradients(backend, &t, o);
+    arrays_free(&t);
+}
+
 /* Offsets where the backend has its own, and room for more than the least. */
 static void expect_wide(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o)
 {
@@ -221,7 +233,7 @@ static void expect_wide(const struct lrc_backend *backend, const struct problem 
 
 static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
 {
-    struct arrays t = arrays_new(p);
+    struct arrays t = arrays_new(p, THREADS_MAX);
     struct oracle o = oracle_of(&t, p);
     char          what[160];
     lrc_cases_threads(2);
@@ -236,6 +248,7 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
         expect_gradients(backend, &t, &o);
         expect_wide(backend, p, &o);
     }
+    expect_narrow(backend, p, &o);
     expect_same_bits(backend, &t, p, 2);
     expect_same_bits(backend, &t, p, 1);
     oracle_free(&o);
@@ -256,7 +269,7 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 {
     static const struct problem p = { "finite differences", 2, 1, 5, 3, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
     static const int            gradients[] = { D_Q, D_K, D_V }, inputs[] = { Q, K, V };
-    struct arrays               t = arrays_new(&p);
+    struct arrays               t = arrays_new(&p, THREADS_MAX);
     struct oracle               o = oracle_of(&t, &p);
     run(backend, &t);
     /* third derivatives below 100: truncation 2e-7; gradients below 4 in float32 sums of 16 terms: 64 * 4 eps
@@ -277,7 +290,7 @@ static void expect_refusals(const struct lrc_backend *backend)
 {
     static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
     static const int32_t        decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
-    struct arrays               t = arrays_new(&p);
+    struct arrays               t = arrays_new(&p, THREADS_MAX);
     const struct lrc_attention_forward_args  good = forward_args(&t);
     const struct lrc_attention_backward_args good_back = backward_args(&t);
     struct lrc_attention_forward_args        f[8];
@@ -346,6 +359,19 @@ static const struct problem problems[] = {
     { "one query after 200, bf16", 4, 2, 64, 0, 200, 0, BF16, 1, { 0, 1 } },
     { "one query after 200", 4, 2, 64, 0, 200, 0, F32, 1, { 0, 1 } },
     { "one query after 63", 4, 4, 8, 0, 63, 0, F32, 1, { 0, 1 } },
+    { "bf16, one query after 5000", 8, 2, 64, 0, 5000, 0, BF16, 1, { 0, 1 } },
+    { "one query after 4200, window of 4100", 4, 2, 16, 4100, 4200, 0, F32, 1, { 0, 1 } },
+    { "bf16, 2 queries after 126", 4, 2, 64, 0, 126, 0, BF16, 1, { 0, 2 } },
+    { "2 queries after 126", 4, 2, 24, 0, 126, 0, F32, 1, { 0, 2 } },
+    { "bf16, 3 queries after 1000, window of 600", 6, 2, 32, 600, 1000, 0, BF16, 1, { 0, 3 } },
+    { "bf16, 4 queries after 700, groups of 7, window", 14, 2, 64, 300, 700, 0, BF16, 1, { 0, 4 } },
+    { "4 queries after 600, groups of 8", 8, 1, 24, 0, 600, 0, F32, 1, { 0, 4 } },
+    { "bf16, 4 queries after 255: keys that the first does not see", 2, 1, 16, 0, 255, 0, BF16, 1, { 0, 4 } },
+    { "4 queries after 255: keys that the first does not see", 2, 1, 8, 0, 255, 0, F32, 1, { 0, 4 } },
+    { "bf16, 8 queries after 300, groups of 8", 8, 1, 64, 0, 300, 0, BF16, 1, { 0, 8 } },
+    { "bf16, 9 queries after 300, groups of 8", 8, 1, 64, 0, 300, 0, BF16, 1, { 0, 9 } },
+    { "bf16, 2 queries after 900, window of 1, steep softmax", 4, 1, 64, 1, 900, 8.0f, BF16, 1, { 0, 2 } },
+    { "bf16, 4 queries of a document, heads of 256", 2, 1, 256, 0, 0, 0, BF16, 1, { 0, 4 } },
     { "70 queries after 3", 2, 1, 24, 0, 3, 0, BF16, 1, { 0, 70 } },
     { "window and past", 2, 1, 24, 20, 100, 0, F32, 1, { 0, 7 } },
 };
