@@ -12,9 +12,8 @@ enum {
     LRC_ATTENTION_ALIGN = 64, /* bytes */
     LRC_ATTENTION_HEAD_DIM_MAX = 1024,
     LRC_ATTENTION_THREADS_MAX = 256,
-    LRC_ATTENTION_FEW_ROWS = 8,  /* so few queries of one document share their keys out among threads, */
-    LRC_ATTENTION_PARTS = 16,    /* in at most so many parts */
-    LRC_ATTENTION_PART_TILES = 4 /* of at least so many tiles */
+    LRC_ATTENTION_FEW_ROWS = 8, /* so few queries of one document share their keys out among threads, */
+    LRC_ATTENTION_PARTS = 16    /* in at most so many parts */
 };
 
 /* Sizes in floats. */

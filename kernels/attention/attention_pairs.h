@@ -84,7 +84,7 @@ static void pairs_transpose(void *to, void *room, const struct tile_place *place
     for (int64_t r = 0; r < whole; r += 16)
         words_transpose(words + r, BLOCK, rows + r * stride, stride, n_words);
     for (int64_t w = 0; w < n_words; w++)
-        for (int64_t r = whole; r < BLOCK; r++)
+        for (int64_t r = whole; r < (place->n <= FEW ? FEW : BLOCK); r++)
             words[w * BLOCK + r] = r < place->n ? rows[r * stride + w] : 0;
 }
 

@@ -12,8 +12,6 @@
  * key/value head. Tiles start at multiples of BLOCK of their document and are summed in ascending order, so
  * that neither the number of threads nor the order of the items changes a bit. */
 
-enum { FEW = 16 }; /* queries in one vector of the widest instruction set */
-
 struct words;
 
 struct call {
@@ -176,7 +174,8 @@ static inline void row_values(const struct call *call, const struct block *block
 struct words {
     int elems;    /* in a word */
     int d_s_rows; /* which scores by_query() leaves d_s in as rows of words */
-    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none; room for one tile */
+    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none: in all columns, or in FEW when there are no more
+     * rows; room for one tile */
     void (*transpose)(void *to, void *room, const struct tile_place *rows);
     /* rows as a left factor, their depth is C: where they lie, or in room */
     const void *(*left)(void *room, const struct tile_place *rows, int64_t *stride);
