@@ -8,9 +8,13 @@ struct lrc_attention_layout lrc_attention__layout(int64_t n_rows, int64_t n_head
 {
     const size_t tile = (size_t)LRC_ATTENTION_BLOCK * (size_t)lrc_attention__padded(head_dim);
     const size_t scores = (size_t)LRC_ATTENTION_BLOCK * LRC_ATTENTION_BLOCK;
+    const size_t width = (size_t)lrc_attention__padded(head_dim), heads = (size_t)n_heads;
+    const size_t few = (size_t)(n_rows < LRC_ATTENTION_FEW_ROWS ? n_rows : LRC_ATTENTION_FEW_ROWS);
+    const size_t d_q = heads * (size_t)n_rows * width;
+    const size_t parts = LRC_ATTENTION_PARTS * heads * (2 * LRC_ATTENTION_BLOCK + few * width);
     return (struct lrc_attention_layout){
         .delta_floats = ((size_t)n_rows * (size_t)n_heads + 15) / 16 * 16,
-        .d_q_floats = (size_t)n_heads * (size_t)n_rows * (size_t)lrc_attention__padded(head_dim),
+        .d_q_floats = d_q > parts ? d_q : parts,
         .thread_floats = LRC_ATTENTION_TILES * tile + LRC_ATTENTION_SCORES * scores + LRC_ATTENTION_BLOCK * 4,
     };
 }

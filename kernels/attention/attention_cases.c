@@ -1,3 +1,4 @@
+#include "attention/attention_oracle.h"
 #include "common/cases.h"
 
 #include "base/alloc.h"
@@ -6,20 +7,9 @@
 
 void lrc_attention_cases(const struct lrc_backend *backend);
 
-enum { GAP = 8, DOCS_MAX = 300, THREADS_MAX = 4 }; /* GAP: elements between rows, NaN */
-
-struct problem {
-    const char    *name;
-    int64_t        n_heads, n_kv_heads, head_dim, window, n_past;
-    float          scale; /* 0: 1 / sqrt(C) */
-    enum lrc_dtype dtype;
-    int64_t        n_docs;
-    int32_t        doc_offsets[DOCS_MAX + 1];
-};
+enum { GAP = 8, THREADS_MAX = 4 }; /* GAP: elements between rows, NaN */
 
 /* (T, H, C) views of strided rows, and the (T, H * C + GAP) tensors that own them. */
-enum { Q, K, V, OUT, D_OUT, D_Q, D_K, D_V, N_ARRAYS };
-
 struct arrays {
     struct lrc_tensor          owner[N_ARRAYS], view[N_ARRAYS];
     struct lrc_tensor          lse; /* (T, H) */
@@ -31,24 +21,23 @@ struct arrays {
 
 static void array_new(struct arrays *t, int i, const int64_t shape[3], enum lrc_dtype dtype)
 {
-    const int     is_output = i == OUT || i >= D_Q;
     const int64_t width = shape[1] * shape[2] + GAP;
     t->owner[i] = lrc_cases_tensor_2d(dtype, shape[0], width, LRC_CASES_POISON);
     t->view[i] = lrc_tensor_3d(t->owner[i].data, dtype, shape[0], shape[1], shape[2]);
     t->view[i].stride[0] = width;
-    for (int64_t r = 0; r < shape[0] && !is_output; r++)
+    for (int64_t r = 0; r < shape[0] && !is_output(i); r++)
         for (int64_t c = 0; c < shape[1] * shape[2]; c++)
             lrc_cases_set(&t->owner[i], r * width + c,
                           (double)lrc_cases_value((uint64_t)i + 50, r * width + c));
 }
 
-static struct arrays arrays_new(const struct problem *p)
+/* With the workspace for n_threads threads. */
+static struct arrays arrays_new(const struct problem *p, int n_threads)
 {
     const int64_t n_rows = p->doc_offsets[p->n_docs], n_keys = p->n_past + n_rows;
     struct arrays t = { 0 };
     for (int i = 0; i < N_ARRAYS; i++) {
-        const int     is_kv = i == K || i == V || i == D_K || i == D_V;
-        const int64_t shape[3] = { is_kv ? n_keys : n_rows, is_kv ? p->n_kv_heads : p->n_heads, p->head_dim };
+        const int64_t shape[3] = { is_kv(i) ? n_keys : n_rows, heads_of(p, i), p->head_dim };
         array_new(&t, i, shape, p->dtype);
     }
     t.lse = lrc_cases_tensor_2d(LRC_DTYPE_F32, n_rows, p->n_heads, LRC_CASES_POISON);
@@ -63,7 +52,7 @@ static struct arrays arrays_new(const struct problem *p)
     cr_assert(t.offsets, "no memory for a case");
     memcpy(t.offsets, p->doc_offsets, (size_t)(p->n_docs + 1) * sizeof *t.offsets);
     t.workspace_bytes =
-        lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, THREADS_MAX);
+        lrc_attention_workspace_bytes(n_rows, p->n_heads, p->n_kv_heads, p->head_dim, n_threads);
     t.workspace = lrc_calloc((int64_t)t.workspace_bytes + 64, 1);
     cr_assert(t.workspace, "no memory for a case");
     memset(t.workspace, 0xff, t.workspace_bytes + 64); /* NaN, and a guard after it */
@@ -74,7 +63,7 @@ static struct arrays arrays_new(const struct problem *p)
 static struct arrays arrays_new_wide(const struct problem *p)
 {
     const int64_t n_rows = p->doc_offsets[p->n_docs];
-    struct arrays t = arrays_new(p);
+    struct arrays t = arrays_new(p, THREADS_MAX);
     lrc_free(t.workspace);
     t.workspace_bytes =
         lrc_attention_workspace_wide_bytes(n_rows, p->n_docs, n_rows, p->n_heads, p->n_kv_heads, p->head_dim);
@@ -152,167 +141,7 @@ static struct lrc_attention_backward_args backward_args(const struct arrays *t)
                                                  .workspace_bytes = t->workspace_bytes };
 }
 
-/* ---- the oracle: the header's formulas in double ---- */
-
-struct oracle {
-    const struct problem *p;
-    double                scale;
-    double               *array[N_ARRAYS]; /* contiguous */
-    double               *lse;
-    double               *p_row, *d_p_row; /* (n_keys): one query's probabilities and their gradients */
-    double               *p_column;        /* (n_keys, K): sum over queries of p */
-    double               *d_s_row;         /* (T, H): sum over keys of |d_s|, scale included */
-    double               *d_s_column;      /* (n_keys, K): sum over queries of the same */
-};
-
-static struct oracle oracle_new(const struct arrays *t, const struct problem *p)
-{
-    struct oracle o = { .p = p, .scale = (double)t->shape.scale };
-    const int64_t n_keys = t->view[K].shape[0];
-    for (int i = 0; i < N_ARRAYS; i++)
-        o.array[i] =
-            i == OUT || i >= D_Q ? lrc_cases_doubles(lrc_tensor_elems(&t->view[i])) : gather_doubles(t, i);
-    o.lse = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
-    o.p_row = lrc_cases_doubles(n_keys);
-    o.d_p_row = lrc_cases_doubles(n_keys);
-    o.p_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
-    o.d_s_row = lrc_cases_doubles(lrc_tensor_elems(&t->lse));
-    o.d_s_column = lrc_cases_doubles(n_keys * p->n_kv_heads);
-    return o;
-}
-
-static void oracle_free(struct oracle *o)
-{
-    for (int i = 0; i < N_ARRAYS; i++)
-        lrc_free(o->array[i]);
-    lrc_free(o->lse);
-    lrc_free(o->p_row);
-    lrc_free(o->d_p_row);
-    lrc_free(o->p_column);
-    lrc_free(o->d_s_row);
-    lrc_free(o->d_s_column);
-}
-
-static double dot(const double *a, const double *b, int64_t n)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        sum += a[i] * b[i];
-    return sum;
-}
-
-/* One query: row `at` of all rows, key rows [from, to]. */
-struct query {
-    int64_t at, head, kv_head, from, to;
-};
-
-static double *row_of(const struct oracle *o, int i, int64_t row, int64_t head)
-{
-    const int     is_kv = i == K || i == V || i == D_K || i == D_V;
-    const int64_t n_heads = is_kv ? o->p->n_kv_heads : o->p->n_heads;
-    return o->array[i] + (row * n_heads + head) * o->p->head_dim;
-}
-
-static void query_forward(const struct oracle *o, const struct query *q)
-{
-    const int64_t n_cols = o->p->head_dim;
-    const double *row = row_of(o, Q, q->at, q->head);
-    double       *out = row_of(o, OUT, q->at, q->head), most = -INFINITY, sum = 0;
-    for (int64_t j = q->from; j <= q->to; j++) {
-        o->p_row[j] = o->scale * dot(row, row_of(o, K, j, q->kv_head), n_cols);
-        most = fmax(most, o->p_row[j]);
-    }
-    for (int64_t j = q->from; j <= q->to; j++)
-        sum += exp(o->p_row[j] - most);
-    const double lse = most + log(sum);
-    o->lse[q->at * o->p->n_heads + q->head] = lse;
-    memset(out, 0, (size_t)n_cols * sizeof *out);
-    for (int64_t j = q->from; j <= q->to; j++) {
-        o->p_row[j] = exp(o->p_row[j] - lse);
-        for (int64_t c = 0; c < n_cols; c++)
-            out[c] += o->p_row[j] * row_of(o, V, j, q->kv_head)[c];
-    }
-}
-
-static void query_backward(const struct oracle *o, const struct query *q)
-{
-    const int64_t n_cols = o->p->head_dim;
-    const double *row = row_of(o, Q, q->at, q->head), *d_out = row_of(o, D_OUT, q->at, q->head);
-    const double  delta = dot(d_out, row_of(o, OUT, q->at, q->head), n_cols);
-    double       *d_q = row_of(o, D_Q, q->at, q->head);
-    for (int64_t j = q->from; j <= q->to; j++) {
-        const double p = o->p_row[j],
-                     d_s = o->scale * p * (dot(d_out, row_of(o, V, j, q->kv_head), n_cols) - delta);
-        const double *k = row_of(o, K, j, q->kv_head);
-        double       *d_k = row_of(o, D_K, j, q->kv_head), *d_v = row_of(o, D_V, j, q->kv_head);
-        for (int64_t c = 0; c < n_cols; c++) {
-            d_q[c] += d_s * k[c];
-            d_k[c] += d_s * row[c];
-            d_v[c] += p * d_out[c];
-        }
-        o->p_column[j * o->p->n_kv_heads + q->kv_head] += p;
-        o->d_s_row[q->at * o->p->n_heads + q->head] += fabs(d_s);
-        o->d_s_column[j * o->p->n_kv_heads + q->kv_head] += fabs(d_s);
-    }
-}
-
-enum pass { FORWARD, BOTH };
-
-static void oracle_run(const struct oracle *o, enum pass pass)
-{
-    const struct problem *p = o->p;
-    for (int64_t d = 0; d < p->n_docs; d++)
-        for (int64_t at = p->doc_offsets[d]; at < p->doc_offsets[d + 1]; at++)
-            for (int64_t h = 0; h < p->n_heads; h++) {
-                const int64_t      to = p->n_past + at, first = p->window > 0 ? to - p->window + 1 : 0;
-                const int64_t      from = first > p->doc_offsets[d] ? first : p->doc_offsets[d];
-                const struct query q = { at, h, h / (p->n_heads / p->n_kv_heads), from, to };
-                query_forward(o, &q);
-                if (pass == BOTH)
-                    query_backward(o, &q);
-            }
-}
-
 /* ---- comparison ---- */
-
-static double largest(const double *values, int64_t n)
-{
-    double most = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = fabs(values[i]) > most ? fabs(values[i]) : most;
-    return most;
-}
-
-/* Values lie in [-1, 1]. s: C products and a scale; p: e^(s - lse) of both, and exp's own 2 ulp; delta sees
- * out's rounding. With BF16 the factors p and d_s of a product may be rounded too, each by `narrow` of
- * itself: out moves by at most narrow, as the p of a query sum to 1, gradients by narrow times the sums of
- * |p| and |d_s|. */
-struct bounds {
-    double lse, out, d_q, d_k, d_v;
-};
-
-static struct bounds bounds_of(const struct oracle *o)
-{
-    const struct problem *p = o->p;
-    const double  eps = LRC_CASES_EPS_F32, narrow = p->dtype == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 : 0;
-    const double  c = (double)p->head_dim, n = (double)(p->n_past + p->doc_offsets[p->n_docs]);
-    const int64_t n_q = p->doc_offsets[p->n_docs] * p->n_heads * p->head_dim;
-    const int64_t n_k = (p->n_past + p->doc_offsets[p->n_docs]) * p->n_kv_heads;
-    const double  s = (c + 3) * eps * c * o->scale, p_relative = 2 * s + (n + 8) * eps,
-                 columns = largest(o->p_column, n_k);
-    struct bounds b;
-    b.lse = s + (n + 8) * eps + eps * largest(o->lse, n_q / p->head_dim);
-    b.out = p_relative + (n + 8) * eps + narrow * (1 + largest(o->array[OUT], n_q));
-    const double delta = (c + 2) * eps * c + c * b.out;
-    const double d_s = 2 * c * (p_relative + b.lse) + (c + 2) * eps * c + delta; /* times p */
-    b.d_q = o->scale * (d_s + (n + 4) * eps * 2 * c) +
-            narrow * (largest(o->d_s_row, n_q / p->head_dim) + largest(o->array[D_Q], n_q) + 1e-3);
-    b.d_k = o->scale * columns * (d_s + (n + 4) * eps * 2 * c) +
-            narrow * (largest(o->d_s_column, n_k) + largest(o->array[D_K], n_k * p->head_dim) + 1e-3);
-    b.d_v = columns * (p_relative + b.lse + (n + 4) * eps) +
-            narrow * (columns + largest(o->array[D_V], n_k * p->head_dim) + 1e-3);
-    return b;
-}
 
 static void run(const struct lrc_backend *backend, const struct arrays *t)
 {
@@ -326,14 +155,24 @@ static void run(const struct lrc_backend *backend, const struct arrays *t)
                                 lrc_attention_backward(backend, NULL, &backward, &err), LRC_STATUS_OK, &err);
 }
 
+static struct oracle oracle_of(const struct arrays *t, const struct problem *p)
+{
+    struct oracle o = { .p = p, .scale = (double)t->shape.scale };
+    for (int i = 0; i < N_ARRAYS; i++)
+        o.array[i] = is_output(i) ? lrc_cases_doubles(array_elems(p, i)) : gather_doubles(t, i);
+    oracle_init(&o);
+    return o;
+}
+
 static void expect_array(const struct lrc_backend *backend, const struct arrays *t, const struct oracle *o,
-                         int i, double bound)
+                         int i)
 {
     static const char *const names[N_ARRAYS] = { [OUT] = "out", [D_Q] = "d_q", [D_K] = "d_k", [D_V] = "d_v" };
     char                     what[160];
     struct lrc_tensor        got = gather(t, i);
     snprintf(what, sizeof what, "attention, %s: %s", o->p->name, names[i]);
-    lrc_cases_expect_close(backend, what, &got, o->array[i], bound);
+    lrc_cases_expect_noise(backend, what, &got, o->array[i],
+                           &(struct lrc_cases_noise){ o->noise[i], o->along[i], LEAST });
     lrc_cases_free(&got);
 }
 
@@ -343,7 +182,7 @@ static void expect_same_bits(const struct lrc_backend *backend, const struct arr
                              const struct problem *p, int n_threads)
 {
     static const int outputs[] = { OUT, D_Q, D_K, D_V };
-    struct arrays    again = arrays_new(p);
+    struct arrays    again = arrays_new(p, THREADS_MAX);
     if (n_threads == 1)
         again.shape.doc_offsets_device = again.offsets;
     lrc_cases_threads(n_threads);
@@ -360,45 +199,56 @@ static void expect_same_bits(const struct lrc_backend *backend, const struct arr
 }
 
 static void expect_gradients(const struct lrc_backend *backend, const struct arrays *t,
-                             const struct oracle *o, const struct bounds *b)
+                             const struct oracle *o)
 {
-    expect_array(backend, t, o, D_Q, b->d_q);
-    expect_array(backend, t, o, D_K, b->d_k);
-    expect_array(backend, t, o, D_V, b->d_v);
+    expect_array(backend, t, o, D_Q);
+    expect_array(backend, t, o, D_K);
+    expect_array(backend, t, o, D_V);
+}
+
+/* The least workspace: one that keeps more between its passes when there is room does not here. */
+static void expect_narrow(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o)
+{
+    struct arrays t = arrays_new(p, 1);
+    run(backend, &t);
+    expect_array(backend, &t, o, OUT);
+    if (p->n_past == 0)
+        expect_gradients(backend, &t, o);
+    arrays_free(&t);
 }
 
 /* Offsets where the backend has its own, and room for more than the least. */
-static void expect_wide(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o,
-                        const struct bounds *b)
+static void expect_wide(const struct lrc_backend *backend, const struct problem *p, const struct oracle *o)
 {
     struct arrays t = arrays_new_wide(p);
     run(backend, &t);
-    expect_gradients(backend, &t, o, b);
+    expect_gradients(backend, &t, o);
     arrays_free(&t);
     t = arrays_new_wide(p);
     t.shape.doc_offsets_device = t.offsets;
     run(backend, &t);
-    expect_gradients(backend, &t, o, b);
+    expect_gradients(backend, &t, o);
     arrays_free(&t);
 }
 
 static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
 {
-    struct arrays t = arrays_new(p);
-    struct oracle o = oracle_new(&t, p);
+    struct arrays t = arrays_new(p, THREADS_MAX);
+    struct oracle o = oracle_of(&t, p);
     char          what[160];
     lrc_cases_threads(2);
     run(backend, &t);
     lrc_cases_threads(0);
-    oracle_run(&o, BOTH);
-    const struct bounds b = bounds_of(&o);
+    oracle_run(&o, BACKWARD);
+    oracle_run(&o, ALONG);
     snprintf(what, sizeof what, "attention, %s: lse", p->name);
-    lrc_cases_expect_close(backend, what, &t.lse, o.lse, b.lse);
-    expect_array(backend, &t, &o, OUT, b.out);
+    lrc_cases_expect_close(backend, what, &t.lse, o.lse, lse_bound(&o));
+    expect_array(backend, &t, &o, OUT);
     if (p->n_past == 0) {
-        expect_gradients(backend, &t, &o, &b);
-        expect_wide(backend, p, &o, &b);
+        expect_gradients(backend, &t, &o);
+        expect_wide(backend, p, &o);
     }
+    expect_narrow(backend, p, &o);
     expect_same_bits(backend, &t, p, 2);
     expect_same_bits(backend, &t, p, 1);
     oracle_free(&o);
@@ -409,7 +259,7 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
 
 static double loss(void *context)
 {
-    const struct oracle *o = context;
+    struct oracle *o = context;
     oracle_run(o, FORWARD);
     return dot(o->array[OUT], o->array[D_OUT],
                o->p->doc_offsets[o->p->n_docs] * o->p->n_heads * o->p->head_dim);
@@ -419,8 +269,8 @@ static void expect_finite_differences(const struct lrc_backend *backend)
 {
     static const struct problem p = { "finite differences", 2, 1, 5, 3, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
     static const int            gradients[] = { D_Q, D_K, D_V }, inputs[] = { Q, K, V };
-    struct arrays               t = arrays_new(&p);
-    struct oracle               o = oracle_new(&t, &p);
+    struct arrays               t = arrays_new(&p, THREADS_MAX);
+    struct oracle               o = oracle_of(&t, &p);
     run(backend, &t);
     /* third derivatives below 100: truncation 2e-7; gradients below 4 in float32 sums of 16 terms: 64 * 4 eps
      */
@@ -440,7 +290,7 @@ static void expect_refusals(const struct lrc_backend *backend)
 {
     static const struct problem p = { "refusals", 4, 2, 8, 0, 0, 0, LRC_DTYPE_F32, 2, { 0, 3, 8 } };
     static const int32_t        decreasing[] = { 0, 9, 8 }, too_short[] = { 0, 3, 7 };
-    struct arrays               t = arrays_new(&p);
+    struct arrays               t = arrays_new(&p, THREADS_MAX);
     const struct lrc_attention_forward_args  good = forward_args(&t);
     const struct lrc_attention_backward_args good_back = backward_args(&t);
     struct lrc_attention_forward_args        f[8];
@@ -509,6 +359,19 @@ static const struct problem problems[] = {
     { "one query after 200, bf16", 4, 2, 64, 0, 200, 0, BF16, 1, { 0, 1 } },
     { "one query after 200", 4, 2, 64, 0, 200, 0, F32, 1, { 0, 1 } },
     { "one query after 63", 4, 4, 8, 0, 63, 0, F32, 1, { 0, 1 } },
+    { "bf16, one query after 5000", 8, 2, 64, 0, 5000, 0, BF16, 1, { 0, 1 } },
+    { "one query after 4200, window of 4100", 4, 2, 16, 4100, 4200, 0, F32, 1, { 0, 1 } },
+    { "bf16, 2 queries after 126", 4, 2, 64, 0, 126, 0, BF16, 1, { 0, 2 } },
+    { "2 queries after 126", 4, 2, 24, 0, 126, 0, F32, 1, { 0, 2 } },
+    { "bf16, 3 queries after 1000, window of 600", 6, 2, 32, 600, 1000, 0, BF16, 1, { 0, 3 } },
+    { "bf16, 4 queries after 700, groups of 7, window", 14, 2, 64, 300, 700, 0, BF16, 1, { 0, 4 } },
+    { "4 queries after 600, groups of 8", 8, 1, 24, 0, 600, 0, F32, 1, { 0, 4 } },
+    { "bf16, 4 queries after 255: keys that the first does not see", 2, 1, 16, 0, 255, 0, BF16, 1, { 0, 4 } },
+    { "4 queries after 255: keys that the first does not see", 2, 1, 8, 0, 255, 0, F32, 1, { 0, 4 } },
+    { "bf16, 8 queries after 300, groups of 8", 8, 1, 64, 0, 300, 0, BF16, 1, { 0, 8 } },
+    { "bf16, 9 queries after 300, groups of 8", 8, 1, 64, 0, 300, 0, BF16, 1, { 0, 9 } },
+    { "bf16, 2 queries after 900, window of 1, steep softmax", 4, 1, 64, 1, 900, 8.0f, BF16, 1, { 0, 2 } },
+    { "bf16, 4 queries of a document, heads of 256", 2, 1, 256, 0, 0, 0, BF16, 1, { 0, 4 } },
     { "70 queries after 3", 2, 1, 24, 0, 3, 0, BF16, 1, { 0, 70 } },
     { "window and past", 2, 1, 24, 20, 100, 0, F32, 1, { 0, 7 } },
 };

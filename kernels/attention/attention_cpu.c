@@ -1,110 +1,7 @@
+#include "attention/attention_floats.h"
+#include "attention/attention_forward.h"
 #include "attention/attention_pairs.h"
-#include "attention/attention_work.h"
 #include "backend.h"
-
-/* Rows of BLOCK: a column is a query. */
-struct softmax {
-    float *scores;
-    float *max, *sum, *rescale; /* (BLOCK) */
-};
-
-/* One key tile of the running softmax: scores become exp(s - max); max and sum move on; what has been summed
- * so far is to be multiplied by rescale. */
-static inline __attribute__((always_inline)) void softmax_vectors(const struct softmax *s, int64_t n_keys,
-                                                                  const int n_vectors)
-{
-    float *scores = s->scores, *max = s->max, *sum = s->sum, *rescale = s->rescale;
-    vector most[BLOCK_VECTORS], add[BLOCK_VECTORS];
-    for (int v = 0; v < n_vectors; v++)
-        most[v] = vector_load(max + v * VECTOR_FLOATS);
-    for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < n_vectors; v++)
-            most[v] = vector_max(vector_load(scores + j * BLOCK + v * VECTOR_FLOATS), most[v]);
-    for (int v = 0; v < n_vectors; v++) {
-        const vector old = vector_load(max + v * VECTOR_FLOATS);
-        vector_store(max + v * VECTOR_FLOATS, most[v]);
-        /* a row that has seen no key yet has the maximum -inf: any finite one gives exp(-inf) = 0 */
-        most[v] = vector_max(most[v], vector_set(-FLT_MAX));
-        vector_store(rescale + v * VECTOR_FLOATS, vector_exp(old - most[v]));
-        add[v] = vector_set(0);
-    }
-    for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < n_vectors; v++) {
-            float       *at = scores + j * BLOCK + v * VECTOR_FLOATS;
-            const vector p = vector_exp(vector_load(at) - most[v]);
-            vector_store(at, p);
-            add[v] = add[v] + p;
-        }
-    for (int v = 0; v < n_vectors; v++) {
-        float *at = sum + v * VECTOR_FLOATS;
-        vector_store(at, vector_fma(vector_load(at), vector_load(rescale + v * VECTOR_FLOATS), add[v]));
-    }
-}
-
-static void softmax_step(const struct softmax *s, int64_t n_keys, int64_t n_queries)
-{
-    if (n_queries <= FEW)
-        softmax_vectors(s, n_keys, FEW / VECTOR_FLOATS);
-    else
-        softmax_vectors(s, n_keys, BLOCK_VECTORS);
-}
-
-static void forward_item(const struct call *call, const struct block *block, int64_t head)
-{
-    const struct lrc_attention_shape *shape = call->shape;
-    const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = lrc_attention__padded(call->q->shape[2]), n_heads = call->q->shape[1];
-    const int64_t kv_head = head / (n_heads / call->k->shape[1]), query = shape->n_past + block->first;
-    float *qt = scratch.tile[0], *kv = scratch.tile[1], *out = scratch.tile[2], *scores = scratch.scores[0];
-    float *max = scratch.rows[0], *sum = scratch.rows[1], *rescale = scratch.rows[2];
-
-    tile_load_transposed(qt, kv,
-                         &(struct tile_place){ call->q, block->doc_first + block->first, block->n, head },
-                         shape->scale);
-    const struct softmax softmax = { scores, max, sum, rescale };
-    struct tile_product  product = { .c = scores,
-                                     .b = qt,
-                                     .n_cols = block->n <= FEW ? FEW : BLOCK,
-                                     .n_depth = width,
-                                     .a_row = width,
-                                     .a_depth = 1,
-                                     .stride = BLOCK };
-    memset(out, 0, (size_t)(block->n * width) * sizeof *out);
-    for (int64_t i = 0; i < BLOCK; i++) {
-        max[i] = -INFINITY;
-        sum[i] = 0;
-    }
-    for (int64_t key = keys_from(shape, query) / BLOCK * BLOCK; key < query + block->n; key += BLOCK) {
-        const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
-        struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
-        tile_load(kv, &place, 1.0f);
-        product.a = kv;
-        product.n_rows = n_keys;
-        tile_multiply(&product);
-        mask_by_key(scores, shape, key, query, n_keys);
-        softmax_step(&softmax, n_keys, block->n);
-        rows_scale(out, rescale, block->n, width);
-        place.tensor = call->v;
-        tile_load(kv, &place, 1.0f);
-        tile_multiply(&(struct tile_product){ .c = out,
-                                              .a = scores,
-                                              .b = kv,
-                                              .n_rows = block->n,
-                                              .n_cols = width,
-                                              .n_depth = n_keys,
-                                              .a_row = 1,
-                                              .a_depth = BLOCK,
-                                              .stride = width,
-                                              .adds = 1 });
-    }
-    for (int64_t i = 0; i < block->n; i++) {
-        if (call->lse)
-            call->lse[(block->doc_first + block->first + i) * n_heads + head] = max[i] + logf(sum[i]);
-        sum[i] = 1.0f / sum[i];
-    }
-    rows_scale(out, sum, block->n, width);
-    tile_store(&(struct tile_place){ call->out, block->doc_first + block->first, block->n, head }, out, 1.0f);
-}
 
 static void delta_rows(const struct call *call)
 {
@@ -129,191 +26,189 @@ static void delta_rows(const struct call *call)
              }
      }
 
+/* ---- backward ---- */
+
+/* scores = rows, a left factor, times columns (depth of C, BLOCK); the rows as a left factor remain. */
+static const void *multiply_rows(const struct call *call, float *scores, const void *columns, void *room,
+                                 const struct tile_place *rows)
+{
+    struct product product = { .c = scores,
+                               .b = columns,
+                               .n_rows = rows->n,
+                               .n_cols = BLOCK,
+                               .n_depth = depth_of(call->words, lrc_attention__padded(call->q->shape[2])),
+                               .a_depth = 1,
+                               .stride = BLOCK };
+    product.a = call->words->left(room, rows, &product.a_row);
+    call->words->multiply(&product);
+    return product.a;
+}
+
 /* d_q of a block of queries: over its key tiles, transposed (rows are keys) as in forward. */
 static void query_item(const struct call *call, const struct block *block, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
-    const struct scratch              scratch = scratch_of_thread(call);
+    const struct words               *words = call->words;
+    const struct scratch              s = scratch_of_thread(call);
     const int64_t                     width = lrc_attention__padded(call->q->shape[2]),
                   kv_head = head / (call->q->shape[1] / call->k->shape[1]);
-    float *qt = scratch.tile[0], *d_out_t = scratch.tile[1], *d_q = scratch.tile[2], *k = scratch.tile[3],
-          *v = scratch.tile[4];
-    float *p = scratch.scores[0], *d_s = scratch.scores[1], *lse = scratch.rows[0], *delta = scratch.rows[1];
-
     struct tile_place rows = { call->q, block->doc_first + block->first, block->n, head };
-    tile_load_transposed(qt, k, &rows, shape->scale);
+    words->transpose(s.tile[0], s.tile[3], &rows);
     rows.tensor = call->d_out;
-    tile_load_transposed(d_out_t, k, &rows, 1.0f);
-    row_values(call, block, head, lse, delta);
-    memset(d_q, 0, (size_t)(BLOCK * width) * sizeof *d_q);
+    words->transpose(s.tile[1], s.tile[3], &rows);
+    row_values(call, block, head, s.rows[0], s.rows[1]);
+    memset(s.tile[2], 0, (size_t)(BLOCK * width) * sizeof(float));
     for (int64_t key = keys_from(shape, block->first) / BLOCK * BLOCK; key < block->first + block->n;
          key += BLOCK) {
         const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
         struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
-        tile_load(k, &place, 1.0f);
+        const void       *k = multiply_rows(call, s.scores[0], s.tile[0], s.tile[3], &place);
+        mask_by_key(s.scores[0], shape, key, block->first, n_keys, 1);
+        k = words->right(s.tile[3], &place, k);
         place.tensor = call->v;
-        tile_load(v, &place, 1.0f);
-        scores_multiply(p, k, qt, n_keys, width);
-        mask_by_key(p, shape, key, block->first, n_keys);
-        scores_multiply(d_s, v, d_out_t, n_keys, width);
-        for (int64_t j = 0; j < n_keys; j++)
-            for (int64_t i = j * BLOCK; i < (j + 1) * BLOCK; i += VECTOR_FLOATS) {
-                const vector seen = vector_exp(vector_load(p + i) - vector_load(lse + i % BLOCK));
-                vector_store(d_s + i, seen * (vector_load(d_s + i) - vector_load(delta + i % BLOCK)));
-            }
-        tile_multiply(&(struct tile_product){ .c = d_q,
-                                              .a = d_s,
-                                              .b = k,
-                                              .n_rows = block->n,
-                                              .n_cols = width,
-                                              .n_depth = n_keys,
-                                              .a_row = 1,
-                                              .a_depth = BLOCK,
-                                              .stride = width,
-                                              .adds = 1 });
+        (void)multiply_rows(call, s.scores[1], s.tile[1], s.tile[4], &place);
+        words->by_key(&s, shape->scale, n_keys);
+        words->multiply(&(struct product){ .c = s.tile[2],
+                                           .a = s.scores[1],
+                                           .b = k,
+                                           .n_rows = block->n,
+                                           .n_cols = width,
+                                           .n_depth = depth_of(words, n_keys),
+                                           .a_row = 1,
+                                           .a_depth = BLOCK,
+                                           .stride = width,
+                                           .adds = 1 });
     }
-    tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q,
-               shape->scale);
+    rows.tensor = call->d_q;
+    tile_store(&rows, s.tile[2], shape->scale);
 }
 
 /* What a tile of d_s, rows are queries, gives to d_q; stored when its last key tile, the one on the diagonal,
- * is in. */
-static void add_to_queries(const struct call *call, const struct scratch *scratch,
-                           const struct block *queries, const struct block *keys, int64_t head)
+ * is in. k: the keys as a right factor. */
+static void add_to_queries(const struct call *call, const struct scratch *s, const struct block *queries,
+                           const struct block *keys, const void *k, int64_t head)
 {
     const struct lrc_attention_shape *shape = call->shape;
     const int64_t width = lrc_attention__padded(call->q->shape[2]), row = queries->doc_first + queries->first;
     float        *sums = call->d_q_sums + (head * call->q->shape[0] + row) * width;
     const int     is_first = keys->first == keys_from(shape, queries->first) / BLOCK * BLOCK;
-    tile_multiply(&(struct tile_product){ .c = sums,
-                                          .a = scratch->scores[1],
-                                          .b = scratch->tile[6],
-                                          .n_rows = queries->n,
-                                          .n_cols = width,
-                                          .n_depth = keys->n,
-                                          .a_row = BLOCK,
-                                          .a_depth = 1,
-                                          .stride = width,
-                                          .adds = !is_first });
+    call->words->multiply(&(struct product){ .c = sums,
+                                             .a = s->scores[call->words->d_s_rows],
+                                             .b = k,
+                                             .n_rows = queries->n,
+                                             .n_cols = width,
+                                             .n_depth = depth_of(call->words, keys->n),
+                                             .a_row = BLOCK / call->words->elems,
+                                             .a_depth = 1,
+                                             .stride = width,
+                                             .adds = !is_first });
     if (keys->first == queries->first)
         tile_store(&(struct tile_place){ call->d_q, row, queries->n, head }, sums, shape->scale);
 }
 
-/* One query tile of key_item(). */
-static void key_step(const struct call *call, const struct scratch *scratch, const struct block *queries,
+/* One query tile of key_item(): kᵀ and vᵀ are in tile[0] and [1], d_k and d_v in [2] and [3]. */
+static void key_step(const struct call *call, const struct scratch *s, const struct block *queries,
                      int64_t key, int64_t head)
 {
-    const struct lrc_attention_shape *shape = call->shape;
-    const int64_t                     width = lrc_attention__padded(call->q->shape[2]);
-    float *kt = scratch->tile[0], *vt = scratch->tile[1], *d_k = scratch->tile[2], *d_v = scratch->tile[3];
-    float *q = scratch->tile[4], *d_out = scratch->tile[5], *p = scratch->scores[0],
-          *d_s = scratch->scores[1];
-    float *lse = scratch->rows[0], *delta = scratch->rows[1];
-
-    struct tile_place rows = { call->q, queries->doc_first + queries->first, queries->n, head };
-    tile_load(q, &rows, shape->scale);
+    const struct words *words = call->words;
+    struct tile_place   rows = { call->q, queries->doc_first + queries->first, queries->n, head };
+    const void         *q = multiply_rows(call, s->scores[0], s->tile[0], s->tile[4], &rows);
+    mask_by_query(s->scores[0], call->shape, key, queries->first, queries->n);
+    q = words->right(s->tile[4], &rows, q);
     rows.tensor = call->d_out;
-    tile_load(d_out, &rows, 1.0f);
-    row_values(call, queries, head, lse, delta);
-    scores_multiply(p, q, kt, queries->n, width);
-    mask_by_query(p, shape, key, queries->first, queries->n);
-    scores_multiply(d_s, d_out, vt, queries->n, width);
-    for (int64_t i = 0; i < queries->n; i++)
-        for (int64_t j = i * BLOCK; j < (i + 1) * BLOCK; j += VECTOR_FLOATS) {
-            const vector seen = vector_exp(vector_load(p + j) - vector_set(lse[i]));
-            vector_store(p + j, seen);
-            vector_store(d_s + j, seen * (vector_load(d_s + j) - vector_set(delta[i])));
-        }
-    struct tile_product product = { .c = d_v,
-                                    .a = p,
-                                    .b = d_out,
-                                    .n_rows = BLOCK,
-                                    .n_cols = width,
-                                    .n_depth = queries->n,
-                                    .a_row = 1,
-                                    .a_depth = BLOCK,
-                                    .stride = width,
-                                    .adds = 1 };
-    tile_multiply(&product);
-    product.c = d_k;
-    product.a = d_s;
+    const void *d_out = multiply_rows(call, s->scores[1], s->tile[1], s->tile[5], &rows);
+    d_out = words->right(s->tile[5], &rows, d_out);
+    row_values(call, queries, head, s->rows[0], s->rows[1]);
+    words->by_query(s, call->shape->scale, queries->n);
+
+    struct product product = { .c = s->tile[3],
+                               .a = s->scores[0],
+                               .b = d_out,
+                               .n_rows = BLOCK,
+                               .n_cols = lrc_attention__padded(call->q->shape[2]),
+                               .n_depth = depth_of(words, queries->n),
+                               .a_row = 1,
+                               .a_depth = BLOCK,
+                               .stride = lrc_attention__padded(call->q->shape[2]),
+                               .adds = 1 };
+    words->multiply(&product);
+    product.c = s->tile[2];
+    product.a = s->scores[1];
     product.b = q;
-    tile_multiply(&product);
+    words->multiply(&product);
 }
+
+enum d_q_way { D_Q_APART, D_Q_HERE };
 
 /* d_k and d_v of a block of keys: over the query heads of its group and their query tiles. D_Q_HERE: d_q as
  * well, where one thread takes all key blocks of a document in ascending order. */
 static void key_item(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way)
 {
     const struct lrc_attention_shape *shape = call->shape;
-    const struct scratch              scratch = scratch_of_thread(call);
+    const struct words               *words = call->words;
+    const struct scratch              s = scratch_of_thread(call);
     const int64_t                     width = lrc_attention__padded(call->q->shape[2]),
                   group = call->q->shape[1] / call->k->shape[1];
     const int64_t last = block->first + block->n - 1;
     const int64_t end = shape->window > 0 ? min64(block->n_keys, last + shape->window) : block->n_keys;
-    float        *d_k = scratch.tile[2], *d_v = scratch.tile[3];
 
     struct tile_place rows = { call->k, block->doc_first + block->first, block->n, kv_head };
-    tile_load_transposed(scratch.tile[0], scratch.tile[4], &rows, 1.0f);
+    const void       *k = NULL;
+    words->transpose(s.tile[0], s.tile[4], &rows);
     if (way == D_Q_HERE)
-        tile_load(scratch.tile[6], &rows, 1.0f);
+        k = words->right(s.tile[6], &rows, NULL);
     rows.tensor = call->v;
-    tile_load_transposed(scratch.tile[1], scratch.tile[4], &rows, 1.0f);
-    memset(d_k, 0, (size_t)(BLOCK * width) * sizeof *d_k);
-    memset(d_v, 0, (size_t)(BLOCK * width) * sizeof *d_v);
+    words->transpose(s.tile[1], s.tile[4], &rows);
+    memset(s.tile[2], 0, (size_t)(BLOCK * width) * sizeof(float));
+    memset(s.tile[3], 0, (size_t)(BLOCK * width) * sizeof(float));
     for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++)
         for (int64_t query = block->first; query < end; query += BLOCK) {
             const struct block queries = { block->doc_first, query, min64(BLOCK, block->n_keys - query),
                                            block->n_keys };
-            key_step(call, &scratch, &queries, block->first, head);
+            key_step(call, &s, &queries, block->first, head);
             if (way == D_Q_HERE)
-                add_to_queries(call, &scratch, &queries, block, head);
+                add_to_queries(call, &s, &queries, block, k, head);
         }
     rows.tensor = call->d_k;
-    tile_store(&rows, d_k, 1.0f);
+    tile_store(&rows, s.tile[2], shape->scale);
     rows.tensor = call->d_v;
-    tile_store(&rows, d_v, 1.0f);
+    tile_store(&rows, s.tile[3], 1.0f);
 }
 
 /* Pairs, where all tensors can be read as such and the CPU multiplies them. */
-static const struct ways *ways_for(const struct lrc_tensor *const tensors[], int n)
+static const struct words *words_for(const struct lrc_tensor *const tensors[], int n)
 {
-    static const struct ways by_floats = { forward_item, query_item, key_item };
 #ifdef LRC_ISA_avx512
-    static const struct ways by_pairs = { pairs_forward_item, pairs_query_item, pairs_key_item };
-    int                      fit = lrc_backend_cpu_has_bf16();
+    int fit = lrc_backend_cpu_has_bf16();
     for (int i = 0; i < n; i++)
         fit = fit && pairs_fit(tensors[i]);
     if (fit)
-        return &by_pairs;
+        return &words_pairs;
 #else
     (void)tensors;
     (void)n;
 #endif
-    return &by_floats;
+    return &words_floats;
 }
 
 enum lrc_status LRC_CPU(attention_forward)(struct lrc_stream                       *stream,
                                            const struct lrc_attention_forward_args *args,
                                            struct lrc_error                        *err)
 {
-    struct call   call = { .ways = ways_for((const struct lrc_tensor *[]){ &args->q, &args->k, &args->v }, 3),
-                           .q = &args->q,
-                           .k = &args->k,
-                           .v = &args->v,
-                           .out = &args->out,
-                           .lse = args->lse,
-                           .shape = &args->shape };
-    const int64_t n_heads = args->q.shape[1], n_items = n_blocks(&args->shape) * n_heads;
+    struct call call = { .words = words_for((const struct lrc_tensor *[]){ &args->q, &args->k, &args->v }, 3),
+                         .q = &args->q,
+                         .k = &args->k,
+                         .v = &args->v,
+                         .out = &args->out,
+                         .lse = args->lse,
+                         .shape = &args->shape };
     (void)stream;
     (void)err;
     call_place(&call, args->workspace, args->workspace_bytes);
-    /* the last blocks see most keys: longest first */
-#pragma omp parallel for schedule(dynamic, 1) num_threads(call.n_threads) if (n_items > 1)
-    for (int64_t item = n_items - 1; item >= 0; item--) {
-        const struct block block = block_find(&args->shape, item / n_heads);
-        call.ways->forward(&call, &block, item % n_heads);
-    }
+    if (is_few(&call))
+        forward_few(&call);
+    else
+        forward_many(&call);
     return LRC_STATUS_OK;
 }
 
@@ -326,12 +221,12 @@ static void backward_by_blocks(const struct call *call)
 #pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
     for (int64_t item = 0; item < blocks * n_kv_heads; item++) {
         const struct block block = block_find(call->shape, item / n_kv_heads);
-        call->ways->key(call, &block, item % n_kv_heads, D_Q_APART);
+        key_item(call, &block, item % n_kv_heads, D_Q_APART);
     }
 #pragma omp parallel for schedule(dynamic, 1) num_threads(call->n_threads)
     for (int64_t item = blocks * n_heads - 1; item >= 0; item--) {
         const struct block block = block_find(call->shape, item / n_heads);
-        call->ways->query(call, &block, item % n_heads);
+        query_item(call, &block, item % n_heads);
     }
 }
 
@@ -346,7 +241,7 @@ static void backward_by_documents(const struct call *call)
         for (int64_t first = 0; first < length; first += BLOCK) {
             const struct block block = { shape->doc_offsets[doc], first, min64(BLOCK, length - first),
                                          length };
-            call->ways->key(call, &block, item % n_kv_heads, D_Q_HERE);
+            key_item(call, &block, item % n_kv_heads, D_Q_HERE);
         }
     }
 }
@@ -378,7 +273,7 @@ enum lrc_status LRC_CPU(attention_backward)(struct lrc_stream                   
         float       *any;
     } lse = { .read_only = args->lse };
     const struct lrc_tensor *const read[] = { &args->q, &args->k, &args->v, &args->d_out };
-    struct call                    call = { .ways = ways_for(read, 4),
+    struct call                    call = { .words = words_for(read, 4),
                                             .q = &args->q,
                                             .k = &args->k,
                                             .v = &args->v,

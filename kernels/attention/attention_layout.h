@@ -11,13 +11,15 @@ enum {
     LRC_ATTENTION_SCORES = 3, /* (BLOCK, BLOCK) tiles */
     LRC_ATTENTION_ALIGN = 64, /* bytes */
     LRC_ATTENTION_HEAD_DIM_MAX = 1024,
-    LRC_ATTENTION_THREADS_MAX = 256
+    LRC_ATTENTION_THREADS_MAX = 256,
+    LRC_ATTENTION_FEW_ROWS = 8, /* so few queries of one document share their keys out among threads, */
+    LRC_ATTENTION_PARTS = 16    /* in at most so many parts */
 };
 
 /* Sizes in floats. */
 struct lrc_attention_layout {
     size_t delta_floats; /* (T, H) */
-    size_t d_q_floats;   /* (H, T, padded C) */
+    size_t d_q_floats;   /* (H, T, padded C); forward: what parts of the keys leave of few queries */
     size_t thread_floats;
 };
 

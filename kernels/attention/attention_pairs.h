@@ -1,8 +1,7 @@
 /* Attention of BF16 tensors where the CPU multiplies BF16 natively. For attention_cpu.c only.
  *
- * The walk over tiles is that of the float32 way; the factors of products are words of two BF16 values: rows
- * of q, k, v and d_out where they lie, their transposes and pairs of rows packed per tile, p and d_s rounded.
- * Scores, statistics and sums are float32. */
+ * The factors of products are words of two BF16 values: rows of q, k, v and d_out where they lie, their
+ * transposes and pairs of rows packed per tile, p and d_s rounded. Scores, statistics and sums are float32. */
 #ifndef LRC_ATTENTION_PAIRS_H
 #define LRC_ATTENTION_PAIRS_H
 
@@ -16,28 +15,17 @@
 #define PAIRS_CODE   __attribute__((target("avx512bf16")))
 #define PAIRS_INLINE static inline __attribute__((always_inline, target("avx512bf16")))
 
-/* c = or += a b; a[i, w] = a[i * a_row + w * a_depth], words; n_cols is a multiple of 16. */
-struct pairs_product {
-    float          *c;
-    const uint32_t *a;
-    const uint32_t *b;
-    int64_t         n_rows, n_cols, n_words;
-    int64_t         a_row, a_depth;
-    int64_t         stride; /* from row to row of c, from step to step of b */
-    int             adds;
-};
-
 /* n_rows and n_vectors are constants where it is called, so that the sums stay in registers. */
-PAIRS_INLINE void pairs_corner(const struct pairs_product *t, int64_t i, int64_t j, const int n_rows,
+PAIRS_INLINE void pairs_corner(const struct product *t, int64_t i, int64_t j, const int n_rows,
                                const int n_vectors)
 {
-    const uint32_t *a = t->a + i * t->a_row, *b = t->b + j;
+    const uint32_t *a = (const uint32_t *)t->a + i * t->a_row, *b = (const uint32_t *)t->b + j;
     float          *c = t->c + i * t->stride + j;
     __m512          sums[8][4];
     for (int r = 0; r < n_rows; r++)
         for (int v = 0; v < n_vectors; v++)
             sums[r][v] = t->adds ? _mm512_loadu_ps(c + r * t->stride + v * 16) : _mm512_setzero_ps();
-    for (int64_t w = 0; w < t->n_words; w++) {
+    for (int64_t w = 0; w < t->n_depth; w++) {
         __m512bh right[4];
         for (int v = 0; v < n_vectors; v++)
             right[v] = (__m512bh)_mm512_loadu_si512(b + w * t->stride + v * 16);
@@ -53,8 +41,7 @@ PAIRS_INLINE void pairs_corner(const struct pairs_product *t, int64_t i, int64_t
 }
 
 /* Columns [j, j + 16 n_vectors) of all rows, so many at a time that 16 sums are under way. */
-PAIRS_INLINE void pairs_columns(const struct pairs_product *t, int64_t j, const int n_rows,
-                                const int n_vectors)
+PAIRS_INLINE void pairs_columns(const struct product *t, int64_t j, const int n_rows, const int n_vectors)
 {
     int64_t i = 0;
     for (; i + n_rows <= t->n_rows; i += n_rows)
@@ -63,7 +50,7 @@ PAIRS_INLINE void pairs_columns(const struct pairs_product *t, int64_t j, const 
         pairs_corner(t, i, j, 1, n_vectors);
 }
 
-PAIRS_CODE static void pairs_multiply(const struct pairs_product *t)
+PAIRS_CODE static void pairs_multiply(const struct product *t)
 {
     int64_t j = 0;
     for (; j + 64 <= t->n_cols; j += 64)
@@ -81,34 +68,37 @@ static inline const uint16_t *pairs_row(const struct tile_place *place, int64_t 
     return tile_row(place, r);
 }
 
-/* Rows where they lie, in words; the stride from row to row in *stride. */
-static inline const uint32_t *pairs_rows(const struct tile_place *place, int64_t *stride)
+static const void *pairs_left(void *room, const struct tile_place *place, int64_t *stride)
 {
+    (void)room;
     *stride = place->tensor->stride[0] / 2;
-    return (const uint32_t *)(const void *)pairs_row(place, 0);
+    return pairs_row(place, 0);
 }
 
-/* words (C / 2, BLOCK) = rowsᵀ; what does not exist is 0 */
-static inline void pairs_load_transposed(uint32_t *words, const struct tile_place *place)
+static void pairs_transpose(void *to, void *room, const struct tile_place *place)
 {
     const int64_t   n_words = place->tensor->shape[2] / 2, whole = place->n / 16 * 16;
     int64_t         stride;
-    const uint32_t *rows = pairs_rows(place, &stride);
+    const uint32_t *rows = pairs_left(room, place, &stride);
+    uint32_t       *words = to;
     for (int64_t r = 0; r < whole; r += 16)
         words_transpose(words + r, BLOCK, rows + r * stride, stride, n_words);
     for (int64_t w = 0; w < n_words; w++)
-        for (int64_t r = whole; r < BLOCK; r++)
+        for (int64_t r = whole; r < (place->n <= FEW ? FEW : BLOCK); r++)
             words[w * BLOCK + r] = r < place->n ? rows[r * stride + w] : 0;
 }
 
-/* words (ceil(n / 2), C) = pairs of rows; the partner of a last odd row is 0 */
-static inline void pairs_load(uint32_t *words, const struct tile_place *place)
+/* (ceil(n / 2), C): pairs of rows; the partner of a last odd row is 0 */
+static const void *pairs_right(void *room, const struct tile_place *place, const void *left)
 {
+    uint32_t             *words = room;
     static const uint16_t zeros[LRC_ATTENTION_HEAD_DIM_MAX];
     const int64_t         n_cols = place->tensor->shape[2];
     for (int64_t r = 0; r < place->n; r += 2)
         words_of_rows(words + r / 2 * n_cols, pairs_row(place, r),
                       r + 1 < place->n ? pairs_row(place, r + 1) : zeros, n_cols);
+    (void)left;
+    return room;
 }
 
 /* One vector of words of two vectors of floats. */
@@ -119,12 +109,9 @@ PAIRS_CODE static inline __m512i pairs_of(__m512 low, __m512 high)
     return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
-/* ---- forward ---- */
-
-/* One key tile of the running softmax, as softmax_vectors(), of scores that are still to be scaled; they
- * become words of pairs of keys, in place. */
-PAIRS_INLINE void pairs_softmax(float *scores, float *const state[3], float scale, int64_t n_keys,
-                                const int n_vectors)
+/* As floats_softmax_vectors(), and pairs of keys become words in place. */
+PAIRS_INLINE void pairs_softmax_vectors(float *scores, float *const state[3], float scale, int64_t n_keys,
+                                        const int n_vectors)
 {
     float       *max = state[0], *sum = state[1], *rescale = state[2];
     const vector factor = vector_set(scale);
@@ -158,159 +145,34 @@ PAIRS_INLINE void pairs_softmax(float *scores, float *const state[3], float scal
     }
 }
 
-PAIRS_CODE static void pairs_forward_item(const struct call *call, const struct block *block, int64_t head)
+PAIRS_CODE static void pairs_softmax(float *scores, float *const state[3], float scale, int64_t n_keys,
+                                     int64_t n_queries)
 {
-    const struct lrc_attention_shape *shape = call->shape;
-    const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t                     width = call->q->shape[2], n_heads = call->q->shape[1];
-    const int64_t kv_head = head / (n_heads / call->k->shape[1]), query = shape->n_past + block->first;
-    uint32_t     *qt = (uint32_t *)scratch.tile[0], *v = (uint32_t *)scratch.tile[1];
-    float        *out = scratch.tile[2], *scores = scratch.scores[0];
-    float *const  state[3] = { scratch.rows[0], scratch.rows[1], scratch.rows[2] };
-    const struct tile_place queries = { call->q, block->doc_first + block->first, block->n, head };
-
-    pairs_load_transposed(qt, &queries);
-    memset(out, 0, (size_t)(block->n * width) * sizeof *out);
-    for (int64_t i = 0; i < BLOCK; i++) {
-        state[0][i] = -INFINITY;
-        state[1][i] = 0;
-    }
-    for (int64_t key = keys_from(shape, query) / BLOCK * BLOCK; key < query + block->n; key += BLOCK) {
-        const int64_t        n_keys = min64(BLOCK, block->n_keys - key);
-        struct tile_place    place = { call->k, block->doc_first + key, n_keys, kv_head };
-        struct pairs_product product = { .c = scores,
-                                         .b = qt,
-                                         .n_rows = n_keys,
-                                         .n_words = width / 2,
-                                         .n_cols = block->n <= FEW ? FEW : BLOCK,
-                                         .a_depth = 1,
-                                         .stride = BLOCK };
-        product.a = pairs_rows(&place, &product.a_row);
-        pairs_multiply(&product);
-        mask_by_key(scores, shape, key, query, n_keys);
-        if (block->n <= FEW)
-            pairs_softmax(scores, state, shape->scale, n_keys, FEW / 16);
-        else
-            pairs_softmax(scores, state, shape->scale, n_keys, BLOCK_VECTORS);
-        rows_scale(out, state[2], block->n, width);
-        place.tensor = call->v;
-        pairs_load(v, &place);
-        pairs_multiply(&(struct pairs_product){ .c = out,
-                                                .a = (const uint32_t *)scores,
-                                                .b = v,
-                                                .n_rows = block->n,
-                                                .n_cols = width,
-                                                .n_words = (n_keys + 1) / 2,
-                                                .a_row = 1,
-                                                .a_depth = BLOCK,
-                                                .stride = width,
-                                                .adds = 1 });
-    }
-    for (int64_t i = 0; i < block->n; i++) {
-        if (call->lse)
-            call->lse[(block->doc_first + block->first + i) * n_heads + head] =
-                state[0][i] * shape->scale + logf(state[1][i]);
-        state[1][i] = 1.0f / state[1][i];
-    }
-    rows_scale(out, state[1], block->n, width);
-    tile_store(&(struct tile_place){ call->out, queries.first, block->n, head }, out, 1.0f);
+    if (n_queries <= FEW)
+        pairs_softmax_vectors(scores, state, scale, n_keys, FEW / 16);
+    else
+        pairs_softmax_vectors(scores, state, scale, n_keys, BLOCK_VECTORS);
 }
 
-/* ---- backward ---- */
-
-/* p and d_s of one vector of scores. */
-static inline vector pairs_p(const float *score, float scale, vector lse)
+/* d_s as pairs of keys, in place. */
+PAIRS_CODE static void pairs_by_key(const struct scratch *scratch, float scale, int64_t n)
 {
-    return vector_exp(vector_fma(vector_load(score), vector_set(scale), vector_set(0) - lse));
+    const float *lse = scratch->rows[0], *delta = scratch->rows[1];
+    for (int64_t j = 0; j < n; j += 2)
+        for (int64_t i = 0; i < BLOCK; i += 16) {
+            const float *score = scratch->scores[0] + j * BLOCK + i,
+                        *d_p = scratch->scores[1] + j * BLOCK + i;
+            const vector l = vector_load(lse + i), d = vector_load(delta + i);
+            const vector low = p_of(score, scale, l) * (vector_load(d_p) - d);
+            vector       high = vector_set(0);
+            if (j + 1 < n)
+                high = p_of(score + BLOCK, scale, l) * (vector_load(d_p + BLOCK) - d);
+            _mm512_storeu_si512(scratch->scores[1] + j / 2 * BLOCK + i, pairs_of(low, high));
+        }
 }
 
-/* d_q of a block of queries, as query_item(): rows are keys. */
-PAIRS_CODE static void pairs_query_item(const struct call *call, const struct block *block, int64_t head)
-{
-    const struct lrc_attention_shape *shape = call->shape;
-    const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = call->q->shape[2], kv_head = head / (call->q->shape[1] / call->k->shape[1]);
-    uint32_t     *qt = (uint32_t *)scratch.tile[0], *d_out_t = (uint32_t *)scratch.tile[1];
-    uint32_t     *k = (uint32_t *)scratch.tile[3];
-    float *d_q = scratch.tile[2], *p = scratch.scores[0], *d_s = scratch.scores[1], *lse = scratch.rows[0],
-          *delta = scratch.rows[1];
-
-    struct tile_place rows = { call->q, block->doc_first + block->first, block->n, head };
-    pairs_load_transposed(qt, &rows);
-    rows.tensor = call->d_out;
-    pairs_load_transposed(d_out_t, &rows);
-    row_values(call, block, head, lse, delta);
-    memset(d_q, 0, (size_t)(BLOCK * width) * sizeof *d_q);
-    for (int64_t key = keys_from(shape, block->first) / BLOCK * BLOCK; key < block->first + block->n;
-         key += BLOCK) {
-        const int64_t        n_keys = min64(BLOCK, block->n_keys - key);
-        struct tile_place    place = { call->k, block->doc_first + key, n_keys, kv_head };
-        struct pairs_product product = { .c = p,
-                                         .b = qt,
-                                         .n_rows = n_keys,
-                                         .n_words = width / 2,
-                                         .n_cols = BLOCK,
-                                         .a_depth = 1,
-                                         .stride = BLOCK };
-        product.a = pairs_rows(&place, &product.a_row);
-        pairs_multiply(&product);
-        mask_by_key(p, shape, key, block->first, n_keys);
-        pairs_load(k, &place);
-        place.tensor = call->v;
-        product.a = pairs_rows(&place, &product.a_row);
-        product.b = d_out_t;
-        product.c = d_s;
-        pairs_multiply(&product);
-        for (int64_t j = 0; j < n_keys; j += 2)
-            for (int64_t i = 0; i < BLOCK; i += 16) {
-                const float *score = p + j * BLOCK + i, *d_score = d_s + j * BLOCK + i;
-                const vector l = vector_load(lse + i), d = vector_load(delta + i);
-                const vector low = pairs_p(score, shape->scale, l) * (vector_load(d_score) - d);
-                vector       high = vector_set(0);
-                if (j + 1 < n_keys)
-                    high = pairs_p(score + BLOCK, shape->scale, l) * (vector_load(d_score + BLOCK) - d);
-                _mm512_storeu_si512(d_s + j / 2 * BLOCK + i, pairs_of(low, high));
-            }
-        pairs_multiply(&(struct pairs_product){ .c = d_q,
-                                                .a = (const uint32_t *)d_s,
-                                                .b = k,
-                                                .n_rows = block->n,
-                                                .n_cols = width,
-                                                .n_words = (n_keys + 1) / 2,
-                                                .a_row = 1,
-                                                .a_depth = BLOCK,
-                                                .stride = width,
-                                                .adds = 1 });
-    }
-    tile_store(&(struct tile_place){ call->d_q, block->doc_first + block->first, block->n, head }, d_q,
-               shape->scale);
-}
-
-/* As add_to_queries(): d_s lies in rows of words, k in pairs of rows. */
-PAIRS_CODE static void pairs_add_to_queries(const struct call *call, const struct scratch *scratch,
-                                            const struct block *queries, const struct block *keys,
-                                            int64_t head)
-{
-    const struct lrc_attention_shape *shape = call->shape;
-    const int64_t                     width = call->q->shape[2], row = queries->doc_first + queries->first;
-    float                            *sums = call->d_q_sums + (head * call->q->shape[0] + row) * width;
-    const int is_first = keys->first == keys_from(shape, queries->first) / BLOCK * BLOCK;
-    pairs_multiply(&(struct pairs_product){ .c = sums,
-                                            .a = (const uint32_t *)scratch->scores[2],
-                                            .b = (const uint32_t *)scratch->tile[6],
-                                            .n_rows = queries->n,
-                                            .n_cols = width,
-                                            .n_words = (keys->n + 1) / 2,
-                                            .a_row = BLOCK / 2,
-                                            .a_depth = 1,
-                                            .stride = width,
-                                            .adds = !is_first });
-    if (keys->first == queries->first)
-        tile_store(&(struct tile_place){ call->d_q, row, queries->n, head }, sums, shape->scale);
-}
-
-/* Rows of scores are queries: p and d_s as pairs of queries, in place, and d_s as rows of words. */
-PAIRS_CODE static void pairs_p_and_d_s(const struct scratch *scratch, float scale, int64_t n)
+/* p and d_s as pairs of queries, in place, and d_s as rows of words. */
+PAIRS_CODE static void pairs_by_query(const struct scratch *scratch, float scale, int64_t n)
 {
     const float *lse = scratch->rows[0], *delta = scratch->rows[1];
     uint16_t    *d_s_rows = (uint16_t *)(void *)scratch->scores[2];
@@ -319,7 +181,7 @@ PAIRS_CODE static void pairs_p_and_d_s(const struct scratch *scratch, float scal
             float *score = scratch->scores[0] + i * BLOCK + j, *d_score = scratch->scores[1] + i * BLOCK + j;
             vector p[2] = { vector_set(0), vector_set(0) }, d[2] = { vector_set(0), vector_set(0) };
             for (int e = 0; e < 2 && i + e < n; e++) {
-                p[e] = pairs_p(score + e * BLOCK, scale, vector_set(lse[i + e]));
+                p[e] = p_of(score + e * BLOCK, scale, vector_set(lse[i + e]));
                 d[e] = p[e] * (vector_load(d_score + e * BLOCK) - vector_set(delta[i + e]));
                 _mm256_storeu_si256((__m256i *)(void *)(d_s_rows + (i + e) * BLOCK + j),
                                     (__m256i)_mm512_cvtneps_pbh(d[e]));
@@ -329,82 +191,17 @@ PAIRS_CODE static void pairs_p_and_d_s(const struct scratch *scratch, float scal
         }
 }
 
-/* One query tile of pairs_key_item(). */
-PAIRS_CODE static void pairs_key_step(const struct call *call, const struct scratch *scratch,
-                                      const struct block *queries, int64_t key, int64_t head)
-{
-    const struct lrc_attention_shape *shape = call->shape;
-    const int64_t                     width = call->q->shape[2];
-    uint32_t                         *q = (uint32_t *)scratch->tile[4], *d_out = (uint32_t *)scratch->tile[5];
-    struct tile_place    rows = { call->q, queries->doc_first + queries->first, queries->n, head };
-    struct pairs_product product = { .c = scratch->scores[0],
-                                     .b = (const uint32_t *)scratch->tile[0],
-                                     .n_rows = queries->n,
-                                     .n_words = width / 2,
-                                     .n_cols = BLOCK,
-                                     .a_depth = 1,
-                                     .stride = BLOCK };
-    product.a = pairs_rows(&rows, &product.a_row);
-    pairs_multiply(&product);
-    mask_by_query(scratch->scores[0], shape, key, queries->first, queries->n);
-    pairs_load(q, &rows);
-    rows.tensor = call->d_out;
-    product.a = pairs_rows(&rows, &product.a_row);
-    product.b = (const uint32_t *)scratch->tile[1];
-    product.c = scratch->scores[1];
-    pairs_multiply(&product);
-    pairs_load(d_out, &rows);
-    row_values(call, queries, head, scratch->rows[0], scratch->rows[1]);
-    pairs_p_and_d_s(scratch, shape->scale, queries->n);
-
-    product = (struct pairs_product){ .c = scratch->tile[3],
-                                      .a = (const uint32_t *)scratch->scores[0],
-                                      .b = d_out,
-                                      .n_rows = BLOCK,
-                                      .n_cols = width,
-                                      .n_words = (queries->n + 1) / 2,
-                                      .a_row = 1,
-                                      .a_depth = BLOCK,
-                                      .stride = width,
-                                      .adds = 1 };
-    pairs_multiply(&product);
-    product.c = scratch->tile[2];
-    product.a = (const uint32_t *)scratch->scores[1];
-    product.b = q;
-    pairs_multiply(&product);
-}
-
-/* As key_item(). */
-PAIRS_CODE static void pairs_key_item(const struct call *call, const struct block *block, int64_t kv_head,
-                                      enum d_q_way way)
-{
-    const struct lrc_attention_shape *shape = call->shape;
-    const struct scratch              scratch = scratch_of_thread(call);
-    const int64_t width = call->q->shape[2], group = call->q->shape[1] / call->k->shape[1];
-    const int64_t last = block->first + block->n - 1;
-    const int64_t end = shape->window > 0 ? min64(block->n_keys, last + shape->window) : block->n_keys;
-
-    struct tile_place rows = { call->k, block->doc_first + block->first, block->n, kv_head };
-    pairs_load_transposed((uint32_t *)scratch.tile[0], &rows);
-    if (way == D_Q_HERE)
-        pairs_load((uint32_t *)scratch.tile[6], &rows);
-    rows.tensor = call->v;
-    pairs_load_transposed((uint32_t *)scratch.tile[1], &rows);
-    memset(scratch.tile[2], 0, (size_t)(BLOCK * width) * sizeof(float));
-    memset(scratch.tile[3], 0, (size_t)(BLOCK * width) * sizeof(float));
-    for (int64_t head = kv_head * group; head < (kv_head + 1) * group; head++)
-        for (int64_t query = block->first; query < end; query += BLOCK) {
-            const struct block queries = { block->doc_first, query, min64(BLOCK, block->n_keys - query),
-                                           block->n_keys };
-            pairs_key_step(call, &scratch, &queries, block->first, head);
-            if (way == D_Q_HERE)
-                pairs_add_to_queries(call, &scratch, &queries, block, head);
-        }
-    rows.tensor = call->d_k;
-    tile_store(&rows, scratch.tile[2], shape->scale);
-    rows.tensor = call->d_v;
-    tile_store(&rows, scratch.tile[3], 1.0f);
-}
+static const struct words words_pairs = {
+    .elems = 2,
+    .d_s_rows = 2,
+    .transpose = pairs_transpose,
+    .left = pairs_left,
+    .right = pairs_right,
+    .multiply = pairs_multiply,
+    .softmax = pairs_softmax,
+    .by_key = pairs_by_key,
+    .by_query = pairs_by_query,
+};
 
 #endif
 

@@ -7,24 +7,24 @@
 
 enum { BLOCK = LRC_ATTENTION_BLOCK, BLOCK_VECTORS = BLOCK / VECTOR_FLOATS };
 
-/* c = or += a b; a[i,k] = a[i * a_row + k * a_depth]; n_cols is a multiple of 16. */
-struct tile_product {
-    float       *c;
-    const float *a;
-    const float *b;
-    int64_t      n_rows, n_cols, n_depth;
-    int64_t      a_row, a_depth;
-    int64_t      stride; /* from row to row of b and of c */
-    int          adds; /* 1: += */
+/* c = or += a b; a[i,k] = a[i * a_row + k * a_depth]; n_cols is a multiple of 16. a and b are words: floats, or
+ * pairs of BF16. */
+struct product {
+    float      *c;
+    const void *a;
+    const void *b;
+    int64_t     n_rows, n_cols, n_depth;
+    int64_t     a_row, a_depth;
+    int64_t     stride; /* from row to row of b and of c */
+    int         adds;   /* 1: += */
 };
 
 /* Rows [i, i + n_rows) and columns [j, j + n_vectors * VECTOR_FLOATS), the sums in registers. Both n are
  * constants where it is called, so that the loops over them disappear. */
-static inline __attribute__((always_inline)) void tile_corner(const struct tile_product *t, int64_t i,
-                                                              int64_t j, const int n_rows,
-                                                              const int n_vectors)
+static inline __attribute__((always_inline)) void tile_corner(const struct product *t, int64_t i, int64_t j,
+                                                              const int n_rows, const int n_vectors)
 {
-    const float *a = t->a + i * t->a_row, *b = t->b + j;
+    const float *a = (const float *)t->a + i * t->a_row, *b = (const float *)t->b + j;
     float       *c = t->c + i * t->stride + j;
     vector       sums[VECTOR_ROWS][2];
     for (int r = 0; r < n_rows; r++)
@@ -46,7 +46,7 @@ static inline __attribute__((always_inline)) void tile_corner(const struct tile_
 }
 
 /* Columns [j, j + n_vectors * VECTOR_FLOATS) of all rows. */
-static inline __attribute__((always_inline)) void tile_columns(const struct tile_product *t, int64_t j,
+static inline __attribute__((always_inline)) void tile_columns(const struct product *t, int64_t j,
                                                                const int n_vectors)
 {
     int64_t i = 0;
@@ -58,7 +58,7 @@ static inline __attribute__((always_inline)) void tile_columns(const struct tile
         tile_corner(t, i, j, 1, n_vectors);
 }
 
-static inline void tile_multiply(const struct tile_product *t)
+static inline void tile_multiply(const struct product *t)
 {
     int64_t j = 0;
     for (; j + 2 * VECTOR_FLOATS <= t->n_cols; j += 2 * VECTOR_FLOATS)
@@ -80,8 +80,8 @@ static inline void *tile_row(const struct tile_place *place, int64_t r)
     return (unsigned char *)tensor->data + (size_t)offset * lrc_dtype_bytes(tensor->dtype);
 }
 
-/* tile (n, padded C) = factor * rows, float32; zero in the padding. */
-static inline void tile_load(float *tile, const struct tile_place *place, float factor)
+/* tile (n, padded C) = rows, float32; zero in the padding. */
+static inline void tile_load(float *tile, const struct tile_place *place)
 {
     const int64_t n_cols = place->tensor->shape[2], width = lrc_attention__padded(n_cols);
     for (int64_t r = 0; r < place->n; r++) {
@@ -92,23 +92,21 @@ static inline void tile_load(float *tile, const struct tile_place *place, float 
             lrc_vec_from_bf16(to, tile_row(place, r), n_cols);
         for (int64_t c = n_cols; c < width; c++)
             to[c] = 0;
-        if (factor == 1.0f)
-            continue;
-#pragma omp simd
-        for (int64_t c = 0; c < n_cols; c++)
-            to[c] *= factor;
     }
 }
 
-/* tile (padded C, BLOCK) = factor * rowsᵀ, zero in the padding; room for one tile. */
-static inline void tile_load_transposed(float *tile, float *room, const struct tile_place *place,
-                                        float factor)
+enum { FEW = 16 }; /* queries in one vector of the widest instruction set */
+
+/* tile (padded C, BLOCK) = rowsᵀ, zero in the padding (of the first FEW columns when there are no more rows);
+ * room for one tile. */
+static inline void tile_load_transposed(float *tile, float *room, const struct tile_place *place)
 {
     const int64_t width = lrc_attention__padded(place->tensor->shape[2]);
-    tile_load(room, place, factor);
-    memset(room + place->n * width, 0, (size_t)((BLOCK - place->n) * width) * sizeof *room);
+    const int64_t n = place->n <= FEW ? FEW : BLOCK;
+    tile_load(room, place);
+    memset(room + place->n * width, 0, (size_t)((n - place->n) * width) * sizeof *room);
     for (int64_t c = 0; c < width; c += 4)
-        for (int64_t r = 0; r < BLOCK; r += 4)
+        for (int64_t r = 0; r < n; r += 4)
             vector_transpose_4x4(tile + c * BLOCK + r, BLOCK, room + r * width + c, width);
 }
 

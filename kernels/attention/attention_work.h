@@ -12,12 +12,10 @@
  * key/value head. Tiles start at multiples of BLOCK of their document and are summed in ascending order, so
  * that neither the number of threads nor the order of the items changes a bit. */
 
-enum { FEW = 16 }; /* queries in one vector of the widest instruction set: the one of generation among them */
-
-struct ways;
+struct words;
 
 struct call {
-    const struct ways                *ways;
+    const struct words               *words;
     const struct lrc_tensor          *q, *k, *v, *out, *d_out, *d_q, *d_k, *d_v;
     float                            *lse;      /* (T, H) */
     float                            *delta;    /* (T, H) */
@@ -115,21 +113,6 @@ static inline int64_t keys_from(const struct lrc_attention_shape *shape, int64_t
     return shape->window > 0 ? max64(0, at - shape->window + 1) : 0;
 }
 
-/* scores (n_rows, BLOCK) = rows (n_rows, width) times columns (width, BLOCK) */
-static inline void scores_multiply(float *scores, const float *rows, const float *columns, int64_t n_rows,
-                                   int64_t width)
-{
-    tile_multiply(&(struct tile_product){ .c = scores,
-                                          .a = rows,
-                                          .b = columns,
-                                          .n_rows = n_rows,
-                                          .n_cols = BLOCK,
-                                          .n_depth = width,
-                                          .a_row = width,
-                                          .a_depth = 1,
-                                          .stride = BLOCK });
-}
-
 static inline int needs_mask(const struct lrc_attention_shape *shape, int64_t key, int64_t query)
 {
     return key + BLOCK - 1 > query || key < keys_from(shape, query + BLOCK - 1);
@@ -145,15 +128,15 @@ static inline void mask_row(float *row, int64_t from, int64_t to)
         row[i] = -INFINITY;
 }
 
-/* Rows are keys from position `key`, columns queries from position `query`. */
+/* Rows are keys from position `key`, columns queries from position `query`, `each` columns to a query. */
 static inline void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key,
-                               int64_t query, int64_t n_keys)
+                               int64_t query, int64_t n_keys, int64_t each)
 {
     if (!needs_mask(shape, key, query))
         return;
     for (int64_t j = 0; j < n_keys; j++)
-        mask_row(scores + j * BLOCK, key + j - query,
-                 shape->window > 0 ? key + j - query + shape->window : BLOCK);
+        mask_row(scores + j * BLOCK, (key + j - query) * each,
+                 shape->window > 0 ? (key + j - query + shape->window) * each : BLOCK);
 }
 
 /* Rows are queries, columns keys. */
@@ -186,13 +169,38 @@ static inline void row_values(const struct call *call, const struct block *block
     }
 }
 
-enum d_q_way { D_Q_APART, D_Q_HERE };
-
-/* Items in the type of words in which products run. */
-struct ways {
-    void (*forward)(const struct call *call, const struct block *block, int64_t head);
-    void (*query)(const struct call *call, const struct block *block, int64_t head);
-    void (*key)(const struct call *call, const struct block *block, int64_t kv_head, enum d_q_way way);
+/* A kind of words in which factors of products are held: how rows become such, and what happens between
+ * products. A tile's depth of n is ceil(n / elems) words. */
+struct words {
+    int elems;    /* in a word */
+    int d_s_rows; /* which scores by_query() leaves d_s in as rows of words */
+    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none: in all columns, or in FEW when there are no more
+     * rows; room for one tile */
+    void (*transpose)(void *to, void *room, const struct tile_place *rows);
+    /* rows as a left factor, their depth is C: where they lie, or in room */
+    const void *(*left)(void *room, const struct tile_place *rows, int64_t *stride);
+    /* rows as a right factor, their depth is n; `left`: what left() made of the same rows, or NULL */
+    const void *(*right)(void *room, const struct tile_place *rows, const void *left);
+    void (*multiply)(const struct product *product);
+    /* One key tile of the running softmax: scores, still to be scaled, become words of exp(scale (s - max)); max
+     * and sum move on; what has been summed so far is to be multiplied by rescale. state: max, sum, rescale
+     * (BLOCK); the first n_queries columns are needed. */
+    void (*softmax)(float *scores, float *const state[3], float scale, int64_t n_keys, int64_t n_queries);
+    /* scores[0] and [1], s and d_p of n rows, become p and d_s; rows[0] and [1]: lse and delta. by_key: rows are
+     * keys and d_s is all that is left. by_query: rows are queries. */
+    void (*by_key)(const struct scratch *scratch, float scale, int64_t n);
+    void (*by_query)(const struct scratch *scratch, float scale, int64_t n);
 };
+
+static inline int64_t depth_of(const struct words *words, int64_t n)
+{
+    return (n + words->elems - 1) / words->elems;
+}
+
+/* exp(scale s - lse) */
+static inline vector p_of(const float *score, float scale, vector lse)
+{
+    return vector_exp(vector_fma(vector_load(score), vector_set(scale), vector_set(0) - lse));
+}
 
 #endif

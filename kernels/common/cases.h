@@ -45,6 +45,17 @@ struct lrc_cases_tolerance {
 };
 void lrc_cases_expect_near(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
                            const double *want, struct lrc_cases_tolerance tolerance);
+/* Roundings that are independent of each other, each at most so large: a sum of them passes 6 times the root
+ * of the sum of their squares with a probability below 2 e^-18 (Hoeffding 1963), so that is what an element
+ * may be off by, besides its own rounding when it is stored. And so is sum(got * want) / sum(want^2) from 1:
+ * a factor on everything shows there, where a bound of one element is too wide for it. */
+struct lrc_cases_noise {
+    const double *squares;  /* of the roundings that reach element i, summed; NULL: none */
+    double        along;    /* the same of sum_i error_i want_i */
+    double        absolute; /* what else an element may be off by */
+};
+void lrc_cases_expect_noise(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
+                            const double *want, const struct lrc_cases_noise *noise);
 /* Equal to the bit, NaN payloads included. */
 void lrc_cases_expect_same(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
                            const struct lrc_tensor *want);

@@ -6,53 +6,40 @@
 
 #include <inttypes.h>
 
-enum { ALIGN_BYTES = 64 };
-
-static int64_t clamp(int64_t value, int64_t least, int64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
 int64_t lrc_linear__panel(int64_t k, enum lrc_dtype compute)
 {
     const int64_t fits =
-        LRC_LINEAR_PANEL_BYTES / (clamp(k, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
-    return clamp(fits / 64 * 64, LRC_LINEAR_PANEL_MIN, LRC_LINEAR_PANEL_MAX);
+        LRC_LINEAR_PANEL_BYTES / (lrc_linear__clamp(k, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
+    return lrc_linear__clamp(fits / 64 * 64, LRC_LINEAR_PANEL_MIN, LRC_LINEAR_PANEL_MAX);
 }
 
 int64_t lrc_linear__chunk(int64_t n_cols, enum lrc_dtype compute)
 {
-    const int64_t fits =
-        LRC_LINEAR_PANEL_BYTES / (clamp(n_cols, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
-    return clamp(fits / 64 * 64, LRC_LINEAR_CHUNK_MIN, LRC_LINEAR_CHUNK_MAX);
-}
-
-static size_t take(size_t *total, int64_t rows, int64_t cols, size_t elem_bytes)
-{
-    const size_t at = *total;
-    *total += ((size_t)rows * (size_t)cols * elem_bytes + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
-    return at;
+    const int64_t fits = LRC_LINEAR_PANEL_BYTES /
+                         (lrc_linear__clamp(n_cols, 1, INT32_MAX) * (int64_t)lrc_dtype_bytes(compute));
+    return lrc_linear__clamp(fits / 64 * 64, LRC_LINEAR_CHUNK_MIN, LRC_LINEAR_CHUNK_MAX);
 }
 
 struct lrc_linear_layout lrc_linear__layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank,
                                             enum lrc_dtype compute)
 {
     const size_t             bytes = lrc_dtype_bytes(compute);
-    const int64_t            forward = in * clamp(lrc_linear__panel(in, compute), 0, out);
-    const int64_t            backward = out * clamp(lrc_linear__panel(out, compute), 0, in);
-    const int64_t            rows_in = in * clamp(lrc_linear__chunk(in, compute), 0, n_rows);
-    const int64_t            rows_out = out * clamp(lrc_linear__chunk(out, compute), 0, n_rows);
-    const int64_t            tile_rows = clamp(n_rows, 0, LRC_LINEAR_CHUNK_MAX);
+    const int64_t            forward = in * lrc_linear__clamp(lrc_linear__panel(in, compute), 0, out);
+    const int64_t            backward = out * lrc_linear__clamp(lrc_linear__panel(out, compute), 0, in);
+    const int64_t            rows_in = in * lrc_linear__clamp(lrc_linear__chunk(in, compute), 0, n_rows);
+    const int64_t            rows_out = out * lrc_linear__clamp(lrc_linear__chunk(out, compute), 0, n_rows);
+    const int64_t            tile_rows = lrc_linear__clamp(n_rows, 0, LRC_LINEAR_CHUNK_MAX);
     struct lrc_linear_layout layout = { 0 };
-    layout.panel = take(&layout.total, 1, forward > backward ? forward : backward, bytes);
-    layout.rows = take(&layout.total, 1, rows_in > rows_out ? rows_in : rows_out, bytes);
-    layout.tile = take(&layout.total, tile_rows, LRC_LINEAR_PANEL_MAX, sizeof(float));
-    layout.masked = take(&layout.total, rank > 0 ? tile_rows : 0, LRC_LINEAR_PANEL_MAX, sizeof(float));
-    layout.a = take(&layout.total, rank, in, bytes);
-    layout.b = take(&layout.total, rank, out, bytes);
-    layout.low = take(&layout.total, rank, n_rows, bytes);
-    layout.d_u = take(&layout.total, rank, n_rows, sizeof(float));
-    layout.bias = take(&layout.total, 1, out, sizeof(float));
+    layout.panel = lrc_linear__take(&layout.total, 1, forward > backward ? forward : backward, bytes);
+    layout.rows = lrc_linear__take(&layout.total, 1, rows_in > rows_out ? rows_in : rows_out, bytes);
+    layout.tile = lrc_linear__take(&layout.total, tile_rows, LRC_LINEAR_PANEL_MAX, sizeof(float));
+    layout.masked =
+        lrc_linear__take(&layout.total, rank > 0 ? tile_rows : 0, LRC_LINEAR_PANEL_MAX, sizeof(float));
+    layout.a = lrc_linear__take(&layout.total, rank, in, bytes);
+    layout.b = lrc_linear__take(&layout.total, rank, out, bytes);
+    layout.low = lrc_linear__take(&layout.total, rank, n_rows, bytes);
+    layout.d_u = lrc_linear__take(&layout.total, rank, n_rows, sizeof(float));
+    layout.bias = lrc_linear__take(&layout.total, 1, out, sizeof(float));
     return layout;
 }
 
@@ -72,9 +59,10 @@ size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *
     size_t        total = lrc_linear_workspace_bytes(n_rows, in, out, rank, activation);
     /* x or d_out beside the adapter's part, where it pays: the narrower one. Without an adapter, d_out
      * alone. */
-    (void)take(&total, n_rows, rank > 0 ? (in < out ? in : out) + tail : out, lrc_dtype_bytes(activation));
+    (void)lrc_linear__take(&total, n_rows, rank > 0 ? (in < out ? in : out) + tail : out,
+                           lrc_dtype_bytes(activation));
     if (!is_direct)
-        (void)take(&total, in + tail, out + tail, lrc_dtype_bytes(activation));
+        (void)lrc_linear__take(&total, in + tail, out + tail, lrc_dtype_bytes(activation));
     return total + LRC_LINEAR_GEMM_BYTES;
 }
 

@@ -7,7 +7,7 @@
 
 void lrc_linear_cases(const struct lrc_backend *backend);
 
-enum weight_kind { WEIGHT_F32, WEIGHT_BF16, WEIGHT_F16_UNALIGNED, WEIGHT_NF4 };
+enum weight_kind { WEIGHT_F32, WEIGHT_BF16, WEIGHT_F16_UNALIGNED, WEIGHT_NF4, WEIGHT_NF4_DOUBLE };
 
 struct problem {
     int64_t             n_rows, in, out, rank; /* rank 0: no adapter */
@@ -22,7 +22,7 @@ struct problem {
 struct arrays {
     struct lrc_weight         weight;
     unsigned char            *memory; /* of the weight */
-    struct lrc_tensor         code, absmax;
+    struct lrc_tensor         code, absmax, nested_absmax, nested_map;
     struct lrc_tensor         x, bias, u, y, d_y, d_x, d_weight, d_bias;
     struct lrc_linear_adapter adapter;
     uint32_t                 *row_ids;
@@ -32,6 +32,19 @@ struct arrays {
     size_t                    workspace_bytes;
 };
 
+/* absmax in [-1, 1] out of 8 bits: in groups of 16, so that rows begin within them. */
+static void weight_nest(struct arrays *t, int64_t n)
+{
+    t->weight.absmax = NULL;
+    t->weight.absmax_code = t->memory + n;
+    t->weight.nested_absmax = t->nested_absmax.data;
+    t->weight.nested_map = t->nested_map.data;
+    t->weight.nested_offset = 0.125f;
+    t->weight.nested_block_elems = 16;
+    for (int64_t i = 0; i < 256; i++)
+        lrc_cases_set(&t->nested_map, i, 0.875 * lrc_cases_get(&t->nested_map, i));
+}
+
 static void weight_new(struct arrays *t, const struct problem *p)
 {
     const int64_t n = p->in * p->out;
@@ -39,16 +52,20 @@ static void weight_new(struct arrays *t, const struct problem *p)
     cr_assert(t->memory, "no memory for a case");
     t->code = lrc_cases_tensor_1d(LRC_DTYPE_F32, 16, 11);
     t->absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, (n + 63) / 64, 12);
+    t->nested_absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, (n + 1023) / 1024, 15);
+    t->nested_map = lrc_cases_tensor_1d(LRC_DTYPE_F32, 256, 16);
     t->weight = (struct lrc_weight){
         .type = LRC_BLOCK_DENSE, .rows = p->out, .cols = p->in, .dtype = LRC_DTYPE_F32, .data = t->memory
     };
-    if (p->kind == WEIGHT_NF4) {
-        for (int64_t i = 0; i < n; i++)
+    if (p->kind == WEIGHT_NF4 || p->kind == WEIGHT_NF4_DOUBLE) {
+        for (int64_t i = 0; i < 4 * n; i++)
             t->memory[i] = (uint8_t)((lrc_cases_value(13, i) + 1.0f) * 128.0f);
         t->weight.type = LRC_BLOCK_NF4;
         t->weight.code = t->code.data;
         t->weight.absmax = t->absmax.data;
         t->weight.block_elems = 64;
+        if (p->kind == WEIGHT_NF4_DOUBLE)
+            weight_nest(t, n);
         return;
     }
     unsigned char *to = t->memory;
@@ -110,10 +127,11 @@ static void arrays_free(struct arrays *t)
     const unsigned char *after = (const unsigned char *)t->workspace + t->workspace_bytes;
     for (int i = 0; i < 64; i++)
         cr_expect(after[i] == 0xff, "linear: the workspace was overrun");
-    struct lrc_tensor *const all[] = { &t->x,           &t->bias,       &t->u,         &t->y,
-                                       &t->d_y,         &t->d_x,        &t->d_weight,  &t->d_bias,
-                                       &t->code,        &t->absmax,     &t->adapter.a, &t->adapter.b,
-                                       &t->adapter.d_a, &t->adapter.d_b };
+    struct lrc_tensor *const all[] = {
+        &t->x,         &t->bias,      &t->u,           &t->y,          &t->d_y,           &t->d_x,
+        &t->d_weight,  &t->d_bias,    &t->code,        &t->absmax,     &t->nested_absmax, &t->nested_map,
+        &t->adapter.a, &t->adapter.b, &t->adapter.d_a, &t->adapter.d_b
+    };
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         lrc_cases_free(all[i]);
     lrc_free(t->memory);
@@ -189,11 +207,21 @@ static double *rounded_copy(const struct lrc_tensor *tensor, enum lrc_dtype dtyp
     return values;
 }
 
+static float absmax_value(const struct lrc_weight *weight, int64_t block)
+{
+    if (weight->absmax)
+        return weight->absmax[block];
+    const volatile float product = weight->nested_map[weight->absmax_code[block]] *
+                                   weight->nested_absmax[block / weight->nested_block_elems];
+    return product + weight->nested_offset;
+}
+
 static double weight_value(const struct arrays *t, int64_t i)
 {
     if (t->weight.type == LRC_BLOCK_NF4) {
         const uint8_t byte = t->memory[i / 2];
-        return (double)(t->weight.code[i % 2 == 0 ? byte >> 4 : byte & 15] * t->weight.absmax[i / 64]);
+        return (double)(t->weight.code[i % 2 == 0 ? byte >> 4 : byte & 15] *
+                        absmax_value(&t->weight, i / 64));
     }
     float value;
     lrc_dtype_to_f32(&value,
@@ -577,6 +605,12 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 3, 192, 300, 5, 0, F32, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
         { 7, 1030, 50, 3, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 }, /* blocks that cross rows */
         { 8, 640, 70, 0, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
+        { 1, 576, 37, 8, 0, BF16, BF16, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET,
+          0 }, /* half a piece at a row's end */
+        { 2, 64, 6, 40, 0, F32, F32, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0 },
+        { 5, 192, 9, 3, 0, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
+        { 1, 1152, 70, 16, 0, BF16, BF16, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0 },
+        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4_DOUBLE, 1, LRC_ACCUMULATE_SET, 0 },
         { 2, 1100, 33, 17, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
         { 8, 157, 40, 4, 0, F32, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
         { 4, 157, 40, 4, 0.3f, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0 },

@@ -179,17 +179,15 @@ static void few_forward(const struct lrc_linear_forward_args *args, const struct
                                              .n_rows = args->x.shape[0],
                                              .has_bf16 = lrc_backend_cpu_has_bf16() };
     struct few_end                   end = { .out = args->out };
+    struct few_project               project = { .few = few, .u = args->u.data, .low = scratch->d_u };
+    struct lrc_weight                a;
     if (adapter) {
-        const struct lrc_weight a = { .rows = adapter->a.shape[0],
-                                      .cols = args->weight->cols,
-                                      .dtype = LRC_DTYPE_F32,
-                                      .data = adapter->a.data };
-        struct few              project = few;
-        project.weight = &a;
-        few_project(args->u.data, scratch->d_u, &project, adapter->scale);
-        end.low = scratch->d_u;
-        end.b = adapter->b.data;
-        end.rank = a.rows;
+        a = factor(&adapter->a);
+        project.few.weight = &a;
+        project.scale = adapter->scale;
+        few.low = scratch->d_u;
+        few.b = adapter->b.data;
+        few.rank = a.rows;
     }
     if (args->bias.data) {
         lrc_dtype_to_f32(scratch->bias, args->bias.data, args->bias.dtype, args->weight->rows);
@@ -199,7 +197,7 @@ static void few_forward(const struct lrc_linear_forward_args *args, const struct
         few_mix(scratch->copies, &few);
         few.mixed = scratch->copies;
     }
-    few_run(&few, &end);
+    few_run(adapter ? &project : NULL, &few, &end);
 }
 
 enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct lrc_linear_forward_args *args,
@@ -220,9 +218,9 @@ enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct 
         few_forward(args, &scratch);
         return LRC_STATUS_OK;
     }
-    const struct source  x = { &args->x, NULL };
-    struct product       product = { .word = word, .weight = weight, .transposed = 1 };
-    struct lrc_weight    b;
+    const struct source x = { &args->x, NULL };
+    struct product      product = { .word = word, .weight = weight, .transposed = 1 };
+    struct lrc_weight   b;
     if (adapter) {
         low_forward(args, word, &scratch);
         b = factor(&adapter->b);

@@ -1,32 +1,25 @@
 #include "linear/linear_cpu_layout.h"
+#include "linear/linear_layout.h"
 
 #include <omp.h>
 
-enum { ALIGN_BYTES = 64 };
-
-static int64_t clamp(int64_t value, int64_t least, int64_t most)
-{
-    return value < least ? least : value > most ? most : value;
-}
-
 static size_t take(size_t *total, int64_t rows, int64_t cols)
 {
-    const size_t at = *total;
-    *total += ((size_t)rows * (size_t)cols * sizeof(float) + ALIGN_BYTES - 1) / ALIGN_BYTES * ALIGN_BYTES;
-    return at;
+    return lrc_linear__take(total, rows, cols, sizeof(float));
 }
 
 int64_t lrc_linear__cpu_copy_words(int64_t n_rows, int64_t width)
 {
     const int64_t words = LRC_LINEAR_CPU_COPY_BYTES / (int64_t)sizeof(float);
-    const int64_t row = clamp(width, 0, INT32_MAX) + 2; /* two rows, each rounded up to whole words */
-    const int64_t rows = clamp(words / row, LRC_LINEAR_CPU_COPY_ROWS_MIN, INT32_MAX);
+    const int64_t row =
+        lrc_linear__clamp(width, 0, INT32_MAX) + 2; /* two rows, each rounded up to whole words */
+    const int64_t rows = lrc_linear__clamp(words / row, LRC_LINEAR_CPU_COPY_ROWS_MIN, INT32_MAX);
     return row * (rows < n_rows ? rows : n_rows);
 }
 
 struct lrc_linear_cpu_layout lrc_linear__cpu_layout(int64_t n_rows, int64_t in, int64_t out, int64_t rank)
 {
-    const int64_t                n_low = clamp(rank, 0, INT32_MAX) + LRC_LINEAR_CPU_RANK_GROUP;
+    const int64_t                n_low = lrc_linear__clamp(rank, 0, INT32_MAX) + LRC_LINEAR_CPU_RANK_GROUP;
     struct lrc_linear_cpu_layout layout = { 0 };
     layout.copies = take(&layout.total, lrc_linear__cpu_copy_words(n_rows, in + out), 1);
     layout.low = take(&layout.total, n_rows + 1, n_low);

@@ -9,7 +9,17 @@
 #include "dequantize/dequantize_range.h"
 #include "linear/linear.h"
 
-enum { FEW_ROWS = 8, FEW_GROUP = 64 }; /* rows of x at most; elements whose codes are looked up at a time */
+/* Rows of x at most, and at most for four sums each; elements of one block's values, and looked up at a time;
+ * rows of a weight at a time, and their blocks at most. */
+enum {
+    FEW_ROWS = 8,
+    FEW_WIDE = 2,
+    FEW_GROUP = 64,
+    FEW_PIECE = 128,
+    FEW_BAND = 4,
+    FEW_AHEAD = 16,
+    FEW_BLOCKS = 2048
+};
 
 struct few {
     const struct lrc_weight *weight; /* (out,in) */
@@ -19,7 +29,15 @@ struct few {
                                        needed */
     int64_t                  n_rows;
     int                      has_bf16;
+    const float             *low; /* (T,R) rounded to the compute type: low bᵀ is added; NULL: no adapter */
+    const float             *b;   /* (out,R) */
+    int64_t                  rank;
 };
+
+static inline float few_rounded(float value, enum lrc_dtype compute)
+{
+    return compute == LRC_DTYPE_F32 ? value : lrc_bf16_to_f32(lrc_bf16_from_f32(value));
+}
 
 /* x . w in four sums, so that their latencies overlap. */
 static inline float few_dot_f32(const float *x, const float *w, int64_t n)
@@ -97,100 +115,177 @@ FEW_BF16 static float few_dot_rounding(const uint16_t *x, const float *w, int64_
     return _mm512_reduce_add_ps(_mm512_add_ps(sums[0], sums[1]));
 }
 
-/* low . b with b rounded to bf16 */
-FEW_BF16 static float few_low_native(const float *low, const float *b, int64_t rank)
+/* Sixteen floats, rounded to bf16. */
+FEW_BF16 static inline __m512 few_narrow(__m512 values)
 {
-    __m512 sum = _mm512_setzero_ps();
-    for (int64_t i = 0; i < rank; i += 16) {
-        const int64_t   n = rank - i < 16 ? rank - i : 16;
-        const __mmask16 mask = (__mmask16)(0xffffu >> (16 - n));
-        const __m256i   narrow = (__m256i)_mm512_cvtneps_pbh(_mm512_maskz_loadu_ps(mask, b + i));
-        const __m512i   wide = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrow), 16);
-        sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, low + i), _mm512_castsi512_ps(wide), sum);
-    }
-    return _mm512_reduce_add_ps(sum);
+    return _mm512_castsi512_ps(
+        _mm512_slli_epi32(_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh(values)), 16));
 }
 
-/* Row `row` of 4-bit codes against n_rows rows of x. The 16 values of a block, rounded to bf16, stay in a
- * register; vpermw looks at 5 bits of each index, so they are there twice and the upper nibble does not
- * matter. */
-FEW_BF16 FEW_INLINE void few_codes_bf16(float *out, const struct few *few, int64_t row, const int n_rows)
+/* out[t] = all lanes of row t's sums, and low . b of row `row`: added before the lanes are, which costs
+ * more. NARROW rounds b to the compute type. */
+#define FEW_REDUCE(name, attribute, NARROW)                                                                  \
+    attribute FEW_INLINE void name(float *out, __m512 sums[FEW_ROWS][4], const struct few *few, int64_t row, \
+                                   const int n_rows)                                                         \
+    {                                                                                                        \
+        const float *b = few->b + row * few->rank;                                                           \
+        for (int t = 0; t < n_rows; t++) {                                                                   \
+            __m512 sum =                                                                                     \
+                _mm512_add_ps(_mm512_add_ps(sums[t][0], sums[t][1]), _mm512_add_ps(sums[t][2], sums[t][3])); \
+            for (int64_t i = 0; few->low && i < few->rank; i += 16) {                                        \
+                const int64_t   n = few->rank - i < 16 ? few->rank - i : 16;                                 \
+                const __mmask16 mask = (__mmask16)(0xffffu >> (16 - n));                                     \
+                sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(mask, few->low + t * few->rank + i),             \
+                                      NARROW(_mm512_maskz_loadu_ps(mask, b + i)), sum);                      \
+            }                                                                                                \
+            out[t] = _mm512_reduce_add_ps(sum);                                                              \
+        }                                                                                                    \
+    }
+
+FEW_REDUCE(few_reduce_bf16, FEW_BF16, few_narrow)
+FEW_REDUCE(few_reduce_f32, , )
+
+/* absmax of n <= FEW_BLOCKS blocks from `first` on, as dequantize_absmax(): where they lie, or made in room.
+ * (A gather takes twice as long as the loads it stands for.) */
+static const float *few_absmax(float *room, const struct lrc_weight *weight, int64_t first, int64_t n)
 {
-    const struct lrc_weight *weight = few->weight;
-    const int64_t            cols = weight->cols, first = row * cols;
-    const int                shift = __builtin_ctzll((unsigned long long)weight->block_elems);
-    const uint8_t           *packed = (const uint8_t *)weight->data + first / 2;
-    const uint16_t          *x = (const uint16_t *)(const void *)few->mixed;
-    const __m512             code = _mm512_loadu_ps(weight->code);
-    __m512                   sums[FEW_ROWS][2];
+    if (!weight->absmax_code)
+        return weight->absmax + first;
+    const uint8_t *codes = weight->absmax_code + first;
+    const float    offset = weight->nested_offset;
+    for (int64_t i = 0; i < n; i++)
+        room[i] = weight->nested_map[codes[i]];
+    for (int64_t i = 0; i < n;) {
+        const int64_t nth = (first + i) / weight->nested_block_elems;
+        const int64_t end = (nth + 1) * weight->nested_block_elems - first, stop = end < n ? end : n;
+        const float   nested = weight->nested_absmax[nth];
+#pragma omp simd
+        for (int64_t k = i; k < stop; k++)
+            room[k] = room[k] * nested + offset;
+        i = stop;
+    }
+    return room;
+}
+
+/* n codes, FEW_PIECE or half of them, against n_rows rows of x. A word of 16 bits holds four: shifted, each is
+ * an index whose fifth bit says which of two blocks' 16 values, rounded to bf16, it looks up by vpermw. */
+FEW_BF16 FEW_INLINE void few_piece_bf16(__m512 sums[FEW_ROWS][4], __m512 code, const float absmax[2],
+                                        const uint8_t *packed, const uint16_t *x, int64_t cols,
+                                        const int n_rows, const int n)
+{
+    const __m512i   nibble = _mm512_set1_epi16(15);
+    const __m512i   upper = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(16), 1);
+    const __mmask32 lanes = n == FEW_PIECE ? 0xffffffffu : 0xffffu;
+    const __m512i   values = (__m512i)_mm512_cvtne2ps_pbh(_mm512_mul_ps(code, _mm512_set1_ps(absmax[1])),
+                                                          _mm512_mul_ps(code, _mm512_set1_ps(absmax[0])));
+    const __m512i   words = _mm512_maskz_loadu_epi16(lanes, packed);
+    __m512bh        w[4];
+    w[0] = (__m512bh)_mm512_permutexvar_epi16(_mm512_ternarylogic_epi64(words, nibble, upper, 0xea), values);
+    w[1] = (__m512bh)_mm512_permutexvar_epi16(
+        _mm512_ternarylogic_epi64(_mm512_srli_epi16(words, 4), nibble, upper, 0xea), values);
+    w[2] = (__m512bh)_mm512_permutexvar_epi16(
+        _mm512_ternarylogic_epi64(_mm512_srli_epi16(words, 8), nibble, upper, 0xea), values);
+    w[3] = (__m512bh)_mm512_permutexvar_epi16(
+        _mm512_ternarylogic_epi64(_mm512_srli_epi16(words, 12), nibble, upper, 0xea), values);
     for (int t = 0; t < n_rows; t++)
-        sums[t][0] = sums[t][1] = _mm512_setzero_ps();
-    for (int64_t c = 0; c < cols; c += FEW_GROUP) {
-        const float   absmax = dequantize_absmax(weight, (first + c) >> shift);
-        const __m256i narrow = (__m256i)_mm512_cvtneps_pbh(_mm512_mul_ps(code, _mm512_set1_ps(absmax)));
-        const __m512i values = _mm512_broadcast_i64x4(narrow);
+        for (int k = 0; k < 4; k++) {
+            const __m512bh right = (__m512bh)_mm512_maskz_loadu_epi16(lanes, x + t * cols + k * n / 4);
+            const int      sum = n_rows <= FEW_WIDE ? k : k % 2;
+            sums[t][sum] = _mm512_dpbf16_ps(sums[t][sum], w[k], right);
+        }
+}
+
+/* The same in float32, a byte at a time: vpermps looks at the lower nibble alone. */
+FEW_INLINE void few_group_f32(__m512 sums[FEW_ROWS][4], int pair, __m512 code, float absmax,
+                              const uint8_t *packed, const float *x, int64_t cols, const int n_rows)
+{
+    const __m512 values = _mm512_mul_ps(code, _mm512_set1_ps(absmax));
+    for (int64_t i = 0; i < FEW_GROUP; i += 32) {
         const __m512i index =
-            _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)(const void *)(packed + c / 2)));
-        const __m512bh even = (__m512bh)_mm512_permutexvar_epi16(_mm512_srli_epi16(index, 4), values);
-        const __m512bh odd = (__m512bh)_mm512_permutexvar_epi16(index, values);
+            _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(packed + i / 2)));
+        const __m512 even = _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), values);
+        const __m512 odd = _mm512_permutexvar_ps(index, values);
         for (int t = 0; t < n_rows; t++) {
-            sums[t][0] = _mm512_dpbf16_ps(sums[t][0], even, few_load_bf16(x + t * cols + c));
-            sums[t][1] = _mm512_dpbf16_ps(sums[t][1], odd, few_load_bf16(x + t * cols + c + 32));
+            sums[t][pair] = _mm512_fmadd_ps(even, _mm512_loadu_ps(x + t * cols + i), sums[t][pair]);
+            sums[t][pair + 1] =
+                _mm512_fmadd_ps(odd, _mm512_loadu_ps(x + t * cols + i + 16), sums[t][pair + 1]);
         }
     }
-    for (int t = 0; t < n_rows; t++)
-        out[t] = _mm512_reduce_add_ps(_mm512_add_ps(sums[t][0], sums[t][1]));
 }
 
-/* The same in float32; vpermps looks at the lower nibble alone. */
-FEW_INLINE void few_codes_f32(float *out, const struct few *few, int64_t row, const int n_rows)
+FEW_INLINE void few_piece_f32(__m512 sums[FEW_ROWS][4], __m512 code, const float absmax[2],
+                              const uint8_t *packed, const float *x, int64_t cols, const int n_rows,
+                              const int n)
 {
-    const struct lrc_weight *weight = few->weight;
-    const int64_t            cols = weight->cols, first = row * cols;
-    const int                shift = __builtin_ctzll((unsigned long long)weight->block_elems);
-    const uint8_t           *packed = (const uint8_t *)weight->data + first / 2;
-    const float             *x = (const float *)(const void *)few->mixed;
-    const __m512             code = _mm512_loadu_ps(weight->code);
-    __m512                   sums[FEW_ROWS][2];
-    for (int t = 0; t < n_rows; t++)
-        sums[t][0] = sums[t][1] = _mm512_setzero_ps();
-    for (int64_t c = 0; c < cols; c += FEW_GROUP) {
-        const float  absmax = dequantize_absmax(weight, (first + c) >> shift);
-        const __m512 values = _mm512_mul_ps(code, _mm512_set1_ps(absmax));
-        for (int64_t i = c; i < c + FEW_GROUP; i += 32) {
-            const __m512i index =
-                _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(const void *)(packed + i / 2)));
-            const __m512 even = _mm512_permutexvar_ps(_mm512_srli_epi32(index, 4), values);
-            const __m512 odd = _mm512_permutexvar_ps(index, values);
-            for (int t = 0; t < n_rows; t++) {
-                sums[t][0] = _mm512_fmadd_ps(even, _mm512_loadu_ps(x + t * cols + i), sums[t][0]);
-                sums[t][1] = _mm512_fmadd_ps(odd, _mm512_loadu_ps(x + t * cols + i + 16), sums[t][1]);
-            }
-        }
-    }
-    for (int t = 0; t < n_rows; t++)
-        out[t] = _mm512_reduce_add_ps(_mm512_add_ps(sums[t][0], sums[t][1]));
+    few_group_f32(sums, 0, code, absmax[0], packed, x, cols, n_rows);
+    if (n == FEW_PIECE)
+        few_group_f32(sums, n_rows <= FEW_WIDE ? 2 : 0, code, absmax[1], packed + FEW_GROUP / 2,
+                      x + FEW_GROUP, cols, n_rows);
 }
+
+/* Rows [row, row + n) of 4-bit codes against n_rows rows of x. A sum waits for itself, so there are four of
+ * each row of x while registers last. */
+#define FEW_CODES(name, attribute, type, PIECE, REDUCE)                                                      \
+    attribute FEW_INLINE void name(float out[FEW_BAND][FEW_ROWS], const struct few *few, int64_t row,        \
+                                   int64_t n, const int n_rows)                                              \
+    {                                                                                                        \
+        const struct lrc_weight      *weight = few->weight;                                                  \
+        const int                     shift = __builtin_ctzll((unsigned long long)weight->block_elems);      \
+        const int64_t                 cols = weight->cols, first = row * cols, block = first >> shift;       \
+        const uint8_t                *packed = (const uint8_t *)weight->data + first / 2;                    \
+        const __m512                  code = _mm512_loadu_ps(weight->code);                                  \
+        _Alignas(LRC_VEC_ALIGN) float room[FEW_BLOCKS];                                                      \
+        const float                  *absmax =                                                               \
+            few_absmax(room, weight, block, ((first + n * cols - 1) >> shift) - block + 1);                  \
+        uint64_t at = (uint64_t)(first - (block << shift)); /* counted from that block */                    \
+        for (int64_t r = 0; r < n; r++) {                                                                    \
+            if (few->low) /* a line a row: too seldom for the machine to see where it goes */                \
+                __builtin_prefetch(few->b + (row + r + FEW_AHEAD) * few->rank);                              \
+            const type *x = (const type *)(const void *)few->mixed;                                          \
+            __m512      sums[FEW_ROWS][4];                                                                   \
+            int64_t     left = cols;                                                                         \
+            for (int t = 0; t < n_rows; t++)                                                                 \
+                sums[t][0] = sums[t][1] = sums[t][2] = sums[t][3] = _mm512_setzero_ps();                     \
+            for (; left >= FEW_PIECE; left -= FEW_PIECE) {                                                   \
+                const float of[2] = { absmax[at >> shift], absmax[(at + FEW_GROUP) >> shift] };              \
+                PIECE(sums, code, of, packed, x, cols, n_rows, FEW_PIECE);                                   \
+                at += FEW_PIECE;                                                                             \
+                packed += FEW_PIECE / 2;                                                                     \
+                x += FEW_PIECE;                                                                              \
+            }                                                                                                \
+            if (left > 0) {                                                                                  \
+                const float of[2] = { absmax[at >> shift], absmax[at >> shift] };                            \
+                PIECE(sums, code, of, packed, x, cols, n_rows, FEW_GROUP);                                   \
+                at += FEW_GROUP;                                                                             \
+                packed += FEW_GROUP / 2;                                                                     \
+            }                                                                                                \
+            REDUCE(out[r], sums, few, row + r, n_rows);                                                      \
+        }                                                                                                    \
+    }
+
+FEW_CODES(few_codes_bf16, FEW_BF16, uint16_t, few_piece_bf16, few_reduce_bf16)
+FEW_CODES(few_codes_f32, , float, few_piece_f32, few_reduce_f32)
 
 /* The number of rows as a constant keeps their sums in registers. */
 #define FEW_CASES(codes)                                                                                     \
     switch (few->n_rows) {                                                                                   \
-    case 1: codes(out, few, row, 1); return;                                                                 \
-    case 2: codes(out, few, row, 2); return;                                                                 \
-    case 3: codes(out, few, row, 3); return;                                                                 \
-    case 4: codes(out, few, row, 4); return;                                                                 \
-    case 5: codes(out, few, row, 5); return;                                                                 \
-    case 6: codes(out, few, row, 6); return;                                                                 \
-    case 7: codes(out, few, row, 7); return;                                                                 \
-    default: codes(out, few, row, FEW_ROWS); return;                                                         \
+    case 1: codes(out, few, row, n, 1); return;                                                              \
+    case 2: codes(out, few, row, n, 2); return;                                                              \
+    case 3: codes(out, few, row, n, 3); return;                                                              \
+    case 4: codes(out, few, row, n, 4); return;                                                              \
+    case 5: codes(out, few, row, n, 5); return;                                                              \
+    case 6: codes(out, few, row, n, 6); return;                                                              \
+    case 7: codes(out, few, row, n, 7); return;                                                              \
+    default: codes(out, few, row, n, FEW_ROWS); return;                                                      \
     }
 
-FEW_BF16 static void few_row_codes_bf16(float *out, const struct few *few, int64_t row)
+FEW_BF16 static void few_band_bf16(float out[FEW_BAND][FEW_ROWS], const struct few *few, int64_t row,
+                                   int64_t n)
 {
     FEW_CASES(few_codes_bf16)
 }
 
-static void few_row_codes_f32(float *out, const struct few *few, int64_t row)
+static void few_band_f32(float out[FEW_BAND][FEW_ROWS], const struct few *few, int64_t row, int64_t n)
 {
     FEW_CASES(few_codes_f32)
 }
@@ -202,7 +297,9 @@ static int few_is_fused(const struct few *few)
 {
 #ifdef LRC_ISA_avx512
     return few->weight->type != LRC_BLOCK_DENSE && few->weight->cols % FEW_GROUP == 0 &&
-           few->weight->block_elems >= FEW_GROUP && (few->compute == LRC_DTYPE_F32 || few->has_bf16);
+           few->weight->block_elems >= FEW_GROUP &&
+           FEW_BAND * few->weight->cols <= (FEW_BLOCKS - 2) * few->weight->block_elems &&
+           (few->compute == LRC_DTYPE_F32 || few->has_bf16);
 #else
     (void)few;
     return 0;
@@ -220,7 +317,25 @@ static float few_dot(const struct few *few, const void *x, const void *w, int64_
     return few_dot_bf16(x, w, n);
 }
 
-/* out[t] = x[t] . W[row]. W that cannot be used where it lies is dequantized a span at a time, which stays in
+/* out[t] += low[t] . b[row], b rounded to the compute type. */
+static void few_add_low(float out[FEW_ROWS], const struct few *few, int64_t row)
+{
+    const float *b = few->b + row * few->rank;
+    for (int64_t t = 0; t < few->n_rows; t++) {
+        const float *low = few->low + t * few->rank;
+        float        sum = 0.0f;
+        if (few->compute == LRC_DTYPE_F32) {
+#pragma omp simd reduction(+ : sum)
+            for (int64_t i = 0; i < few->rank; i++)
+                sum += low[i] * b[i];
+        } else
+            for (int64_t i = 0; i < few->rank; i++)
+                sum += low[i] * few_rounded(b[i], LRC_DTYPE_BF16);
+        out[t] += sum;
+    }
+}
+
+/* out[t] = x[t] . W[row], and the adapter's part. W that cannot be used where it lies is dequantized a span at a time, which stays in
  * the first-level cache. */
 static void few_row(float out[FEW_ROWS], const struct few *few, int64_t row)
 {
@@ -228,18 +343,13 @@ static void few_row(float out[FEW_ROWS], const struct few *few, int64_t row)
     const int64_t            cols = weight->cols;
     const size_t             bytes = lrc_dtype_bytes(few->compute);
 #ifdef LRC_ISA_avx512
-    if (few->mixed) {
-        if (few->compute == LRC_DTYPE_F32)
-            few_row_codes_f32(out, few, row);
-        else
-            few_row_codes_bf16(out, few, row);
-        return;
-    }
     if (few->has_bf16 && few->compute == LRC_DTYPE_BF16 && weight->type == LRC_BLOCK_DENSE &&
         weight->dtype == LRC_DTYPE_F32 && cols % 32 == 0 && ((uintptr_t)weight->data & 3) == 0) {
         for (int64_t t = 0; t < few->n_rows; t++)
             out[t] = few_dot_rounding((const uint16_t *)(const void *)few->x + t * cols,
                                       (const float *)weight->data + row * cols, cols);
+        if (few->low)
+            few_add_low(out, few, row);
         return;
     }
 #endif
@@ -259,13 +369,29 @@ static void few_row(float out[FEW_ROWS], const struct few *few, int64_t row)
         for (int64_t t = 0; t < few->n_rows; t++)
             out[t] += few_dot(few, few->x + (size_t)(t * cols + c) * bytes, w, n);
     }
+    if (few->low)
+        few_add_low(out, few, row);
 }
 
-/* x in pieces of 32 (float32) or 64 elements: the even ones, then the odd ones, which is how codes come out
- * of their bytes. */
+/* out[r][t] = x[t] . W[row + r], and the adapter's part. */
+static void few_band(float out[FEW_BAND][FEW_ROWS], const struct few *few, int64_t row, int64_t n)
+{
+#ifdef LRC_ISA_avx512
+    if (few->mixed) {
+        (few->compute == LRC_DTYPE_F32 ? few_band_f32 : few_band_bf16)(out, few, row, n);
+        return;
+    }
+#endif
+    for (int64_t r = 0; r < n; r++)
+        few_row(out[r], few, row + r);
+}
+
+/* x in the order in which codes come out of their bytes, high nibble first: in pieces of 32 (float32) the even
+ * elements, then the odd ones; in pieces of 128, or 64 at a row's end, (bf16) elements 1, 5, 9 .., 0, 4 ..,
+ * 3, 7 .., 2, 6 ... */
 static void few_mix(void *mixed, const struct few *few)
 {
-    const int64_t n = few->n_rows * few->weight->cols;
+    const int64_t n = few->n_rows * few->weight->cols, cols = few->weight->cols;
     if (few->compute == LRC_DTYPE_F32) {
         const float *x = (const float *)(const void *)few->x;
         float       *to = mixed;
@@ -278,52 +404,26 @@ static void few_mix(void *mixed, const struct few *few)
     }
     const uint16_t *x = (const uint16_t *)(const void *)few->x;
     uint16_t       *to = mixed;
-    for (int64_t i = 0; i < n; i += 64)
-        for (int64_t k = 0; k < 32; k++) {
-            to[i + k] = x[i + 2 * k];
-            to[i + 32 + k] = x[i + 2 * k + 1];
+    for (int64_t row = 0; row < n; row += cols)
+        for (int64_t c = 0; c < cols; c += FEW_PIECE) {
+            const int64_t quarter = (cols - c < FEW_PIECE ? FEW_GROUP : FEW_PIECE) / 4, at = row + c;
+            for (int64_t k = 0; k < quarter; k++)
+                for (int64_t e = 0; e < 4; e++)
+                    to[at + e * quarter + k] = x[at + 4 * k + (e ^ 1)];
         }
 }
 
-static inline float few_rounded(float value, enum lrc_dtype compute)
-{
-    return compute == LRC_DTYPE_F32 ? value : lrc_bf16_to_f32(lrc_bf16_from_f32(value));
-}
-
-/* What is added to a row of products, and where it goes. */
+/* Where a row of products goes. */
 struct few_end {
-    const float      *low; /* (T,R) rounded to the compute type; NULL: no adapter */
-    const float      *b;   /* (out,R) */
-    int64_t           rank;
     const float      *bias; /* (out); NULL: none */
     struct lrc_tensor out;
 };
-
-static float few_low(const struct few *few, const float *low, const float *b, int64_t rank)
-{
-    float sum = 0.0f;
-    if (few->compute == LRC_DTYPE_F32) {
-#pragma omp simd reduction(+ : sum)
-        for (int64_t i = 0; i < rank; i++)
-            sum += low[i] * b[i];
-        return sum;
-    }
-#ifdef LRC_ISA_avx512
-    if (few->has_bf16)
-        return few_low_native(low, b, rank);
-#endif
-    for (int64_t i = 0; i < rank; i++)
-        sum += low[i] * few_rounded(b[i], LRC_DTYPE_BF16);
-    return sum;
-}
 
 static void few_finish(const struct few_end *end, const float sums[FEW_ROWS], const struct few *few,
                        int64_t row)
 {
     for (int64_t t = 0; t < few->n_rows; t++) {
-        const float low =
-            end->low ? few_low(few, end->low + t * end->rank, end->b + row * end->rank, end->rank) : 0.0f;
-        const float sum = sums[t] + low + (end->bias ? end->bias[row] : 0.0f);
+        const float sum = sums[t] + (end->bias ? end->bias[row] : 0.0f);
         if (end->out.dtype == LRC_DTYPE_F32)
             ((float *)end->out.data)[t * few->weight->rows + row] = sum;
         else
@@ -332,28 +432,41 @@ static void few_finish(const struct few_end *end, const float sums[FEW_ROWS], co
 }
 
 /* u = x aᵀ, and into low scale * u as the compute type has it. */
-static void few_project(float *u, float *low, const struct few *few, float scale)
+struct few_project {
+    struct few few;
+    float     *u, *low; /* (T,R) */
+    float      scale;
+};
+
+static void few_project_row(const struct few_project *project, int64_t r)
 {
-    const int64_t rank = few->weight->rows;
-#pragma omp parallel for schedule(static) if (rank * few->weight->cols > LRC_VEC_PARALLEL_MIN)
-    for (int64_t r = 0; r < rank; r++) {
-        float sums[FEW_ROWS];
-        few_row(sums, few, r);
-        for (int64_t t = 0; t < few->n_rows; t++) {
-            u[t * rank + r] = sums[t];
-            low[t * rank + r] = few_rounded(scale * sums[t], few->compute);
-        }
+    const struct few *few = &project->few;
+    const int64_t     rank = few->weight->rows;
+    float             sums[FEW_ROWS];
+    few_row(sums, few, r);
+    for (int64_t t = 0; t < few->n_rows; t++) {
+        project->u[t * rank + r] = sums[t];
+        project->low[t * rank + r] = few_rounded(project->scale * sums[t], few->compute);
     }
 }
 
-static void few_run(const struct few *few, const struct few_end *end)
+/* project: NULL without an adapter. */
+static void few_run(const struct few_project *project, const struct few *few, const struct few_end *end)
 {
-    const int64_t n_out = few->weight->rows;
-#pragma omp parallel for schedule(static) if (n_out * few->weight->cols > LRC_VEC_PARALLEL_MIN)
-    for (int64_t row = 0; row < n_out; row++) {
-        float sums[FEW_ROWS];
-        few_row(sums, few, row);
-        few_finish(end, sums, few, row);
+    const int64_t n_out = few->weight->rows, rank = project ? project->few.weight->rows : 0;
+#pragma omp parallel if (n_out * few->weight->cols > LRC_VEC_PARALLEL_MIN)
+    {
+#pragma omp for schedule(static)
+        for (int64_t r = 0; r < rank; r++)
+            few_project_row(project, r);
+#pragma omp for schedule(static)
+        for (int64_t row = 0; row < n_out; row += FEW_BAND) {
+            const int64_t n = n_out - row < FEW_BAND ? n_out - row : FEW_BAND;
+            float         sums[FEW_BAND][FEW_ROWS];
+            few_band(sums, few, row, n);
+            for (int64_t r = 0; r < n; r++)
+                few_finish(end, sums[r], few, row + r);
+        }
     }
 }
 

@@ -20,6 +20,19 @@ static inline int64_t lrc_linear__tail(int64_t rank)
     return (rank + LRC_LINEAR_TAIL_STEP - 1) / LRC_LINEAR_TAIL_STEP * LRC_LINEAR_TAIL_STEP;
 }
 
+static inline int64_t lrc_linear__clamp(int64_t value, int64_t least, int64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+/* The offset of (rows, cols) elements behind what is in *total, in whole lines of the cache. */
+static inline size_t lrc_linear__take(size_t *total, int64_t rows, int64_t cols, size_t elem_bytes)
+{
+    const size_t at = *total, line = 64;
+    *total += ((size_t)rows * (size_t)cols * elem_bytes + line - 1) / line * line;
+    return at;
+}
+
 /* Offsets in bytes. `compute` is the type the products run in. */
 struct lrc_linear_layout {
     size_t panel;  /* part of W in the compute type */

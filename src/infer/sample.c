@@ -19,6 +19,42 @@ static int before(const float *logits, int32_t a, int32_t b)
     return x > y || (x == y && a < b);
 }
 
+/* Tokens by how far their logit lies below the largest, in sixteenths of the temperature; the last bucket takes
+ * what is left, weights below e^-32. A walk over them bounds what can be drawn, and nothing else is sorted. */
+enum { BUCKETS = 512, BUCKETS_PER_E = 16 };
+
+struct buckets {
+    double  largest, per_unit;
+    double  weight[BUCKETS]; /* of what is finite */
+    int64_t n[BUCKETS];
+};
+
+static int bucket_of(const struct buckets *buckets, float logit)
+{
+    const double at = (buckets->largest - (double)logit) * buckets->per_unit;
+    return at < BUCKETS - 1 ? (int)at : BUCKETS - 1;
+}
+
+/* The tokens of the first buckets that hold n_max tokens or, surely, a weight of `enough`. Returns their
+ * number. */
+static int64_t choose_candidates(int32_t *candidates, const struct buckets *buckets, const float *logits,
+                                 int64_t n, int64_t n_max, double enough)
+{
+    int     last = 0;
+    int64_t count = buckets->n[0], n_candidates = 0;
+    double  sum = buckets->weight[0];
+    /* the weight is summed again in another order: n roundings */
+    while (last < BUCKETS - 1 && count < n_max && sum < enough * (1 + 0x1p-50 * (double)n)) {
+        last++;
+        count += buckets->n[last];
+        sum += buckets->weight[last];
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (isfinite(logits[i]) && bucket_of(buckets, logits[i]) <= last)
+            candidates[n_candidates++] = (int32_t)i;
+    return n_candidates;
+}
+
 /* Heap with the foremost token at the root: only as many as are drawn from get sorted. */
 static void sift_down(int32_t *heap, int64_t n, int64_t i, const float *logits)
 {
@@ -94,24 +130,33 @@ enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n,
     if (temperature <= 0.0 || sampling->top_k == 1)
         return LRC_STATUS_OK;
 
-    const int    has_top_k = sampling->top_k > 0 && sampling->top_k < n;
-    const double uniform = uniform_at(sampling, position);
-    double       all = 0.0, sum = 0.0;
+    const int      has_top_k = sampling->top_k > 0 && sampling->top_k < n;
+    const double   uniform = uniform_at(sampling, position);
+    struct buckets buckets = { .largest = (double)logits[best], .per_unit = BUCKETS_PER_E / temperature };
+    double         all = 0.0, sum = 0.0;
     for (int64_t i = 0; i < n; i++) {
-        scratch[i] = (int32_t)i;
-        if (!has_top_k) /* its exponentials are most of the work */
-            all += weight_of(logits, (int32_t)i, best, temperature);
+        if (!isfinite(logits[i]))
+            continue;
+        const int at = bucket_of(&buckets, logits[i]);
+        buckets.n[at]++;
+        if (has_top_k) /* exponentials are most of the work */
+            continue;
+        const double weight = weight_of(logits, (int32_t)i, best, temperature);
+        all += weight;
+        buckets.weight[at] += weight;
     }
     if (!has_top_k && sampling->top_p >= 1.0) {
         *token = draw_from_all(logits, n, best, temperature, uniform * all);
         return LRC_STATUS_OK;
     }
+    const double  wanted = has_top_k ? INFINITY : sampling->top_p * all;
+    const int64_t n_max = has_top_k ? sampling->top_k : n;
+    n = choose_candidates(scratch, &buckets, logits, n, n_max, wanted);
     for (int64_t i = n / 2; i-- > 0;)
         sift_down(scratch, n, i, logits);
 
     /* top_p counts within the top_k: their weight is known only when all of them are taken */
-    int64_t       n_set = take_foremost(scratch, n, has_top_k ? sampling->top_k : n,
-                                  has_top_k ? INFINITY : sampling->top_p * all, logits, temperature, &sum);
+    int64_t       n_set = take_foremost(scratch, n, n_max < n ? n_max : n, wanted, logits, temperature, &sum);
     const double  enough = has_top_k ? sampling->top_p * sum : sum;
     const int64_t n_taken = n_set;
     sum = 0.0;

@@ -167,6 +167,54 @@ void lrc_cases_expect_close(const struct lrc_backend *backend, const char *what,
     lrc_cases_expect_near(backend, what, got, want, (struct lrc_cases_tolerance){ 0, tolerance });
 }
 
+enum { SURE = 6 };
+
+static void expect_no_factor(const struct lrc_backend *backend, const char *what,
+                             const struct lrc_tensor *got, const double *want,
+                             const struct lrc_cases_noise *noise, double stored)
+{
+    double product = 0, squares = 0, fourth = 0, magnitudes = 0;
+    for (int64_t i = 0; i < lrc_tensor_elems(got); i++) {
+        product += lrc_cases_get(got, i) * want[i];
+        squares += want[i] * want[i];
+        fourth += want[i] * want[i] * want[i] * want[i];
+        magnitudes += fabs(want[i]);
+    }
+    const double allowed =
+        SURE * sqrt(noise->along + stored * stored * fourth) + noise->absolute * magnitudes;
+    cr_expect(fabs(product - squares) <= allowed,
+              "%s: %s: want it times 1, got it times %.6f (1 within %.3g allowed)", backend->name, what,
+              product / squares, allowed / squares);
+}
+
+void lrc_cases_expect_noise(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
+                            const double *want, const struct lrc_cases_noise *noise)
+{
+    const double  stored = got->dtype == LRC_DTYPE_F32 ? LRC_CASES_EPS_F32 : LRC_CASES_EPS_BF16;
+    const int64_t n = lrc_tensor_elems(got);
+    int64_t       worst = -1, n_bad = 0;
+    double        worst_ratio = 1, worst_allowed = 0;
+    for (int64_t i = 0; i < n; i++) {
+        const double before = (noise->squares ? SURE * sqrt(noise->squares[i]) : 0) + noise->absolute;
+        const double allowed = before + stored * (fabs(want[i]) + before);
+        const double difference = fabs(lrc_cases_get(got, i) - want[i]);
+        if (difference <= allowed)
+            continue;
+        const double ratio = isnan(difference) ? (double)INFINITY : difference / allowed;
+        n_bad++;
+        if (worst < 0 || ratio > worst_ratio) {
+            worst = i;
+            worst_ratio = ratio;
+            worst_allowed = allowed;
+        }
+    }
+    if (worst >= 0)
+        cr_expect(0, "%s: %s: %lld of %lld elements off; element %lld: want %.9g, got %.9g (allowed %.3g)",
+                  backend->name, what, (long long)n_bad, (long long)n, (long long)worst, want[worst],
+                  lrc_cases_get(got, worst), worst_allowed);
+    expect_no_factor(backend, what, got, want, noise, stored);
+}
+
 void lrc_cases_expect_same(const struct lrc_backend *backend, const char *what, const struct lrc_tensor *got,
                            const struct lrc_tensor *want)
 {
