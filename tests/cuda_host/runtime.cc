@@ -5,8 +5,10 @@
  * worked off when somebody waits: a host that reads a result, or fills a page-locked buffer again, before it
  * has waited, is seen. A transfer from or to other host memory waits by itself, as the runtime's does.
  *
- * LRC_CUDA_HOST_FAIL: no_driver, old_driver, no_device, old_device; lost_after=N: every call fails after N
- * launches. LRC_CUDA_HOST_MEMORY: bytes of device memory (1 GiB). */
+ * LRC_CUDA_HOST_FAIL: no_driver, old_driver, no_device, old_device; no_graphs: nothing can be recorded;
+ * lost_when=PATH: every call fails when the path is there. LRC_CUDA_HOST_MEMORY: bytes of device memory (1 GiB).
+ * LRC_CUDA_HOST_PEAK, LRC_CUDA_HOST_GRAPHS: files that are told the most memory that was in use, and how many
+ * graphs were launched. */
 #include "cuda_runtime.h"
 
 #include <sys/mman.h>
@@ -16,6 +18,7 @@
 #include <chrono>
 #include <cstdio>
 #include <deque>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -40,8 +43,17 @@ struct lrc_cuda_host_event {
     std::chrono::steady_clock::time_point at;
 };
 
+/* What was recorded, in the order of the calls: work, an event, or a wait for the event of an earlier one. */
 struct lrc_cuda_host_graph {
-    std::vector<std::function<cudaError_t()>> works;
+    struct node {
+        size_t                       stream; /* number in `streams` */
+        std::function<cudaError_t()> work;
+        cudaEvent_t                  event;
+        size_t                       waits_for; /* number of a node; none: itself */
+    };
+    std::vector<node> nodes;
+    std::vector<cudaStream_t>
+        streams; /* that were recorded; replayed: streams of the graph but for the first */
 };
 
 namespace
@@ -53,11 +65,10 @@ struct block {
     size_t         bytes, mapped;
 };
 
-/* Work, or a wait for an event. */
+/* Work, when it may begin. */
 struct queued {
     std::function<cudaError_t()> work;
-    cudaEvent_t                  event;
-    unsigned long                passed; /* as often as this */
+    std::function<bool()>        may_run;
 };
 
 struct stream_queue {
@@ -72,7 +83,6 @@ cudaError_t               last_error = cudaSuccess;
 cudaError_t               lost = cudaSuccess; /* sticky */
 bool                      is_open;
 lrc_cuda_host_graph      *recording; /* NULL: work is queued */
-cudaStream_t              recorded_stream;
 bool                      is_spoilt; /* what is recorded */
 
 size_t page_bytes()
@@ -130,16 +140,40 @@ stream_queue &queue_of(cudaStream_t stream)
     return streams.back();
 }
 
+cudaStream_t stream_new()
+{
+    static uintptr_t   n;
+    const cudaStream_t stream = reinterpret_cast<cudaStream_t>(++n);
+    (void)queue_of(nullptr);
+    (void)queue_of(stream);
+    return stream;
+}
+
+void stream_free(cudaStream_t stream)
+{
+    for (size_t i = 0; i < streams.size(); i++)
+        if (streams[i].stream == stream)
+            streams.erase(streams.begin() + (std::ptrdiff_t)i);
+}
+
+bool always()
+{
+    return true;
+}
+
+cudaError_t nothing()
+{
+    return cudaSuccess;
+}
+
 /* One thing from the front of a stream; false when there is none, or it waits for an event. */
 bool run_one(stream_queue &q)
 {
-    if (q.waiting.empty() ||
-        (q.waiting.front().event && q.waiting.front().event->passed < q.waiting.front().passed))
+    if (q.waiting.empty() || !q.waiting.front().may_run())
         return false;
     const queued next = std::move(q.waiting.front());
     q.waiting.pop_front();
-    if (next.work)
-        lost = next.work();
+    lost = next.work();
     return true;
 }
 
@@ -229,6 +263,18 @@ size_t used_memory()
     return used;
 }
 
+size_t n_graph_launches;
+
+void tell(const char *variable, size_t number)
+{
+    const char *path = getenv(variable);
+    FILE       *file = path ? fopen(path, "w") : nullptr;
+    if (file) {
+        fprintf(file, "%zu\n", number);
+        fclose(file);
+    }
+}
+
 /* Told at the end. */
 struct peak {
     size_t bytes = 0;
@@ -241,12 +287,8 @@ struct peak {
     }
     ~peak()
     {
-        const char *path = getenv("LRC_CUDA_HOST_PEAK");
-        FILE       *file = path ? fopen(path, "w") : nullptr;
-        if (file) {
-            fprintf(file, "%zu\n", bytes);
-            fclose(file);
-        }
+        tell("LRC_CUDA_HOST_PEAK", bytes);
+        tell("LRC_CUDA_HOST_GRAPHS", n_graph_launches);
     }
 } peak_memory;
 
@@ -283,18 +325,65 @@ cudaError_t unmap_block(std::vector<block> &blocks, void *memory)
 
 typedef std::lock_guard<std::recursive_mutex> guard;
 
+namespace
+{
+
+size_t recorded_number(cudaStream_t stream)
+{
+    const std::vector<cudaStream_t> &all = recording->streams;
+    return (size_t)(std::find(all.begin(), all.end(), stream) - all.begin());
+}
+
+void record(cudaStream_t stream, std::function<cudaError_t()> work, cudaEvent_t event, size_t waits_for)
+{
+    const size_t number = recorded_number(stream), n = recording->nodes.size();
+    if (number == recording->streams.size())
+        stop("runtime", "work for another stream than those that are recorded");
+    recording->nodes.push_back({ number, std::move(work), event, waits_for == SIZE_MAX ? n : waits_for });
+}
+
+/* A stream that waits for a recorded event is recorded from there on. To wait for one from before the recording is
+ * refused. */
+cudaError_t record_wait(cudaStream_t stream, cudaEvent_t event)
+{
+    const std::vector<lrc_cuda_host_graph::node> &nodes = recording->nodes;
+    size_t                                        found = nodes.size();
+    while (found > 0 && nodes[found - 1].event != event)
+        found--;
+    if (found == 0) {
+        is_spoilt = true;
+        return remember(cudaErrorStreamCaptureIsolation);
+    }
+    if (recorded_number(stream) == recording->streams.size())
+        recording->streams.push_back(stream);
+    record(stream, nothing, nullptr, found - 1);
+    return cudaSuccess;
+}
+
+/* Whether the first stream has waited for the last thing of every other. */
+bool is_joined(const lrc_cuda_host_graph &graph)
+{
+    std::vector<size_t> last(graph.streams.size());
+    std::vector<bool>   joined(graph.nodes.size());
+    for (size_t i = 0; i < graph.nodes.size(); i++) {
+        last[graph.nodes[i].stream] = i;
+        if (graph.nodes[i].stream == 0)
+            joined[graph.nodes[i].waits_for] = true;
+    }
+    return std::all_of(last.begin() + 1, last.end(), [&](size_t i) { return joined[i]; });
+}
+
+} // namespace
+
 void lrc_cuda_host_queue(cudaStream_t stream, std::function<cudaError_t()> work)
 {
     const guard one(lock);
     if (lost != cudaSuccess)
         return;
-    if (!recording) {
-        queue_of(stream).waiting.push_back({ std::move(work), nullptr, 0 });
-        return;
-    }
-    if (stream != recorded_stream)
-        stop("runtime", "work for another stream than the one that is recorded");
-    recording->works.push_back(std::move(work));
+    if (recording)
+        record(stream, std::move(work), nullptr, SIZE_MAX);
+    else
+        queue_of(stream).waiting.push_back({ std::move(work), always });
 }
 
 /* Addresses below 2^45 are left alone: there lie two small integers side by side, and the sanitizer's shadow
@@ -349,6 +438,8 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureUnjoined: return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation: return "dependency created on uncaptured work in another stream";
     case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
     case cudaErrorUnknown: break;
     }
@@ -405,7 +496,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    const guard one(lock);
+    const guard       one(lock);
     const cudaError_t before = drain_all();
     if (before != cudaSuccess)
         return remember(before);
@@ -483,11 +574,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
 {
-    const guard      one(lock);
-    static uintptr_t n;
-    (void)queue_of(nullptr);
-    *stream = reinterpret_cast<cudaStream_t>(++n);
-    (void)queue_of(*stream);
+    const guard one(lock);
+    *stream = stream_new();
     return flags == cudaStreamNonBlocking ? cudaSuccess : remember(cudaErrorInvalidValue);
 }
 
@@ -495,19 +583,18 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 {
     const guard one(lock);
     (void)drain_all();
-    for (size_t i = 0; i < streams.size(); i++)
-        if (streams[i].stream == stream)
-            streams.erase(streams.begin() + (std::ptrdiff_t)i);
+    stream_free(stream);
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
 {
-    const guard one(lock);
+    const guard         one(lock);
+    const unsigned long nth = event->recorded;
     if (recording)
-        is_spoilt = true; /* streams that join a recording are not in this stand-in */
-    else if (lost == cudaSuccess)
-        queue_of(stream).waiting.push_back({ nullptr, event, event->recorded });
+        return record_wait(stream, event);
+    if (lost == cudaSuccess)
+        queue_of(stream).waiting.push_back({ nothing, [=] { return event->passed >= nth; } });
     return remember(lost);
 }
 
@@ -527,7 +614,11 @@ cudaError_t cudaEventDestroy(cudaEvent_t event)
 
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
 {
-    const guard         one(lock);
+    const guard one(lock);
+    if (recording) {
+        record(stream, nothing, event, SIZE_MAX);
+        return cudaSuccess;
+    }
     const unsigned long nth = ++event->recorded;
     lrc_cuda_host_queue(stream, [=] {
         event->passed = nth;
@@ -561,10 +652,10 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
 {
     const guard one(lock);
-    if (!stream || recording)
+    if (!stream || recording || fails("no_graphs"))
         return remember(cudaErrorStreamCaptureUnsupported);
     recording = new lrc_cuda_host_graph();
-    recorded_stream = stream;
+    recording->streams.push_back(stream);
     is_spoilt = false;
     return cudaSuccess;
 }
@@ -573,21 +664,24 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
 {
     const guard one(lock);
     *graph = nullptr;
-    if (!recording || stream != recorded_stream)
+    if (!recording || stream != recording->streams[0])
         return remember(cudaErrorInvalidValue);
     lrc_cuda_host_graph *const made = recording;
     recording = nullptr;
-    if (is_spoilt) {
-        delete made;
-        return remember(cudaErrorStreamCaptureInvalidated);
+    if (!is_spoilt && is_joined(*made)) {
+        *graph = made;
+        return cudaSuccess;
     }
-    *graph = made;
-    return cudaSuccess;
+    delete made;
+    return remember(is_spoilt ? cudaErrorStreamCaptureInvalidated : cudaErrorStreamCaptureUnjoined);
 }
 
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long)
 {
+    const guard one(lock);
     *made = new lrc_cuda_host_graph(*graph);
+    for (size_t i = 1; i < graph->streams.size(); i++)
+        (*made)->streams[i] = stream_new();
     return cudaSuccess;
 }
 
@@ -601,14 +695,27 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
 {
     const guard one(lock);
     (void)drain_all();
+    for (size_t i = 1; i < graph->streams.size(); i++)
+        stream_free(graph->streams[i]);
     delete graph;
     return cudaSuccess;
 }
 
+/* What was recorded of several streams runs in as many, ordered by the recorded events alone. */
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
 {
     const guard one(lock);
-    for (const std::function<cudaError_t()> &work : graph->works)
-        lrc_cuda_host_queue(stream, work);
+    const auto  is_done = std::make_shared<std::vector<bool>>(graph->nodes.size());
+    n_graph_launches++;
+    for (size_t i = 0; i < graph->nodes.size(); i++) {
+        const lrc_cuda_host_graph::node &node = graph->nodes[i];
+        const size_t                     before = node.waits_for;
+        queue_of(node.stream == 0 ? stream : graph->streams[node.stream])
+            .waiting.push_back({ [=, work = node.work] {
+                                    (*is_done)[i] = true;
+                                    return work();
+                                },
+                                 [=] { return before == i || (*is_done)[before]; } });
+    }
     return remember(lost);
 }

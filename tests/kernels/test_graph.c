@@ -179,7 +179,7 @@ static void run(float b[OUT * RANK], int is_replayed)
 {
     struct state           s = state_new();
     struct lrc_stream     *stream = NULL;
-    struct lrc_cuda_graph *graph = NULL;
+    struct lrc_graph *graph = NULL;
     int32_t                offsets[DOCS + 1];
     TRY(lrc_cuda_stream_new(&stream, &err));
     for (int n = 0; n < STEPS; n++) {
@@ -216,7 +216,7 @@ Test(cuda, graph_replays_with_other_scalars_and_documents)
 Test(cuda, graph_of_something_that_waits_is_refused)
 {
     struct lrc_stream     *stream = NULL;
-    struct lrc_cuda_graph *graph = NULL;
+    struct lrc_graph *graph = NULL;
     if (lrc_cuda_device_count() < 1)
         cr_skip_test("no CUDA device here");
     cr_expect_eq(lrc_cuda_graph_begin(NULL, &err), LRC_STATUS_DEVICE, "the default stream");

@@ -136,6 +136,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .activation = b->activation,
         .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
         .n_tokens = s->batch * s->seq,
+        .n_docs = s->batch,
         .n_trained = s->batch * s->seq,
         .rank_max = b->adapter.rank_max,
         .rank_sum = b->adapter.rank_sum_max,
