@@ -3,14 +3,14 @@
 #include <omp.h>
 #include <string.h>
 
-/* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
- * activations. */
-enum {
-    HEAD_CHUNK_BYTES = 64 << 20,
-    HEAD_CHUNK_DEVICE_BYTES = 128 << 20, /* reading the head must take less time than the product */
-    HEAD_CHUNK_MIN = 16,
-    HEAD_CHUNK_MAX = 512
+/* Logits of one chunk: large enough for the product's best rate, small beside the activations. Every chunk reads
+ * the head once in each direction, 2 FLOPs a byte and row in bf16: on a device, which computes 100 to 250
+ * FLOPs in the time of a byte, 256 MB are 512 rows of 128k words; on a CPU a quarter of that is enough. */
+struct head_limits {
+    int64_t bytes, rows;
 };
+static const struct head_limits head_small = { 64 << 20, 512 }, head_device = { 256 << 20, 1024 };
+enum { HEAD_CHUNK_MIN = 16 };
 
 enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
 static const size_t ATTENTION_WIDE_MAX = (size_t)4 << 30;
@@ -29,6 +29,16 @@ static size_t larger(size_t a, size_t b)
 static int is_wide(const struct lrc_pass_options *o)
 {
     return o->backend->memory && !o->narrow;
+}
+
+int64_t lrc_pass_head_rows(const struct lrc_pass_options *o, int64_t vocab_size)
+{
+    const struct head_limits *limits = is_wide(o) ? &head_device : &head_small;
+    const int64_t             most = at_least(o->n_trained, HEAD_CHUNK_MIN),
+                  fit =
+                      limits->bytes / (vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    const int64_t rows = at_least(fit < limits->rows ? fit : limits->rows, HEAD_CHUNK_MIN);
+    return rows < most ? rows : most;
 }
 
 static size_t linear_workspace(const struct lrc_pass_options *o, int64_t n_rows,
@@ -73,11 +83,8 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
 
-    const int64_t bytes = pass->options.backend->memory ? HEAD_CHUNK_DEVICE_BYTES : HEAD_CHUNK_BYTES;
-    int64_t       chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
-    chunk = chunk < HEAD_CHUNK_MIN ? HEAD_CHUNK_MIN : chunk > HEAD_CHUNK_MAX ? HEAD_CHUNK_MAX : chunk;
     const int64_t n = at_least(pass->options.n_trained, 1);
-    pass->head_chunk = chunk < at_least(n, HEAD_CHUNK_MIN) ? chunk : at_least(n, HEAD_CHUNK_MIN);
+    pass->head_chunk = lrc_pass_head_rows(&pass->options, c->vocab_size);
 
     LRC_TRY(lrc_arena_plan(arena, "head rows", &pass->head_rows, n * c->hidden_size, act, err));
     LRC_TRY(lrc_arena_plan(arena, "head norm", &pass->head_norm,

@@ -91,6 +91,9 @@ enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_pass_release(struct lrc_pass *pass);
 
+/* Rows of logits that the head makes at a time. */
+int64_t lrc_pass_head_rows(const struct lrc_pass_options *options, int64_t vocab_size);
+
 /* A step of training begins: its scalars, and no log-probabilities yet. */
 enum lrc_status lrc_pass_begin_step(struct lrc_pass *pass, double learning_rate, int64_t step,
                                     struct lrc_error *err) LRC_MUST_CHECK;

@@ -167,8 +167,23 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
         .workspace_bytes = walk->pass->workspace_bytes,
     };
     LRC_TRY(lrc_attention_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err));
-    LRC_TRY(linear(walk, layer, LRC_MODULE_O, out, mid, err));
-    return residual(walk, x, mid, mid, err);
+    return linear(walk, layer, LRC_MODULE_O, out, mid, err);
+}
+
+/* mid += x, and its norm. */
+static enum lrc_status middle(const struct lrc_walk *walk, int64_t layer, struct lrc_error *err)
+{
+    const struct lrc_tensor               mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer);
+    const struct lrc_rmsnorm_forward_args args = {
+        .x = lrc_walk__slot(walk, LRC_TAPE_X, layer),
+        .weight = walk->pass->model->layers[layer].norm_mlp,
+        .out = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer),
+        .rstd = lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data,
+        .eps = walk->pass->model->config.rms_norm_eps,
+        .addend = mid,
+        .sum = mid,
+    };
+    return lrc_rmsnorm_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
 
 enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part,
@@ -179,8 +194,7 @@ enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum
     const struct lrc_tensor next = lrc_walk__slot(walk, LRC_TAPE_X, layer + 1);
 
     LRC_TRY(attention(walk, layer, err));
-    LRC_TRY(lrc_walk__norm(walk, mid, &walk->pass->model->layers[layer].norm_mlp, n2,
-                           lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
+    LRC_TRY(middle(walk, layer, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, n2, lrc_walk__slot(walk, LRC_TAPE_GATE, layer), err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_UP, n2, lrc_walk__slot(walk, LRC_TAPE_UP, layer), err));
     LRC_TRY(lrc_walk__gated(walk, layer, err));

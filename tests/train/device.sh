@@ -92,6 +92,20 @@ ok "after a checkpoint" test -d lost/checkpoint-2 -a ! -d lost/checkpoint-5
 ok "which resumes" exits 0 on_cuda output_dir=lost --resume
 ok "to the same bits" same one lost
 
+# killed at some moments, whatever it is at; then resumed
+n=0
+for ((tries = 0; n < 3 && tries < 20; tries++)); do
+    "$cuda" train run.yaml device=cuda output_dir=killed --resume >last.out 2>last.err &
+    pid=$!
+    sleep "0.$((RANDOM % 7 + 3))"
+    kill -9 $pid 2>/dev/null && n=$((n + 1))
+    wait $pid 2>/dev/null
+    [ -f killed/run.json ] && rm -rf killed
+done
+ok "3 kills" test $n = 3
+ok "resumed after them" exits 0 on_cuda output_dir=killed --resume
+ok "the bits of the run left alone" same one killed
+
 finish() {
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
@@ -216,7 +230,10 @@ ok "and says so" says "gradient checkpointing on: .* on the device"
 ok "plan says it too" exits 3 "$cuda" plan run.yaml device=cuda
 export LRC_CUDA_HOST_MEMORY=100000
 ok "score does not fit either" exits 3 "$cuda" score "$model" few.jsonl --device cuda
-ok "and names the region" says "device memory: want .*'base weights'"
+ok "and names region, plan and knob" says "device memory: want .*'base weights'.*the base takes 0.15 MB.*--load-in-4bit saves"
+export LRC_CUDA_HOST_MEMORY=200000
+ok "nor beside the base" exits 3 "$cuda" score "$model" few.jsonl --device cuda
+ok "and names region and plan" says "device memory: want .*'workspace'.*the rest goes with the longest row"
 unset LRC_CUDA_HOST_MEMORY
 ok "max_memory is of the host" exits 3 on_cuda output_dir=small max_memory=1MB
 ok "and is named" says "got 1.00 MB by max_memory"
