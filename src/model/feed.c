@@ -64,7 +64,8 @@ struct packing {
     int32_t *to, *now;
 };
 
-/* n elements of an array (NULL: of zeros), and `filler` up to n_all. Returns where they will be on the device. */
+/* n elements of an array (NULL: of zeros), and `filler` up to n_all. Returns where they will be on the
+ * device. */
 static void *pack(struct packing *packing, const void *from, int64_t n, int32_t filler, int64_t n_all)
 {
     void *const there = packing->now;
@@ -109,8 +110,8 @@ static void pack_batch(struct lrc_feed_view *view, struct packing *packing, cons
     view->coef = pack_coef(packing, coef, n_trained, there->n_trained);
 }
 
-/* Up by the stream of the copies when `sent` is free, and from there to `now` by the stream that computes when
- * it comes to it. */
+/* Up by the stream of the copies when `sent` is free, and from there to `now` by the stream that computes
+ * when it comes to it. */
 static enum lrc_status send(struct lrc_feed *feed, int s, size_t bytes, struct lrc_error *err)
 {
     const struct lrc_backend *backend = feed->backend;

@@ -3,7 +3,7 @@
  *   packed[0], packed[1]   page-locked host memory: one is filled while the other is on its way
  *     -> sent              on the device, by a stream of its own, while the one that computes is at work on
  *                          the batch before
- *     -> now               what the pass reads: one place, so that what was recorded of a pass can be replayed
+ *     -> now               what the pass reads: one place, so that what was recorded of it can be replayed
  *
  * So that shapes repeat there, documents and trained positions are filled up to a short list of numbers: with
  * empty documents at the end, and with positions of index -1 and coefficient 0. Backends without memory of
@@ -35,8 +35,8 @@ struct lrc_feed_view {
     const float     *coef; /* (n_trained); NULL: without a device */
 };
 
-/* Numbers that are filled up to: documents 1, 16, 32, 64 ...; trained positions multiples of 64, above 2,048 of
- * 128, above 4,096 of 256 ..., so that at most one in 16 is idle there, but never more than tokens. */
+/* Numbers that are filled up to: documents 1, 16, 32, 64 ...; trained positions multiples of 64, above 2,048
+ * of 128, above 4,096 of 256 ..., so that at most one in 16 is idle there, but never more than tokens. */
 int64_t lrc_feed_docs(int64_t n_docs);
 int64_t lrc_feed_trained(int64_t n_trained, int64_t n_tokens);
 
@@ -47,8 +47,8 @@ enum lrc_status lrc_feed_plan(struct lrc_feed *feed, struct lrc_arena *arena, st
 enum lrc_status lrc_feed_commit(struct lrc_feed *feed, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_feed_release(struct lrc_feed *feed);
 
-/* The batch to where a pass reads it; coef: d loss / d log p of each of its trained positions. view: targets are
- * NULL on a device. Valid until the next call. */
+/* The batch to where a pass reads it; coef: d loss / d log p of each of its trained positions. view: targets
+ * are NULL on a device. Valid until the next call. */
 enum lrc_status lrc_feed_put(struct lrc_feed *feed, struct lrc_feed_view *view, const struct lrc_batch *batch,
                              float coef, struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -3,9 +3,9 @@
 #include <omp.h>
 #include <string.h>
 
-/* Logits of one chunk: large enough for the product's best rate, small beside the activations. Every chunk reads
- * the head once in each direction, 2 FLOPs a byte and row in bf16: on a device, which computes 100 to 250
- * FLOPs in the time of a byte, 256 MB are 512 rows of 128k words; on a CPU a quarter of that is enough. */
+/* Logits of one chunk: large enough for the product's best rate, small beside the activations. Every chunk
+ * reads the head once in each direction, which is one FLOP per byte and row in bf16; a device computes 150 to
+ * 250 FLOPs in the time of a byte, and 256 MB are 512 rows of 128k words. A CPU does with a quarter. */
 struct head_limits {
     int64_t bytes, rows;
 };

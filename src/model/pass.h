@@ -108,8 +108,8 @@ enum lrc_status lrc_pass_read_step(struct lrc_pass *pass, const float **logprob,
 enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
                                  const struct lrc_batch *batch, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* The head over the trained positions of the last forward pass: *loss_sum is -sum log p(target), for which the
- * host waits. */
+/* The head over the trained positions of the last forward pass: *loss_sum is -sum log p(target), for which
+ * the host waits. */
 enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* A batch of a step: forward, head and backward; nothing waits. The log-probabilities of its targets are

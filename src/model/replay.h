@@ -1,7 +1,7 @@
 /* What a pass launches for a batch, recorded once per shape and replayed as one launch, where the backend can
  * (CUDA graphs).
  *
- *   a shape's first time    run as it is: algorithms are chosen and kernels loaded then, and it may be its last
+ *   a shape's first time    run as it is: algorithms are chosen, kernels loaded, and it may be its last
  *   its second              recorded, on a stream of its own, and replayed
  *   later                   replayed
  *

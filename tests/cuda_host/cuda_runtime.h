@@ -322,9 +322,9 @@ cudaError_t        cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t        cudaEventSynchronize(cudaEvent_t event);
 cudaError_t        cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 
-/* Recording: what is queued meanwhile goes into the graph and does not run; a stream that waits for a recorded
- * event is recorded along, and must be waited for before the end. A call that would wait or allocate fails and
- * spoils the recording, and work for another stream ends the program. */
+/* Recording: what is queued meanwhile goes into the graph and does not run; a stream that waits for a
+ * recorded event is recorded along, and must be waited for before the end. A call that would wait or allocate
+ * fails and spoils the recording, and work for another stream ends the program. */
 typedef struct lrc_cuda_host_graph *cudaGraph_t;
 typedef struct lrc_cuda_host_graph *cudaGraphExec_t;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };

@@ -6,9 +6,9 @@
  * has waited, is seen. A transfer from or to other host memory waits by itself, as the runtime's does.
  *
  * LRC_CUDA_HOST_FAIL: no_driver, old_driver, no_device, old_device; no_graphs: nothing can be recorded;
- * lost_when=PATH: every call fails when the path is there. LRC_CUDA_HOST_MEMORY: bytes of device memory (1 GiB).
- * LRC_CUDA_HOST_PEAK, LRC_CUDA_HOST_GRAPHS: files that are told the most memory that was in use, and how many
- * graphs were launched. */
+ * lost_when=PATH: every call fails when the path is there. LRC_CUDA_HOST_MEMORY: bytes of device memory
+ * (1 GiB). LRC_CUDA_HOST_PEAK, LRC_CUDA_HOST_GRAPHS: files that are told the most memory that was in use, and
+ * how many graphs were launched. */
 #include "cuda_runtime.h"
 
 #include <sys/mman.h>
@@ -342,8 +342,8 @@ void record(cudaStream_t stream, std::function<cudaError_t()> work, cudaEvent_t 
     recording->nodes.push_back({ number, std::move(work), event, waits_for == SIZE_MAX ? n : waits_for });
 }
 
-/* A stream that waits for a recorded event is recorded from there on. To wait for one from before the recording is
- * refused. */
+/* A stream that waits for a recorded event is recorded from there on. To wait for one from before the
+ * recording is refused. */
 cudaError_t record_wait(cudaStream_t stream, cudaEvent_t event)
 {
     const std::vector<lrc_cuda_host_graph::node> &nodes = recording->nodes;
