@@ -112,6 +112,27 @@ enum lrc_status lrc_out_write(struct lrc_out *out, const void *bytes, size_t n, 
     return LRC_STATUS_OK;
 }
 
+enum lrc_status lrc_out_write_at(struct lrc_out *out, size_t at, const void *bytes, size_t n,
+                                 struct lrc_error *err)
+{
+    const int            fd = fileno(out->stream);
+    const unsigned char *next = bytes;
+    for (size_t done = 0; done < n;) {
+        const ssize_t written = pwrite(fd, next + done, n - done, (off_t)(at + done));
+        if (written < 0 && errno == EINTR)
+            continue;
+        if (written < 0)
+            return lrc_fail_errno(err, "%s: cannot write %zu bytes", out->path_aside, n);
+        done += (size_t)written;
+    }
+    return LRC_STATUS_OK;
+}
+
+void lrc_out_begin_sync(struct lrc_out *out, size_t at, size_t n)
+{
+    (void)sync_file_range(fileno(out->stream), (off_t)at, (off_t)n, SYNC_FILE_RANGE_WRITE);
+}
+
 static enum lrc_status sync_parent(const char *path, struct lrc_error *err)
 {
     char *dir = lrc_path_dir(path);
@@ -216,7 +237,7 @@ char *lrc_path_dir(const char *path)
     if (!slash)
         return lrc_strdup(".");
     const size_t n = slash == path ? 1 : (size_t)(slash - path);
-    char *dir = lrc_calloc((int64_t)n + 1, 1);
+    char        *dir = lrc_calloc((int64_t)n + 1, 1);
     return dir ? memcpy(dir, path, n) : NULL;
 }
 

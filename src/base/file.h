@@ -36,6 +36,11 @@ struct lrc_out {
 enum lrc_status lrc_out_open(struct lrc_out *out, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_out_write(struct lrc_out *out, const void *bytes, size_t n,
                               struct lrc_error *err) LRC_MUST_CHECK;
+/* At a place behind what lrc_out_write() wrote; by several threads at once, if they like. */
+enum lrc_status lrc_out_write_at(struct lrc_out *out, size_t at, const void *bytes, size_t n,
+                                 struct lrc_error *err) LRC_MUST_CHECK;
+/* The system begins to store a range, so that the commit has less to wait for. Only advice. */
+void            lrc_out_begin_sync(struct lrc_out *out, size_t at, size_t n);
 enum lrc_status lrc_out_commit(struct lrc_out *out, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_out_abort(struct lrc_out *out);
 

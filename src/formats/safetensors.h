@@ -26,10 +26,10 @@ struct lrc_safetensors_entry {
 };
 
 struct lrc_safetensors {
-    struct lrc_map                map; /* empty when read from memory */
-    json_t                       *header;
-    struct lrc_safetensors_entry *entries; /* in order of their data */
-    int64_t                       n_entries;
+    struct lrc_map                       map; /* empty when read from memory */
+    json_t                              *header;
+    struct lrc_safetensors_entry        *entries; /* in order of their data */
+    int64_t                              n_entries;
     const struct lrc_safetensors_entry **by_name; /* (n_entries) for lookups */
 };
 
@@ -63,18 +63,21 @@ struct lrc_safetensors_writer {
     struct lrc_out out;
     int64_t       *order; /* writing order: indices into the caller's specs */
     int64_t        n;
-    size_t         left_bytes; /* still to come */
+    size_t         at, left_bytes; /* of the data: where the next is in the file, how much is still to come */
 };
 /* metadata: {"key", "value", ..., NULL} or NULL. */
 enum lrc_status lrc_safetensors_writer_open(struct lrc_safetensors_writer *writer, const char *path,
                                             const struct lrc_safetensors_spec *specs, int64_t n_specs,
                                             const char *const *metadata,
-                                            struct lrc_error *err) LRC_MUST_CHECK;
+                                            struct lrc_error  *err) LRC_MUST_CHECK;
 /* May be called several times per tensor. */
 enum lrc_status lrc_safetensors_writer_put(struct lrc_safetensors_writer *writer, const void *data,
                                            size_t size_bytes, struct lrc_error *err) LRC_MUST_CHECK;
+/* Instead: where in the file the next data has its place, for lrc_out_write_at(&writer->out, ...) by any
+ * thread before the commit. */
+size_t          lrc_safetensors_writer_place(struct lrc_safetensors_writer *writer, size_t size_bytes);
 enum lrc_status lrc_safetensors_writer_commit(struct lrc_safetensors_writer *writer,
-                                              struct lrc_error *err) LRC_MUST_CHECK;
+                                              struct lrc_error              *err) LRC_MUST_CHECK;
 void            lrc_safetensors_writer_abort(struct lrc_safetensors_writer *writer);
 
 /* All at once, data from the specs. */

@@ -96,7 +96,7 @@ static enum lrc_status build_header(struct lrc_safetensors_writer *writer, struc
     return lrc_buf_check(header, err);
 }
 
-static enum lrc_status plan_order(struct lrc_safetensors_writer *writer,
+static enum lrc_status plan_order(struct lrc_safetensors_writer     *writer,
                                   const struct lrc_safetensors_spec *specs, struct lrc_error *err)
 {
     const struct lrc_safetensors_spec **sorted = lrc_calloc(writer->n, sizeof *sorted);
@@ -127,6 +127,7 @@ enum lrc_status lrc_safetensors_writer_open(struct lrc_safetensors_writer *write
         goto done;
     for (int i = 0; i < 8; i++)
         length[i] = (unsigned char)((uint64_t)header.len >> (8 * i));
+    writer->at = sizeof length + header.len;
     if ((status = lrc_out_open(&writer->out, path, err)) != LRC_STATUS_OK)
         goto done;
     if ((status = lrc_out_write(&writer->out, length, sizeof length, err)) != LRC_STATUS_OK)
@@ -139,11 +140,19 @@ done:
     return status;
 }
 
+size_t lrc_safetensors_writer_place(struct lrc_safetensors_writer *writer, size_t size_bytes)
+{
+    const size_t at = writer->at;
+    LRC_ASSERT(size_bytes <= writer->left_bytes);
+    writer->left_bytes -= size_bytes;
+    writer->at += size_bytes;
+    return at;
+}
+
 enum lrc_status lrc_safetensors_writer_put(struct lrc_safetensors_writer *writer, const void *data,
                                            size_t size_bytes, struct lrc_error *err)
 {
-    LRC_ASSERT(size_bytes <= writer->left_bytes);
-    writer->left_bytes -= size_bytes;
+    (void)lrc_safetensors_writer_place(writer, size_bytes);
     return lrc_out_write(&writer->out, data, size_bytes, err);
 }
 

@@ -4,9 +4,12 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/machine.h"
+#include "base/rng.h"
 #include "merge/merge_private.h"
 
 #include <errno.h>
+#include <math.h>
+#include <omp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -15,14 +18,14 @@ enum { SLACK_BYTES = 16 << 20 }; /* tokenizer files and the like */
 
 static enum lrc_status choose_out(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    char **names;
+    char  **names;
     int64_t n_names = 0;
     run->out = lrc_strdup(run->options->out);
     if (!run->out)
         return lrc_fail_nomem(err, run->options->out);
     for (size_t n = strlen(run->out); n > 1 && run->out[n - 1] == '/'; n--)
         run->out[n - 1] = '\0';
-    struct lrc_buf aside = {0};
+    struct lrc_buf aside = { 0 };
     lrc_buf_printf(&aside, "%s.tmp", run->out);
     run->aside = aside.data;
     LRC_TRY(lrc_buf_check(&aside, err));
@@ -56,7 +59,7 @@ static enum lrc_status check_hash(struct lrc_merge_run *run, struct lrc_error *e
 static enum lrc_status read_recorded(struct lrc_merge_run *run, struct lrc_error *err)
 {
     struct lrc_safetensors file;
-    char *path = lrc_path_join(run->options->adapter, "adapter_model.safetensors");
+    char                  *path = lrc_path_join(run->options->adapter, "adapter_model.safetensors");
     if (!path)
         return lrc_fail_nomem(err, run->options->adapter);
     enum lrc_status status = lrc_safetensors_open(&file, path, err);
@@ -75,7 +78,7 @@ static enum lrc_status read_recorded(struct lrc_merge_run *run, struct lrc_error
 
 static enum lrc_status load(struct lrc_merge_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
-    const struct lrc_model_options options = {.n_positions = 1};
+    const struct lrc_model_options options = { .n_positions = 1 };
     LRC_TRY(lrc_model_load(&run->model, run->options->base, &options, problems, err));
     LRC_TRY(read_recorded(run, err));
     memcpy(run->model.hash, run->recorded, sizeof run->model.hash); /* believed until check_hash() */
@@ -101,8 +104,8 @@ static char *existing_parent(const char *path)
 
 static enum lrc_status check_disk(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    struct statvfs disk;
-    uint64_t need = SLACK_BYTES;
+    struct statvfs  disk;
+    uint64_t        need = SLACK_BYTES;
     enum lrc_status status = LRC_STATUS_OK;
     for (int64_t i = 0; i < run->model.dir.n_tensors; i++) {
         struct lrc_merge_entry entry;
@@ -121,27 +124,57 @@ static enum lrc_status check_disk(struct lrc_merge_run *run, struct lrc_error *e
     return status;
 }
 
+static int64_t longest_row(const struct lrc_model *model)
+{
+    int64_t cols_max = 1;
+    for (int64_t layer = 0; layer < model->config.n_layers; layer++)
+        for (int m = 0; m < LRC_MODULE_COUNT; m++) {
+            const int64_t cols = model->layers[layer].linear[m].weight.cols;
+            cols_max = cols > cols_max ? cols : cols_max;
+        }
+    return cols_max;
+}
+
+/* Random signs: one bit of Philox each. */
+static void draw_signs(double *signs, int64_t n)
+{
+    const uint64_t key = lrc_rng_key(0x6d65726765, LRC_RNG_SAMPLE, 0, 0);
+    for (int64_t i = 0; i < n; i++)
+        signs[i] = lrc_rng_philox(key, 0, (uint64_t)i).word[0] & 1u ? 1.0 : -1.0;
+}
+
 static enum lrc_status allocate(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    struct lrc_merge_panel *panel = &run->panel;
-    panel->elems_max = LRC_MERGE_PANEL_ELEMS;
-    for (int64_t layer = 0; layer < run->model.config.n_layers; layer++)
-        for (int m = 0; m < LRC_MODULE_COUNT; m++) {
-            const int64_t cols = run->model.layers[layer].linear[m].weight.cols;
-            panel->cols_max = cols > panel->cols_max ? cols : panel->cols_max;
-        }
-    if (panel->elems_max < panel->cols_max)
-        panel->elems_max = panel->cols_max;
-    panel->rank_max = run->adapter.rank_max;
-    panel->weight = lrc_calloc(panel->elems_max, sizeof *panel->weight);
-    panel->delta = lrc_calloc(panel->elems_max, sizeof *panel->delta);
-    for (int i = 0; i < 2; i++)
-        panel->out[i] = lrc_calloc(panel->elems_max, sizeof(float));
-    panel->probes = lrc_calloc(LRC_MERGE_PROBES * (panel->cols_max + panel->rank_max) + panel->rank_max,
-                               sizeof *panel->probes);
-    return panel->weight && panel->delta && panel->out[0] && panel->out[1] && panel->probes
-               ? LRC_STATUS_OK
-               : lrc_fail_nomem(err, "merge buffers");
+    run->cols_max = longest_row(&run->model);
+    const int64_t elems_min = LRC_MERGE_TILE_ROWS * run->cols_max;
+    run->step_elems = elems_min > LRC_MERGE_STEP_ELEMS ? elems_min : LRC_MERGE_STEP_ELEMS;
+    run->panel_elems = elems_min > LRC_MERGE_PANEL_ELEMS ? elems_min : LRC_MERGE_PANEL_ELEMS;
+    run->n_workers = omp_get_max_threads();
+    run->signs = lrc_calloc(LRC_MERGE_PROBES * run->cols_max, sizeof *run->signs);
+    run->worker = lrc_calloc(run->n_workers, sizeof *run->worker);
+    if (!run->signs || !run->worker)
+        return lrc_fail_nomem(err, "merge buffers");
+    for (int i = 0; i < run->n_workers; i++) {
+        struct lrc_merge_worker *worker = &run->worker[i];
+        worker->weight = lrc_calloc(run->panel_elems, sizeof *worker->weight);
+        worker->out = lrc_calloc(run->step_elems, sizeof(float));
+        worker->sums = lrc_calloc(run->panel_elems, sizeof *worker->sums);
+        if (!worker->weight || !worker->out || !worker->sums)
+            return lrc_fail_nomem(err, "merge buffers");
+    }
+    draw_signs(run->signs, LRC_MERGE_PROBES * run->cols_max);
+    return LRC_STATUS_OK;
+}
+
+static void release_workers(struct lrc_merge_run *run)
+{
+    for (int i = 0; run->worker && i < run->n_workers; i++) {
+        lrc_free(run->worker[i].sums);
+        lrc_free(run->worker[i].out);
+        lrc_free(run->worker[i].weight);
+    }
+    lrc_free(run->worker);
+    lrc_free(run->signs);
 }
 
 static enum lrc_status write_all(struct lrc_merge_run *run, struct lrc_error *err)
@@ -152,6 +185,11 @@ static enum lrc_status write_all(struct lrc_merge_run *run, struct lrc_error *er
         LRC_TRY(lrc_merge_shard(run, i, err));
         if (i == 0)
             LRC_TRY(check_hash(run, err));
+    }
+    for (int i = 0; i < run->n_workers; i++) {
+        const struct lrc_merge_worker *worker = &run->worker[i];
+        run->report->n_changed += worker->n_changed;
+        run->report->proof_max = fmax(run->report->proof_max, worker->proof_max);
     }
     if (run->report->n_changed == 0)
         return lrc_fail(err, LRC_STATUS_NUMERIC,
@@ -193,16 +231,12 @@ static enum lrc_status merge(struct lrc_merge_run *run, struct lrc_problems *pro
 enum lrc_status lrc_merge(const struct lrc_merge_options *options, struct lrc_merge_report *report,
                           struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct lrc_merge_run run = {.options = options, .report = report, .backend = lrc_backend_cpu()};
-    const double started = lrc_machine_seconds();
-    *report = (struct lrc_merge_report){0};
+    struct lrc_merge_run run = { .options = options, .report = report, .backend = lrc_backend_cpu() };
+    const double         started = lrc_machine_seconds();
+    *report = (struct lrc_merge_report){ 0 };
     const enum lrc_status status = merge(&run, problems, err);
     report->seconds = lrc_machine_seconds() - started;
-    lrc_free(run.panel.probes);
-    lrc_free(run.panel.out[1]);
-    lrc_free(run.panel.out[0]);
-    lrc_free(run.panel.delta);
-    lrc_free(run.panel.weight);
+    release_workers(&run);
     lrc_adapter_release(&run.adapter);
     lrc_model_release(&run.model);
     lrc_free(run.aside);

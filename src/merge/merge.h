@@ -13,21 +13,22 @@
 #include <stdint.h>
 
 struct lrc_merge_options {
-    const char *base;    /* model folder */
-    const char *adapter; /* folder in PEFT's format */
-    const char *out;     /* folder to make; empty if it is there */
-    int any_base;        /* also when the adapter was trained on another base of the same shapes */
+    const char *base;     /* model folder */
+    const char *adapter;  /* folder in PEFT's format */
+    const char *out;      /* folder to make; empty if it is there */
+    int         any_base; /* also when the adapter was trained on another base of the same shapes */
     void (*progress)(int64_t done, int64_t total, double rate, double loss); /* tensors; may be NULL */
 };
 
 struct lrc_merge_report {
-    int64_t n_tensors; /* written */
-    int64_t n_merged;  /* linears with an adapter */
-    int64_t n_weights; /* elements of those */
-    int64_t n_changed; /* of them, after rounding */
-    int64_t n_bytes;   /* of all weight files */
-    double proof_max;  /* largest share of its bound that a proof used: below 1 */
-    double seconds;
+    int64_t n_tensors;      /* written */
+    int64_t n_merged;       /* linears with an adapter */
+    int64_t n_weights;      /* elements of those */
+    int64_t n_changed;      /* of them, after rounding */
+    int64_t n_bytes;        /* of all weight files */
+    double  proof_max;      /* largest share of its bound that a proof used: below 1 */
+    double  seconds;        /* all of it */
+    double  reread_seconds; /* of which reading again what was written */
 };
 
 /* Memory: the files are mapped, and worked on in panels of a few MiB.

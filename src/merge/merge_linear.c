@@ -1,4 +1,4 @@
-/* One linear, panel by panel: W + scale * B A, rounded, and its proof.
+/* Rows of one linear: W + scale * B A, rounded, and their proof.
  *
  * The proof. x has random signs, e[c] = W'[r,c] - (W[r,c] + scale * sum_i B[r,i] A[i,c]) is the error of one
  * element. The sum of x[c] e[c] is computed as (W' - W) x - scale * B (A x), in double, without forming B A.
@@ -12,47 +12,67 @@
  * by the triangle inequality, with the norms of the rows of A. */
 #include "base/rng.h"
 #include "base/vectors.h"
-#include "common/gemm.h"
 #include "merge/merge_private.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
+/* Columns at a time: those of A stay in the first cache while the rows of B pass. */
+enum { BLOCK_COLS = 512 };
+
 static const double deviations = 8.0;
 
-/* Doubles in panel.probes, for one linear: x (PROBES, cols); scale * A x (PROBES, R); |scale| * |row of A|_2
- * (R). */
+/* Of one linear: x is the run's; scale * A x (PROBES, R) and |scale| * |row of A|_2 (R) are its own. */
 struct probes {
-    double *x, *ax, *norm;
-    int64_t cols, rank;
+    const double *x[LRC_MERGE_PROBES];
+    double       *ax, *norm;
+    int64_t       cols, rank;
 };
 
-static struct probes probes_of(const struct lrc_merge_panel *panel, int64_t cols, int64_t rank)
+static struct probes probes_of(const struct lrc_merge_run *run, const struct lrc_merge_entry *entry)
 {
-    double *x = panel->probes, *ax = x + LRC_MERGE_PROBES * cols;
-    return (struct probes){x, ax, ax + LRC_MERGE_PROBES * rank, cols, rank};
+    const int64_t rank = entry->adapter->a.shape[0];
+    return (struct probes){ { run->signs, run->signs + run->cols_max },
+                            entry->probes,
+                            entry->probes + LRC_MERGE_PROBES * rank,
+                            entry->weight->cols,
+                            rank };
+}
+_Static_assert(LRC_MERGE_PROBES == 2, "struct probes and sum_row() have two");
+
+LRC_VECTORS static void project(double sums[3], const float *restrict a, const double *restrict x,
+                                const double *restrict y, int64_t n)
+{
+    double ax = 0.0, ay = 0.0, squares = 0.0;
+#pragma omp simd reduction(+ : ax, ay, squares)
+    for (int64_t c = 0; c < n; c++) {
+        const double value = (double)a[c];
+        ax += value * x[c];
+        ay += value * y[c];
+        squares += value * value;
+    }
+    sums[0] = ax;
+    sums[1] = ay;
+    sums[2] = squares;
 }
 
-static void make_probes(const struct probes *probes, const struct lrc_linear_adapter *adapter, int64_t place)
+int64_t lrc_merge_probe_elems(const struct lrc_merge_entry *entry)
 {
-    const float *a = adapter->a.data;
-    for (int p = 0; p < LRC_MERGE_PROBES; p++) {
-        const uint64_t key = lrc_rng_key(0x6d65726765, LRC_RNG_SAMPLE, (uint32_t)place, (uint32_t)p);
-        for (int64_t c = 0; c < probes->cols; c++)
-            probes->x[p * probes->cols + c] = lrc_rng_philox(key, 0, (uint64_t)c).word[0] & 1u ? 1.0 : -1.0;
-    }
-    for (int64_t i = 0; i < probes->rank; i++) {
-        double squares = 0.0;
-        for (int64_t c = 0; c < probes->cols; c++)
-            squares += (double)a[i * probes->cols + c] * (double)a[i * probes->cols + c];
-        probes->norm[i] = fabs((double)adapter->scale) * sqrt(squares);
-        for (int p = 0; p < LRC_MERGE_PROBES; p++) {
-            double sum = 0.0;
-            for (int64_t c = 0; c < probes->cols; c++)
-                sum += (double)a[i * probes->cols + c] * probes->x[p * probes->cols + c];
-            probes->ax[p * probes->rank + i] = (double)adapter->scale * sum;
-        }
+    return (LRC_MERGE_PROBES + 1) * entry->adapter->a.shape[0];
+}
+
+void lrc_merge_probe(const struct lrc_merge_run *run, const struct lrc_merge_entry *entry)
+{
+    const struct probes probes = probes_of(run, entry);
+    const float        *a = entry->adapter->a.data;
+    const double        scale = (double)entry->adapter->scale;
+    for (int64_t i = 0; i < probes.rank; i++) {
+        double sums[3];
+        project(sums, a + i * probes.cols, probes.x[0], probes.x[1], probes.cols);
+        probes.ax[i] = scale * sums[0];
+        probes.ax[probes.rank + i] = scale * sums[1];
+        probes.norm[i] = fabs(scale) * sqrt(sums[2]);
     }
 }
 
@@ -63,35 +83,27 @@ struct rounding {
 static struct rounding rounding_of(enum lrc_dtype dtype)
 {
     switch (dtype) {
-    case LRC_DTYPE_BF16:
-        return (struct rounding){0x1p-8, 0x1p-134};
-    case LRC_DTYPE_F16:
-        return (struct rounding){0x1p-11, 0x1p-25};
-    default:
-        return (struct rounding){0x1p-24, 0x1p-150};
+    case LRC_DTYPE_BF16: return (struct rounding){ 0x1p-8, 0x1p-134 };
+    case LRC_DTYPE_F16: return (struct rounding){ 0x1p-11, 0x1p-25 };
+    default: return (struct rounding){ 0x1p-24, 0x1p-150 };
     }
 }
 
-/* What one row told. */
-struct verdict {
-    int64_t n_changed;
-    double share; /* of the bound; NaN when something is not finite */
-};
-
-static double row_share(const struct probes *probes, const float *b, const double *projected, double squares,
+/* The share of its bound that the error of a row took; NaN when something is not finite. */
+static double row_share(const struct probes *probes, const float *b, const struct lrc_merge_row_sums *sums,
                         struct rounding rounding)
 {
     double norms = 0.0, share = 0.0;
     for (int64_t i = 0; i < probes->rank; i++)
         norms += fabs((double)b[i]) * probes->norm[i];
-    const double weights = sqrt(squares);
+    const double weights = sqrt(sums->squares);
     const double bound = rounding.unit * weights + rounding.tiny * sqrt((double)probes->cols) +
                          (double)(probes->rank + 4) * 0x1p-24 * 2.0 * (weights + norms);
     for (int p = 0; p < LRC_MERGE_PROBES; p++) {
         double want = 0.0;
         for (int64_t i = 0; i < probes->rank; i++)
             want += (double)b[i] * probes->ax[p * probes->rank + i];
-        const double used = fabs(projected[p] - want) / (deviations * bound);
+        const double used = fabs(sums->projected[p] - want) / (deviations * bound);
         if (!(used <= share))
             share = used;
         if (isnan(share))
@@ -100,174 +112,170 @@ static double row_share(const struct probes *probes, const float *b, const doubl
     return share;
 }
 
-/* Sums over a row of delta - weight against the signs x (two rows of n), of squares, and of what changed. */
-struct row_sums {
-    double  projected[LRC_MERGE_PROBES], squares;
-    int64_t n_changed;
+/* merged = weight + scale * b A, for up to TILE_ROWS rows of the n columns at a. Strides: of weight and a
+ * `cols`, of merged BLOCK_COLS. In tiles the sums stay in registers; each has the same order everywhere. */
+typedef float vector __attribute__((vector_size(64)));
+typedef float vector_anywhere __attribute__((vector_size(64), aligned(4), may_alias));
+enum {
+    TILE_ROWS = LRC_MERGE_TILE_ROWS,
+    TILE_VECTORS = 4,
+    VECTOR_ELEMS = 16,
+    TILE_COLS = TILE_VECTORS * VECTOR_ELEMS
 };
 
-LRC_VECTORS static void add_scaled(float *restrict delta, const float *restrict weight, float scale,
-                                   int64_t n)
+LRC_VECTORS static void add_product_tile(float *restrict merged, const float *restrict weight,
+                                         const float *restrict b, const float *restrict a, float scale,
+                                         int64_t rank, int64_t cols)
 {
-#pragma omp simd
-    for (int64_t c = 0; c < n; c++)
-        delta[c] = weight[c] + scale * delta[c];
+    vector sum[TILE_ROWS][TILE_VECTORS];
+    memset(sum, 0, sizeof sum);
+    for (int64_t i = 0; i < rank; i++) {
+        const vector_anywhere *row = (const void *)(a + i * cols);
+#pragma GCC unroll 4
+        for (int r = 0; r < TILE_ROWS; r++)
+#pragma GCC unroll 4
+            for (int v = 0; v < TILE_VECTORS; v++)
+                sum[r][v] += b[r * rank + i] * row[v];
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < TILE_ROWS; r++)
+#pragma GCC unroll 4
+        for (int v = 0; v < TILE_VECTORS; v++) {
+            const vector_anywhere *w = (const void *)(weight + r * cols + v * VECTOR_ELEMS);
+            vector_anywhere       *to = (void *)(merged + r * BLOCK_COLS + v * VECTOR_ELEMS);
+            *to = *w + scale * sum[r][v];
+        }
 }
 
-LRC_VECTORS static void sum_row(struct row_sums *sums, const float *restrict delta,
-                                const float *restrict weight, const double *restrict x, int64_t n)
+static void add_product(float *merged, const float *weight, const float *b, const float *a, float scale,
+                        int64_t rank, int64_t cols, int64_t n_rows, int64_t n)
 {
-    double  sum0 = 0.0, sum1 = 0.0, squares = 0.0;
+    const int64_t n_tiled = n_rows == TILE_ROWS ? n / TILE_COLS * TILE_COLS : 0;
+    for (int64_t c = 0; c < n_tiled; c += TILE_COLS)
+        add_product_tile(merged + c, weight + c, b, a + c, scale, rank, cols);
+    for (int64_t r = 0; r < n_rows; r++)
+        for (int64_t c = n_tiled; c < n; c++) {
+            float sum = 0;
+            for (int64_t i = 0; i < rank; i++)
+                sum += b[r * rank + i] * a[i * cols + c];
+            merged[r * BLOCK_COLS + c] = weight[r * cols + c] + scale * sum;
+        }
+}
+
+/* Adds what the rounded sums `merged` tell to a row's sums. */
+LRC_VECTORS static void sum_row(struct lrc_merge_row_sums *sums, const float *restrict merged,
+                                const float *restrict weight, const double *restrict x,
+                                const double *restrict y, int64_t n)
+{
+    double  along_x = 0.0, along_y = 0.0, squares = 0.0;
     int64_t n_changed = 0;
-#pragma omp simd reduction(+ : sum0, sum1, squares, n_changed)
+#pragma omp simd reduction(+ : along_x, along_y, squares, n_changed)
     for (int64_t c = 0; c < n; c++) {
-        const double difference = (double)delta[c] - (double)weight[c];
-        sum0 += difference * x[c];
-        sum1 += difference * x[n + c];
-        squares += (double)delta[c] * (double)delta[c];
-        n_changed += delta[c] != weight[c];
+        const double difference = (double)merged[c] - (double)weight[c];
+        along_x += difference * x[c];
+        along_y += difference * y[c];
+        squares += (double)merged[c] * (double)merged[c];
+        n_changed += merged[c] != weight[c];
     }
-    *sums = (struct row_sums){ { sum0, sum1 }, squares, n_changed };
-}
-_Static_assert(LRC_MERGE_PROBES == 2, "sum_row() has two sums");
-
-/* In place: delta becomes the rounded sum; out gets the same in the output's type. */
-static struct verdict merge_row(float *restrict weight, float *restrict delta, void *out, const float *b,
-                                float scale, const struct probes *probes, enum lrc_dtype dtype)
-{
-    const int64_t n = probes->cols;
-    struct row_sums sums;
-    add_scaled(delta, weight, scale, n);
-    lrc_dtype_from_f32(out, dtype, delta, n);
-    lrc_dtype_to_f32(delta, out, dtype, n);
-    sum_row(&sums, delta, weight, probes->x, n);
-    return (struct verdict){sums.n_changed,
-                            row_share(probes, b, sums.projected, sums.squares, rounding_of(dtype))};
+    sums->projected[0] += along_x;
+    sums->projected[1] += along_y;
+    sums->squares += squares;
+    sums->n_changed += n_changed;
 }
 
-struct work {
-    struct lrc_merge_run *run;
-    const struct lrc_merge_entry *entry;
-    struct probes probes;
-    int64_t first, n; /* rows of the panel */
-};
-
-static enum lrc_status load_rows(const struct work *work, struct lrc_error *err)
+static enum lrc_status load(const struct lrc_merge_run *run, const struct lrc_weight *weight, int64_t first,
+                            int64_t n, float *out, struct lrc_error *err)
 {
-    const struct lrc_weight *weight = work->entry->weight;
-    float *panel = work->run->panel.weight;
-    const int64_t cols = weight->cols, first_elem = work->first * cols;
+    const int64_t first_elem = first * weight->cols, n_elems = n * weight->cols;
     if (weight->type != LRC_BLOCK_DENSE) {
-        const struct lrc_dequantize_args args = {weight, first_elem,
-                                                 lrc_tensor_1d(panel, LRC_DTYPE_F32, work->n * cols)};
-        return lrc_dequantize(work->run->backend, NULL, &args, err);
+        const struct lrc_dequantize_args args = { weight, first_elem,
+                                                  lrc_tensor_1d(out, LRC_DTYPE_F32, n_elems) };
+        return lrc_dequantize(run->backend, NULL, &args, err);
     }
-    const size_t row_bytes = (size_t)cols * lrc_dtype_bytes(weight->dtype);
-    const unsigned char *source = (const unsigned char *)weight->data + (size_t)work->first * row_bytes;
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < work->n; r++)
-        lrc_dtype_to_f32(panel + r * cols, source + (size_t)r * row_bytes, weight->dtype, cols);
+    const size_t         elem_bytes = lrc_dtype_bytes(weight->dtype);
+    const unsigned char *source = (const unsigned char *)weight->data + (size_t)first_elem * elem_bytes;
+    lrc_dtype_to_f32(out, source, weight->dtype, n_elems);
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status product(const struct work *work, struct lrc_error *err)
+static enum lrc_status judge(const struct lrc_merge_entry *entry, double worst, int64_t first, int64_t n,
+                             struct lrc_error *err)
 {
-    const struct lrc_linear_adapter *adapter = work->entry->adapter;
-    const int64_t rank = work->probes.rank, cols = work->probes.cols;
-    const struct lrc_gemm gemm = {
-        .m = work->n,
-        .n = cols,
-        .k = rank,
-        .a = {(const float *)adapter->b.data + work->first * rank, rank, 0},
-        .b = {adapter->a.data, cols, 0},
-        .c = work->run->panel.delta,
-        .c_stride = cols,
-        .dtype = LRC_DTYPE_F32,
-        .c_dtype = LRC_DTYPE_F32,
-        .mode = LRC_GEMM_SET,
-    };
-    return lrc_gemm_run(&gemm, err);
-}
-
-static enum lrc_status judge(const struct work *work, double worst, struct lrc_error *err)
-{
-    struct lrc_merge_report *report = work->run->report;
-    const char *name = work->entry->entry->name;
+    const char *name = entry->entry->name;
     if (!isfinite(worst))
         return lrc_fail(err, LRC_STATUS_NUMERIC,
                         "%s: want finite merged weights, got NaN or infinity in rows %" PRId64 " to %" PRId64,
-                        name, work->first, work->first + work->n - 1);
-    if (worst > report->proof_max)
-        report->proof_max = worst;
+                        name, first, first + n - 1);
     if (worst <= 1.0)
         return LRC_STATUS_OK;
     return lrc_fail(
         err, LRC_STATUS_NUMERIC,
         "%s: want W'x equal to Wx + scale B(Ax) within rounding, got %.3g times that in rows %" PRId64
         " to %" PRId64,
-        name, worst, work->first, work->first + work->n - 1);
+        name, worst, first, first + n - 1);
 }
 
-static enum lrc_status merge_rows(const struct work *work, struct lrc_error *err)
+/* Of a panel: n_rows rows from `row`, n columns from `col`. */
+struct block {
+    int64_t row, n_rows, col, n;
+};
+
+static void merge_block(struct lrc_merge_worker *worker, const struct lrc_merge_entry *entry,
+                        const struct probes *probes, unsigned char *out, const float *b, struct block at)
 {
-    const struct lrc_merge_panel *panel = &work->run->panel;
-    const struct lrc_linear_adapter *adapter = work->entry->adapter;
-    const int64_t cols = work->probes.cols, rank = work->probes.rank;
-    const size_t row_bytes = (size_t)cols * lrc_dtype_bytes(work->entry->dtype);
-    int64_t n_changed = 0, n_bad = 0;
-    double worst = 0.0;
-    LRC_TRY(product(work, err));
-#pragma omp parallel for schedule(static) reduction(+ : n_changed, n_bad) reduction(max : worst)
-    for (int64_t r = 0; r < work->n; r++) {
-        const struct verdict verdict = merge_row(panel->weight + r * cols, panel->delta + r * cols,
-                                                 panel->out[work->run->panel.turn] + (size_t)r * row_bytes,
-                                                 (const float *)adapter->b.data + (work->first + r) * rank,
-                                                 adapter->scale, &work->probes, work->entry->dtype);
-        n_changed += verdict.n_changed;
-        n_bad += !isfinite(verdict.share);
-        worst = verdict.share > worst ? verdict.share : worst;
+    _Alignas(64) float merged[TILE_ROWS * BLOCK_COLS];
+    const int64_t      cols = probes->cols, first = at.row * cols + at.col;
+    const float       *weight = worker->weight + first, *a = (const float *)entry->adapter->a.data + at.col;
+    add_product(merged, weight, b + at.row * probes->rank, a, entry->adapter->scale, probes->rank, cols,
+                at.n_rows, at.n);
+    for (int64_t r = 0; r < at.n_rows; r++) {
+        float *row = merged + r * BLOCK_COLS;
+        void  *to = out + (size_t)(first + r * cols) * lrc_dtype_bytes(entry->dtype);
+        lrc_dtype_from_f32(to, entry->dtype, row, at.n);
+        lrc_dtype_to_f32(row, to, entry->dtype, at.n);
+        sum_row(&worker->sums[at.row + r], row, weight + r * cols, probes->x[0] + at.col,
+                probes->x[1] + at.col, at.n);
     }
-    work->run->report->n_changed += n_changed;
-    return judge(work, n_bad > 0 ? NAN : worst, err);
 }
 
-/* A 4-bit linear without adapter. */
-static void round_rows(const struct work *work)
+static enum lrc_status merge_panel(struct lrc_merge_worker *worker, const struct lrc_merge_entry *entry,
+                                   const struct probes *probes, unsigned char *out, int64_t first, int64_t n,
+                                   struct lrc_error *err)
 {
-    const struct lrc_merge_panel *panel = &work->run->panel;
-    const int64_t cols = work->entry->weight->cols;
-    const size_t row_bytes = (size_t)cols * lrc_dtype_bytes(work->entry->dtype);
-#pragma omp parallel for schedule(static)
-    for (int64_t r = 0; r < work->n; r++)
-        lrc_dtype_from_f32(panel->out[work->run->panel.turn] + (size_t)r * row_bytes, work->entry->dtype,
-                           panel->weight + r * cols, cols);
-}
-
-enum lrc_status lrc_merge_linear(struct lrc_merge_run *run, const struct lrc_merge_entry *entry,
-                                 struct lrc_merge_writer *writer, struct lrc_error *err)
-{
-    const struct lrc_weight *weight = entry->weight;
-    const int64_t rank = entry->adapter ? entry->adapter->a.shape[0] : 0;
-    const int64_t rows = run->panel.elems_max / weight->cols,
-                  panel_rows = rows < weight->rows ? rows : weight->rows;
-    struct work work = {run, entry, probes_of(&run->panel, weight->cols, rank), 0, 0};
-    const size_t row_bytes = (size_t)weight->cols * lrc_dtype_bytes(entry->dtype);
-    if (entry->adapter) {
-        make_probes(&work.probes, entry->adapter, run->report->n_merged);
-        run->report->n_merged++;
-        run->report->n_weights += weight->rows * weight->cols;
+    const int64_t cols = probes->cols;
+    const float  *b = (const float *)entry->adapter->b.data + first * probes->rank;
+    double        worst = 0.0;
+    memset(worker->sums, 0, (size_t)n * sizeof *worker->sums);
+    for (int64_t c = 0; c < cols; c += BLOCK_COLS)
+        for (int64_t r = 0; r < n; r += TILE_ROWS)
+            merge_block(worker, entry, probes, out, b,
+                        (struct block){ r, n - r < TILE_ROWS ? n - r : TILE_ROWS, c,
+                                        cols - c < BLOCK_COLS ? cols - c : BLOCK_COLS });
+    for (int64_t r = 0; r < n && !isnan(worst); r++) {
+        const double share =
+            row_share(probes, b + r * probes->rank, &worker->sums[r], rounding_of(entry->dtype));
+        worst = share <= worst ? worst : share;
+        worker->n_changed += worker->sums[r].n_changed;
     }
-    for (; work.first < weight->rows; work.first += work.n) {
-        const int64_t left = weight->rows - work.first;
-        work.n = left < panel_rows ? left : panel_rows;
-        LRC_TRY(load_rows(&work, err));
+    worker->proof_max = worst > worker->proof_max ? worst : worker->proof_max;
+    return judge(entry, worst, first, n, err);
+}
+
+enum lrc_status lrc_merge_rows(struct lrc_merge_worker *worker, const struct lrc_merge_run *run,
+                               const struct lrc_merge_entry *entry, int64_t first, int64_t n,
+                               struct lrc_error *err)
+{
+    const int64_t       cols = entry->weight->cols, panel_rows = run->panel_elems / cols, end = first + n;
+    const struct probes probes = entry->adapter ? probes_of(run, entry) : (struct probes){ 0 };
+    unsigned char      *out = worker->out;
+    for (int64_t now; first < end; first += now) {
+        now = end - first < panel_rows ? end - first : panel_rows;
+        LRC_TRY(load(run, entry->weight, first, now, worker->weight, err));
         if (entry->adapter)
-            LRC_TRY(merge_rows(&work, err));
+            LRC_TRY(merge_panel(worker, entry, &probes, out, first, now, err));
         else
-            round_rows(&work);
-        LRC_TRY(
-            lrc_merge_writer_put(writer, run->panel.out[run->panel.turn], (size_t)work.n * row_bytes, err));
-        run->panel.turn ^= 1;
+            lrc_dtype_from_f32(out, entry->dtype, worker->weight, now * cols);
+        out += (size_t)(now * cols) * lrc_dtype_bytes(entry->dtype);
     }
     return LRC_STATUS_OK;
 }

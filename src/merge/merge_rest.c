@@ -44,7 +44,7 @@ static const char *skip_space(const char *text)
 static void cut_key(struct lrc_buf *out, const char *text, const char *key)
 {
     const size_t n_key = strlen(key);
-    const char *from = text, *to = text, *comma = NULL;
+    const char  *from = text, *to = text, *comma = NULL;
     for (const char *member = skip_space(skip_space(text) + 1); *member == '"';) {
         const char *end = skip_value(skip_string(member));
         const char *next = *end == ',' ? skip_space(end + 1) : end;
@@ -64,8 +64,8 @@ static void cut_key(struct lrc_buf *out, const char *text, const char *key)
 static enum lrc_status write_config(struct lrc_merge_run *run, const char *from, const char *to,
                                     struct lrc_error *err)
 {
-    struct lrc_buf text = {0}, cut = {0};
-    json_t *json = NULL;
+    struct lrc_buf  text = { 0 }, cut = { 0 };
+    json_t         *json = NULL;
     enum lrc_status status = lrc_file_read(&text, from, err);
     if (status != LRC_STATUS_OK)
         goto done;
@@ -93,7 +93,7 @@ done:
 static enum lrc_status shrink_index(struct lrc_merge_run *run, json_t *index, struct lrc_error *err)
 {
     json_t *weight_map = json_object_get(index, "weight_map"), *metadata = json_object_get(index, "metadata");
-    size_t total = 0;
+    size_t  total = 0;
     for (int64_t i = 0; i < run->model.dir.n_tensors; i++) {
         struct lrc_merge_entry entry;
         lrc_merge_classify(&entry, run, run->model.dir.tensors[i].entry);
@@ -116,7 +116,7 @@ static enum lrc_status write_index(struct lrc_merge_run *run, const char *from, 
         return lrc_file_copy(to, from, err);
     LRC_TRY(lrc_json_load(&index, from, err));
     enum lrc_status status = shrink_index(run, index, err);
-    char *text = status == LRC_STATUS_OK ? json_dumps(index, JSON_INDENT(2)) : NULL;
+    char           *text = status == LRC_STATUS_OK ? json_dumps(index, JSON_INDENT(2)) : NULL;
     if (text)
         status = lrc_file_write(to, text, strlen(text), err);
     else if (status == LRC_STATUS_OK)
@@ -132,7 +132,7 @@ typedef enum lrc_status write_file(struct lrc_merge_run *run, const char *from, 
 static enum lrc_status write_if_there(struct lrc_merge_run *run, const char *name, write_file *write,
                                       struct lrc_error *err)
 {
-    char *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->aside, name);
+    char           *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->aside, name);
     enum lrc_status status = from && to ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
     if (status == LRC_STATUS_OK && lrc_path_exists(from))
         status = write(run, from, to, err);

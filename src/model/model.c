@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,12 +13,14 @@ struct lrc_model_hasher {
     char                 hex[LRC_HASH_HEX_MAX];
     enum lrc_status      status;
     struct lrc_error     error;
+    atomic_int           is_done;
 };
 
 static void *hash_dir(void *context)
 {
     struct lrc_model_hasher *hasher = context;
     hasher->status = lrc_model_dir_hash(hasher->hex, &hasher->dir, hasher->pages, &hasher->error);
+    atomic_store(&hasher->is_done, 1);
     return NULL;
 }
 
@@ -34,6 +37,11 @@ void lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages)
         lrc_free(model->hasher);
         model->hasher = NULL;
     }
+}
+
+int lrc_model_is_hashing(const struct lrc_model *model)
+{
+    return model->hasher && !atomic_load(&model->hasher->is_done);
 }
 
 static enum lrc_status wait_for_hash(struct lrc_model *model, struct lrc_error *err)

@@ -79,6 +79,7 @@ void            lrc_model_release(struct lrc_model *model); /* safe on a zeroed 
 /* Begin to compute model->hash beside other work: it takes a second per 2 GB, and is needed only when
  * something is saved or compared. */
 void            lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages);
+int             lrc_model_is_hashing(const struct lrc_model *model); /* still */
 /* model->hash, computed on first use, or waited for. */
 enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 

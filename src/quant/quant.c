@@ -1,17 +1,12 @@
 #include "quant/quant.h"
 
+#include "backend.h"
 #include "base/alloc.h"
 #include <math.h>
 #include <pthread.h>
 #include <string.h>
 
 enum { BLOCK_MIN = 32, BLOCK_MAX = 4096, NESTED_ELEMS = 256, ALIGN_BYTES = 64, PARALLEL_BLOCKS_MIN = 256 };
-
-/* Into each of the compiled versions of encode_block(). */
-#define INLINE static inline __attribute__((always_inline))
-
-static const float absmax_min =
-    1e-38f; /* bitsandbytes' clamp: an all-zero block divides by this, and gets code of 0 */
 
 static size_t round_up(size_t n)
 {
@@ -51,103 +46,20 @@ size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_option
     return lay_out(rows, cols, options).size_bytes;
 }
 
-/* elements [first, first + n) of a dense weight as float32 */
-INLINE void load(float *x, const struct lrc_weight *source, int64_t first, int64_t n)
-{
-    const unsigned char *data =
-        (const unsigned char *)source->data + (size_t)first * lrc_dtype_bytes(source->dtype);
-    if (source->dtype != LRC_DTYPE_BF16) {
-        lrc_dtype_to_f32(x, data, source->dtype, n);
-        return;
-    }
-    uint16_t raw[BLOCK_MAX]; /* the file's data may be unaligned */
-    memcpy(raw, data, (size_t)n * sizeof *raw);
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-        x[i] = lrc_bf16_to_f32(raw[i]);
-}
-
-/* max |x|, NaN and infinity included: without their sign, floats have the order of their bits as integers. */
-INLINE float find_absmax(const float *x, int64_t n)
-{
-    int32_t most = 0;
-    float   absmax;
-#pragma omp simd reduction(max : most)
-    for (int64_t i = 0; i < n; i++) {
-        int32_t magnitude;
-        memcpy(&magnitude, &x[i], sizeof magnitude);
-        magnitude &= 0x7fffffff;
-        most = magnitude > most ? magnitude : most;
-    }
-    memcpy(&absmax, &most, sizeof absmax);
-    return absmax;
-}
-
-/* A full block is multiplied by the reciprocal, a last partial one divided, as bitsandbytes' CPU back-end
- * does. */
-INLINE void normalise(float *x, float absmax, int64_t n, int is_full)
-{
-    const float by = absmax > absmax_min ? absmax : absmax_min, inverse = 1.0f / by;
-    if (is_full) {
-#pragma omp simd
-        for (int64_t i = 0; i < n; i++) {
-            const float y = x[i] * inverse;
-            x[i] = y > 1.0f ? 1.0f : y < -1.0f ? -1.0f : y;
-        }
-        return;
-    }
-    for (int64_t i = 0; i < n; i++) {
-        const float y = x[i] / by;
-        x[i] = y > 1.0f ? 1.0f : y < -1.0f ? -1.0f : y;
-    }
-}
-
-/* One block: its absmax, and its codes packed two to a byte, the first in the high nibble. */
-LRC_VECTORS static float encode_block(uint8_t *packed, const struct lrc_weight *source,
-                                            const struct lrc_quant_options *options, int64_t first, int64_t n)
-{
-    _Alignas(ALIGN_BYTES) float   x[BLOCK_MAX];
-    _Alignas(ALIGN_BYTES) uint8_t codes[BLOCK_MAX];
-    const int                     is_full = n == options->block_elems;
-    load(x, source, first, n);
-    const float absmax = find_absmax(x, n);
-    if (!isfinite(absmax))
-        return absmax;
-    normalise(x, absmax, n, is_full);
-    if (n % 2 != 0)
-        x[n] = 0.0f; /* the missing half of the last byte */
-    options->type->encode(codes, x, n + n % 2);
-#pragma omp simd
-    for (int64_t i = 0; i < (n + 1) / 2; i++)
-        packed[i] = (uint8_t)(codes[2 * i] << 4 | codes[2 * i + 1]);
-    return !is_full && absmax < absmax_min ? absmax_min : absmax;
-}
-
 static enum lrc_status fail_nonfinite(const struct lrc_weight        *source,
                                       const struct lrc_quant_options *options, int64_t block,
                                       struct lrc_error *err)
 {
+    const size_t  elem_bytes = lrc_dtype_bytes(source->dtype);
     float         x[BLOCK_MAX];
     const int64_t first = block * options->block_elems, n_elems = source->rows * source->cols;
     const int64_t n = n_elems - first < options->block_elems ? n_elems - first : options->block_elems;
     int64_t       i = 0;
-    load(x, source, first, n);
+    lrc_dtype_to_f32(x, (const unsigned char *)source->data + (size_t)first * elem_bytes, source->dtype, n);
     while (i < n - 1 && isfinite(x[i]))
         i++;
     return lrc_fail(err, LRC_STATUS_NUMERIC, "element %lld: want a finite value to quantize, got %g",
                     (long long)(first + i), (double)x[i]);
-}
-
-static void encode_blocks(uint8_t *packed, float *absmax, const struct lrc_weight *source,
-                          const struct lrc_quant_options *options)
-{
-    const int64_t n_elems = source->rows * source->cols, block = options->block_elems,
-                  n_blocks = divide_up(n_elems, block);
-#pragma omp parallel for schedule(static) if (n_blocks >= PARALLEL_BLOCKS_MIN)
-    for (int64_t b = 0; b < n_blocks; b++) {
-        const int64_t first = b * block, n = n_elems - first < block ? n_elems - first : block;
-        absmax[b] = encode_block(packed + first / 2, source, options, first, n);
-    }
 }
 
 /* bitsandbytes' CPU back-end does not search the map: it looks up one of 65536 evenly spaced bins,
@@ -203,8 +115,8 @@ static void quantize_absmax(struct lrc_weight *out, unsigned char *rest, const f
 #pragma omp parallel for schedule(static) if (layout->n_blocks >= PARALLEL_BLOCKS_MIN)
     for (int64_t k = 0; k < layout->n_nested; k++) {
         const int64_t first = k * NESTED_ELEMS, left = layout->n_blocks - first;
-        nested[k] = quantize_nested(codes + first, absmax + first, offset,
-                                    left < NESTED_ELEMS ? left : NESTED_ELEMS);
+        nested[k] =
+            quantize_nested(codes + first, absmax + first, offset, left < NESTED_ELEMS ? left : NESTED_ELEMS);
     }
     out->nested_offset = offset;
     out->absmax_code = codes;
@@ -255,24 +167,6 @@ enum lrc_status lrc_quantize_finish(struct lrc_weight *out, const void *codes, v
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_quantize(struct lrc_weight *out, void *storage, const struct lrc_weight *source,
-                             const struct lrc_quant_options *options, struct lrc_error *err)
-{
-    LRC_TRY(check(source, options, err));
-    const struct layout layout = lay_out(source->rows, source->cols, options);
-    unsigned char      *codes = storage, *rest = codes + layout.absmax_at;
-    float              *own = NULL, *absmax = (float *)(void *)rest;
-    if (options->double_quant) {
-        absmax = own = lrc_calloc(layout.n_blocks, sizeof *own);
-        if (!own)
-            return lrc_fail_nomem(err, "quantize");
-    }
-    encode_blocks(codes, absmax, source, options);
-    const enum lrc_status status = lrc_quantize_finish(out, codes, rest, absmax, source, options, err);
-    lrc_free(own);
-    return status;
-}
-
 /* In ascending order, equal ones as they come; an element in the middle between two values belongs to the
  * lower. */
 void lrc_quant_levels(struct lrc_quantize_levels *levels, const struct lrc_quant_type *type)
@@ -285,4 +179,30 @@ void lrc_quant_levels(struct lrc_quantize_levels *levels, const struct lrc_quant
     }
     for (int i = 0; i < 15; i++)
         levels->threshold[i] = (type->code[levels->code[i]] + type->code[levels->code[i + 1]]) * 0.5f;
+}
+
+enum lrc_status lrc_quantize(struct lrc_weight *out, void *storage, const struct lrc_weight *source,
+                             const struct lrc_quant_options *options, struct lrc_error *err)
+{
+    LRC_TRY(check(source, options, err));
+    const struct layout layout = lay_out(source->rows, source->cols, options);
+    unsigned char      *codes = storage, *rest = codes + layout.absmax_at;
+    float              *own = NULL, *absmax = (float *)(void *)rest;
+    if (options->double_quant) {
+        absmax = own = lrc_calloc(layout.n_blocks, sizeof *own);
+        if (!own)
+            return lrc_fail_nomem(err, "quantize");
+    }
+    struct lrc_quantize_blocks_args args = {
+        .x = lrc_tensor_1d((void *)(uintptr_t)source->data, source->dtype, layout.n_elems),
+        .block_elems = options->block_elems,
+        .packed = codes,
+        .absmax = absmax,
+    };
+    lrc_quant_levels(&args.levels, options->type);
+    enum lrc_status status = lrc_quantize_blocks(lrc_backend_cpu(), NULL, &args, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_quantize_finish(out, codes, rest, absmax, source, options, err);
+    lrc_free(own);
+    return status;
 }

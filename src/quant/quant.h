@@ -29,8 +29,7 @@ struct lrc_quant_options {
 size_t lrc_quant_bytes(int64_t rows, int64_t cols, const struct lrc_quant_options *options);
 
 /* Quantize the dense weight `source` into `storage` (lrc_quant_bytes(), 64-byte aligned) and describe it in
- * *out. Works block by block: no float copy of the weight is made, only, for double quantization, one float
- * per block.
+ * *out, on the CPU. No float copy of the weight is made, only, for double quantization, one float per block.
  *
  * errors:    NUMERIC when source holds a non-finite value (names its index); SHAPE; NOMEM.
  * ownership: out borrows storage. */

@@ -15,29 +15,31 @@
  */
 
 enum {
-    HIDDEN = 32,
+    HIDDEN = 40,
     INNER = 48,
+    /* 15 rows of down_proj are a step, in panels of 4, 4, 4 and 3; four are a panel and a step, 32 a piece */
+    INNER_STEPS = 17001,
+    INNER_MAX = 70001,
     LAYERS = 2,
     VOCAB = 20,
     RANK = 4,
-    SPECS_MAX = 128,
-    ELEMS_MAX = INNER * HIDDEN
+    SPECS_MAX = 128
 };
 
 struct kind {
-    const char *name;
+    const char    *name;
     enum lrc_dtype dtype;
-    int shards, tied, is_4bit;
+    int            shards, tied, is_4bit, inner;
 };
 
 struct tiny {
     struct lrc_safetensors_spec specs[SPECS_MAX];
-    char names[SPECS_MAX][120];
-    char json[SPECS_MAX][120];
-    float values[SPECS_MAX][ELEMS_MAX]; /* what the weights are worth, also behind 4 bits */
-    unsigned char bytes[SPECS_MAX][ELEMS_MAX * 4];
-    void *blocks[SPECS_MAX];
-    int64_t n;
+    char                        names[SPECS_MAX][120];
+    char                        json[SPECS_MAX][120];
+    float                      *values[SPECS_MAX]; /* what the weights are worth, also behind 4 bits */
+    unsigned char              *bytes[SPECS_MAX];
+    void                       *blocks[SPECS_MAX];
+    int64_t                     n;
 };
 
 static struct lrc_error err;
@@ -54,20 +56,29 @@ static struct lrc_safetensors_spec *add_spec(struct tiny *tiny, const char *name
     cr_assert_lt(tiny->n, SPECS_MAX);
     struct lrc_safetensors_spec *spec = &tiny->specs[tiny->n];
     (void)snprintf(tiny->names[tiny->n], sizeof tiny->names[0], "%s", name);
-    *spec = (struct lrc_safetensors_spec){.name = tiny->names[tiny->n++],
-                                          .dtype = dtype,
-                                          .n_dims = cols > 0 ? 2 : 1,
-                                          .shape = {rows, cols},
-                                          .data = data};
+    *spec = (struct lrc_safetensors_spec){ .name = tiny->names[tiny->n++],
+                                           .dtype = dtype,
+                                           .n_dims = cols > 0 ? 2 : 1,
+                                           .shape = { rows, cols },
+                                           .data = data };
     return spec;
+}
+
+static void fill(struct tiny *tiny, int64_t n)
+{
+    const int64_t at = tiny->n;
+    tiny->values[at] = lrc_calloc(n, sizeof(float));
+    tiny->bytes[at] = lrc_calloc(n, sizeof(float));
+    cr_assert(tiny->values[at] && tiny->bytes[at]);
+    for (int64_t i = 0; i < n; i++)
+        tiny->values[at][i] = number(at, i);
 }
 
 static void add_dense(struct tiny *tiny, const struct kind *kind, const char *name, int64_t rows,
                       int64_t cols)
 {
     const int64_t at = tiny->n, n = rows * (cols > 0 ? cols : 1);
-    for (int64_t i = 0; i < n; i++)
-        tiny->values[at][i] = number(at, i);
+    fill(tiny, n);
     lrc_dtype_from_f32(tiny->bytes[at], kind->dtype, tiny->values[at], n);
     lrc_dtype_to_f32(tiny->values[at], tiny->bytes[at], kind->dtype, n);
     (void)add_spec(tiny, name, kind->dtype, rows, cols, tiny->bytes[at]);
@@ -76,14 +87,14 @@ static void add_dense(struct tiny *tiny, const struct kind *kind, const char *na
 /* As bitsandbytes stores it, without double quantization. */
 static void add_4bit(struct tiny *tiny, const char *name, int64_t rows, int64_t cols)
 {
-    const struct lrc_quant_options options = {lrc_quant_type_find("nf4"), 64, 0};
-    const int64_t at = tiny->n, n = rows * cols;
-    struct lrc_weight weight;
-    char part[160];
-    for (int64_t i = 0; i < n; i++)
-        tiny->values[at][i] = number(at, i);
+    const struct lrc_quant_options options = { lrc_quant_type_find("nf4"), 64, 0 };
+    const int64_t                  at = tiny->n, n = rows * cols;
+    struct lrc_weight              weight;
+    char                           part[160];
+    fill(tiny, n);
     const struct lrc_weight source = {
-        .rows = rows, .cols = cols, .dtype = LRC_DTYPE_F32, .data = tiny->values[at]};
+        .rows = rows, .cols = cols, .dtype = LRC_DTYPE_F32, .data = tiny->values[at]
+    };
     tiny->blocks[at] = lrc_calloc((int64_t)lrc_quant_bytes(rows, cols, &options), 1);
     cr_assert_eq(lrc_quantize(&weight, tiny->blocks[at], &source, &options, &err), LRC_STATUS_OK, "%s",
                  err.message);
@@ -106,12 +117,16 @@ static void add_4bit(struct tiny *tiny, const char *name, int64_t rows, int64_t 
 
 static const struct {
     const char *name;
-    int rows, cols;
-} parts[] = {{"input_layernorm", HIDDEN, 0},           {"post_attention_layernorm", HIDDEN, 0},
-             {"self_attn.q_proj", HIDDEN, HIDDEN},     {"self_attn.k_proj", HIDDEN / 2, HIDDEN},
-             {"self_attn.v_proj", HIDDEN / 2, HIDDEN}, {"self_attn.o_proj", HIDDEN, HIDDEN},
-             {"mlp.gate_proj", INNER, HIDDEN},         {"mlp.up_proj", INNER, HIDDEN},
-             {"mlp.down_proj", HIDDEN, INNER}};
+    int         rows, cols; /* 0 rows, -1 columns: as many as the feed-forward is wide */
+} parts[] = { { "input_layernorm", HIDDEN, 0 },
+              { "post_attention_layernorm", HIDDEN, 0 },
+              { "self_attn.q_proj", HIDDEN, HIDDEN },
+              { "self_attn.k_proj", HIDDEN / 2, HIDDEN },
+              { "self_attn.v_proj", HIDDEN / 2, HIDDEN },
+              { "self_attn.o_proj", HIDDEN, HIDDEN },
+              { "mlp.gate_proj", 0, HIDDEN },
+              { "mlp.up_proj", 0, HIDDEN },
+              { "mlp.down_proj", HIDDEN, -1 } };
 
 static struct tiny *make_model(const struct kind *kind)
 {
@@ -121,10 +136,12 @@ static struct tiny *make_model(const struct kind *kind)
         for (size_t k = 0; k < sizeof parts / sizeof *parts; k++) {
             char name[96];
             (void)snprintf(name, sizeof name, "model.layers.%d.%s.weight", l, parts[k].name);
-            if (kind->is_4bit && parts[k].cols > 0)
-                add_4bit(tiny, name, parts[k].rows, parts[k].cols);
+            const int rows = parts[k].rows ? parts[k].rows : kind->inner,
+                      cols = parts[k].cols >= 0 ? parts[k].cols : kind->inner;
+            if (kind->is_4bit && cols > 0)
+                add_4bit(tiny, name, rows, cols);
             else
-                add_dense(tiny, kind, name, parts[k].rows, parts[k].cols);
+                add_dense(tiny, kind, name, rows, cols);
         }
     add_dense(tiny, kind, "model.norm.weight", HIDDEN, 0);
     if (!kind->tied)
@@ -134,16 +151,19 @@ static struct tiny *make_model(const struct kind *kind)
 
 static void free_model(struct tiny *tiny)
 {
-    for (int64_t i = 0; i < tiny->n; i++)
+    for (int64_t i = 0; i < tiny->n; i++) {
         lrc_free(tiny->blocks[i]);
+        lrc_free(tiny->values[i]);
+        lrc_free(tiny->bytes[i]);
+    }
     free(tiny);
 }
 
 static const char *in(const char *dir, const char *name)
 {
-    static char paths[256][1200]; /* more than a test asks for */
+    static char     paths[256][1200]; /* more than a test asks for */
     static unsigned turn;
-    char *path = paths[turn++ % 256];
+    char           *path = paths[turn++ % 256];
     cr_assert_lt(snprintf(path, sizeof paths[0], "%s/%s", dir, name), (int)sizeof paths[0]);
     return path;
 }
@@ -153,10 +173,10 @@ static void write_text(const char *dir, const char *name, const char *text)
     cr_assert_eq(lrc_file_write(in(dir, name), text, strlen(text), &err), LRC_STATUS_OK, "%s", err.message);
 }
 
-static const char *const metadata[] = {"format", "pt", "origin", "made here", NULL};
+static const char *const metadata[] = { "format", "pt", "origin", "made here", NULL };
 
 #define CONFIG_START                                                                                         \
-    "{\n  \"model_type\": \"llama\",\n  \"hidden_size\": 32, \"intermediate_size\": 48, "                    \
+    "{\n  \"model_type\": \"llama\",\n  \"hidden_size\": %d, \"intermediate_size\": %d, "                    \
     "\"num_hidden_layers\": 2,\n"                                                                            \
     "  \"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 20,\n  \"rms_norm_eps\": "    \
     "1e-05,"
@@ -169,8 +189,8 @@ static void write_config(const char *dir, const struct kind *kind)
 {
     char text[1000];
     (void)snprintf(text, sizeof text,
-                   kind->is_4bit ? CONFIG_START CONFIG_QUANT CONFIG_END : CONFIG_START CONFIG_END,
-                   kind->tied ? "true" : "false");
+                   kind->is_4bit ? CONFIG_START CONFIG_QUANT CONFIG_END : CONFIG_START CONFIG_END, HIDDEN,
+                   kind->inner, kind->tied ? "true" : "false");
     write_text(dir, "config.json", text);
     write_text(dir, "tokenizer.json", "{}");
     write_text(dir, "generation_config.json", "{\"eos_token_id\": 2}");
@@ -185,8 +205,8 @@ static void write_model(const char *dir, const struct tiny *tiny, const struct k
             LRC_STATUS_OK);
         return;
     }
-    struct lrc_buf index = {0};
-    const int64_t first = tiny->n / 2 + 1; /* cuts a 4-bit linear from its side tensors */
+    struct lrc_buf index = { 0 };
+    const int64_t  first = tiny->n / 2 + 1; /* cuts a 4-bit linear from its side tensors */
     lrc_buf_puts(&index,
                  "{\n  \"metadata\": {\"total_size\": 1, \"total_parameters\": 7},\n  \"weight_map\": {");
     for (int64_t i = 0; i < tiny->n; i++)
@@ -204,24 +224,25 @@ static void write_model(const char *dir, const struct tiny *tiny, const struct k
 }
 
 struct pair {
-    char name[120];
-    int rows, cols;
-    float a[RANK * INNER], b[INNER * RANK];
+    char  name[120];
+    int   rows, cols;
+    float a[RANK * INNER_MAX], b[HIDDEN * RANK];
 };
 struct tiny_adapter {
     struct pair pairs[2 * LAYERS];
 };
 
 /* On q_proj and down_proj. b_scale 0: B is zero. */
-static void write_adapter(struct tiny_adapter *adapter, const char *dir, float b_scale, const char *base_hash)
+static void write_adapter(struct tiny_adapter *adapter, const char *dir, int inner, float b_scale,
+                          const char *base_hash)
 {
     struct lrc_safetensors_spec specs[4 * LAYERS];
-    char names[4 * LAYERS][160];
-    const char *const base_metadata[] = {"format", "pt", "lorica.base_sha256", base_hash, NULL};
+    char                        names[4 * LAYERS][160];
+    const char *const           base_metadata[] = { "format", "pt", "lorica.base_sha256", base_hash, NULL };
     for (int p = 0; p < 2 * LAYERS; p++) {
         struct pair *pair = &adapter->pairs[p];
         pair->rows = HIDDEN;
-        pair->cols = p % 2 ? INNER : HIDDEN;
+        pair->cols = p % 2 ? inner : HIDDEN;
         (void)snprintf(pair->name, sizeof pair->name, "model.layers.%d.%s", p / 2,
                        p % 2 ? "mlp.down_proj" : "self_attn.q_proj");
         for (int i = 0; i < RANK * pair->cols; i++)
@@ -231,9 +252,10 @@ static void write_adapter(struct tiny_adapter *adapter, const char *dir, float b
         (void)snprintf(names[2 * p], sizeof names[0], "base_model.model.%s.lora_A.weight", pair->name);
         (void)snprintf(names[2 * p + 1], sizeof names[0], "base_model.model.%s.lora_B.weight", pair->name);
         specs[2 * p] =
-            (struct lrc_safetensors_spec){names[2 * p], LRC_DTYPE_F32, 2, {RANK, pair->cols}, pair->a};
-        specs[2 * p + 1] =
-            (struct lrc_safetensors_spec){names[2 * p + 1], LRC_DTYPE_F32, 2, {pair->rows, RANK}, pair->b};
+            (struct lrc_safetensors_spec){ names[2 * p], LRC_DTYPE_F32, 2, { RANK, pair->cols }, pair->a };
+        specs[2 * p + 1] = (struct lrc_safetensors_spec){
+            names[2 * p + 1], LRC_DTYPE_F32, 2, { pair->rows, RANK }, pair->b
+        };
     }
     write_text(dir, "adapter_config.json",
                "{\"peft_type\": \"LORA\", \"task_type\": \"CAUSAL_LM\", \"r\": 4, \"lora_alpha\": 8, "
@@ -251,9 +273,9 @@ static struct lrc_merge_report report;
 
 static enum lrc_status merge(const char *base, const char *adapter, const char *out, int any_base)
 {
-    struct lrc_problems problems = {0};
-    const struct lrc_merge_options options = {base, adapter, out, any_base, NULL};
-    const enum lrc_status status = lrc_merge(&options, &report, &problems, &err);
+    struct lrc_problems            problems = { 0 };
+    const struct lrc_merge_options options = { base, adapter, out, any_base, NULL };
+    const enum lrc_status          status = lrc_merge(&options, &report, &problems, &err);
     lrc_problems_release(&problems);
     return status;
 }
@@ -272,7 +294,7 @@ static const struct pair *pair_of(const struct tiny_adapter *adapter, const char
 static double expected(double *slack, const struct pair *pair, const float *w, int64_t i)
 {
     const int64_t r = i / pair->cols, c = i % pair->cols;
-    double delta = 0.0, size = fabs((double)w[i]);
+    double        delta = 0.0, size = fabs((double)w[i]);
     for (int k = 0; k < RANK; k++) {
         const double product = 2.0 * (double)pair->b[r * RANK + k] * (double)pair->a[k * pair->cols + c];
         delta += product;
@@ -294,7 +316,7 @@ static void check_tensor(const struct lrc_safetensors_entry *entry, const float 
     cr_assert_eq(entry->n_elems, n, "%s", entry->name);
     lrc_dtype_to_f32(got, entry->data, entry->dtype, n);
     for (int64_t i = 0; i < n; i++) {
-        double slack = 0.0;
+        double       slack = 0.0;
         const double want = pair ? expected(&slack, pair, w, i) : (double)w[i];
         const double allowed =
             slack +
@@ -315,12 +337,12 @@ static void check_merged(const char *out, const struct tiny *tiny, const struct 
                          const struct kind *kind)
 {
     struct lrc_model_dir dir;
-    struct lrc_problems problems = {0};
-    int64_t n_tensors = 0;
+    struct lrc_problems  problems = { 0 };
+    int64_t              n_tensors = 0;
     cr_assert_eq(lrc_model_dir_open(&dir, out, &problems, &err), LRC_STATUS_OK, "%s", err.message);
     cr_assert_eq(problems.count, 0, "%s", lrc_buf_text(&problems.text));
     for (int64_t i = 0; i < tiny->n; i++) {
-        const struct lrc_safetensors_spec *spec = &tiny->specs[i];
+        const struct lrc_safetensors_spec  *spec = &tiny->specs[i];
         const struct lrc_safetensors_entry *entry = lrc_model_dir_find(&dir, spec->name);
         if (is_side_tensor(spec->name)) {
             cr_expect_null(entry, "%s", spec->name);
@@ -343,7 +365,7 @@ static void check_merged(const char *out, const struct tiny *tiny, const struct 
 
 static void expect_text(const char *path, const char *want)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf text = { 0 };
     cr_assert_eq(lrc_file_read(&text, path, &err), LRC_STATUS_OK, "%s", err.message);
     cr_expect_str_eq(lrc_buf_text(&text), want);
     lrc_buf_release(&text);
@@ -372,7 +394,7 @@ static void check_index(const char *base, const char *out, const struct kind *ki
     cr_expect_eq(json_object_size(json_object_get(index, "weight_map")), (size_t)report.n_tensors);
     cr_expect_eq(json_integer_value(json_object_get(meta, "total_parameters")), 7);
     const int64_t elems =
-        2 * VOCAB * HIDDEN + 5 * HIDDEN + LAYERS * (3 * HIDDEN * HIDDEN + 3 * HIDDEN * INNER);
+        2 * VOCAB * HIDDEN + 5 * HIDDEN + LAYERS * (3 * HIDDEN * HIDDEN + 3 * HIDDEN * kind->inner);
     cr_expect_eq(json_integer_value(json_object_get(meta, "total_size")), 2 * elems);
     json_decref(index);
 }
@@ -380,19 +402,19 @@ static void check_index(const char *base, const char *out, const struct kind *ki
 static void run_kind(const struct kind *kind)
 {
     static struct tiny_adapter adapter;
-    char dir[64], out[1200];
+    char                       dir[64], out[1200];
     (void)snprintf(dir, sizeof dir, "merge-%s", kind->name);
-    const char *root = test_folder(dir), *base = in(root, "base"), *adapter_dir = in(root, "adapter");
+    const char  *root = test_folder(dir), *base = in(root, "base"), *adapter_dir = in(root, "adapter");
     struct tiny *tiny = make_model(kind);
     cr_assert_eq(lrc_dir_make(base, &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_dir_make(adapter_dir, &err), LRC_STATUS_OK);
     write_model(base, tiny, kind);
-    write_adapter(&adapter, adapter_dir, 4.0f, NULL);
+    write_adapter(&adapter, adapter_dir, kind->inner, 4.0f, NULL);
     (void)snprintf(out, sizeof out, "%s/deep/merged/", root);
     cr_assert_eq(merge(base, adapter_dir, out, 0), LRC_STATUS_OK, "%s: %s", kind->name, err.message);
     check_merged(out, tiny, &adapter, kind);
     cr_expect_eq(report.n_merged, 2 * LAYERS);
-    cr_expect_eq(report.n_weights, LAYERS * (HIDDEN * HIDDEN + HIDDEN * INNER));
+    cr_expect_eq(report.n_weights, LAYERS * (HIDDEN * HIDDEN + HIDDEN * kind->inner));
     cr_expect_gt(report.n_changed, report.n_weights / 2);
     cr_expect(report.proof_max > 0.0 && report.proof_max < 1.0, "%g", report.proof_max);
     cr_expect_not(lrc_path_exists(in(root, "deep/merged.tmp")));
@@ -409,34 +431,46 @@ static void run_kind(const struct kind *kind)
 
 Test(merge, float32_weights)
 {
-    run_kind(&(struct kind){"f32", LRC_DTYPE_F32, 1, 0, 0});
+    run_kind(&(struct kind){ "f32", LRC_DTYPE_F32, 1, 0, 0, INNER });
 }
 
 Test(merge, bf16_weights_tied)
 {
-    run_kind(&(struct kind){"bf16-tied", LRC_DTYPE_BF16, 1, 1, 0});
+    run_kind(&(struct kind){ "bf16-tied", LRC_DTYPE_BF16, 1, 1, 0, INNER });
 }
 
 Test(merge, f16_weights_in_two_shards)
 {
-    run_kind(&(struct kind){"f16-shards", LRC_DTYPE_F16, 2, 0, 0});
+    run_kind(&(struct kind){ "f16-shards", LRC_DTYPE_F16, 2, 0, 0, INNER });
 }
 
 Test(merge, four_bit_weights_become_bf16)
 {
-    run_kind(&(struct kind){"nf4", LRC_DTYPE_BF16, 1, 0, 1});
+    run_kind(&(struct kind){ "nf4", LRC_DTYPE_BF16, 1, 0, 1, INNER });
 }
 
 Test(merge, four_bit_weights_in_two_shards)
 {
-    run_kind(&(struct kind){"nf4-shards", LRC_DTYPE_BF16, 2, 0, 1});
+    run_kind(&(struct kind){ "nf4-shards", LRC_DTYPE_BF16, 2, 0, 1, INNER });
+}
+
+Test(merge, steps_of_a_wide_model)
+{
+    run_kind(&(struct kind){ "steps", LRC_DTYPE_BF16, 1, 0, 0, INNER_STEPS });
+    run_kind(&(struct kind){ "steps-nf4", LRC_DTYPE_BF16, 1, 1, 1, INNER_STEPS });
+}
+
+Test(merge, pieces_of_a_wide_model)
+{
+    run_kind(&(struct kind){ "pieces", LRC_DTYPE_F16, 1, 0, 0, INNER_MAX });
+    run_kind(&(struct kind){ "pieces-nf4", LRC_DTYPE_BF16, 1, 1, 1, INNER_MAX });
 }
 
 /* Wherever the key stands, the rest of config.json stays as it is. */
 Test(merge, quantization_config_is_cut_out_of_the_text)
 {
 #define REST                                                                                                 \
-    "\"model_type\": \"llama\", \"hidden_size\": 32, \"intermediate_size\": 48, \"num_hidden_layers\": 2, "  \
+    "\"model_type\": \"llama\", \"hidden_size\": 40, \"intermediate_size\": 48, \"num_hidden_layers\": 2, "  \
     "\"num_attention_heads\": 4, \"num_key_value_heads\": 2, \"vocab_size\": 20, "                           \
     "\"max_position_embeddings\": 16, "                                                                      \
     "\"rope_theta\": 1e4, \"note\": \"\\\"quantization_config\\\": {\""
@@ -444,20 +478,20 @@ Test(merge, quantization_config_is_cut_out_of_the_text)
     "\"quantization_config\" : {\"load_in_4bit\": true, \"quant_method\": \"bitsandbytes\", \"a\": "         \
     "[\"]}\\\",\", {}]}"
     static const char *const configs[][2] = {
-        {"{" QUANT ",\n  " REST "\n}\n", "{" REST "\n}\n"},
-        {"{\n  " REST ",\n  " QUANT "\n}\n", "{\n  " REST "\n}\n"},
-        {" { " REST " , " QUANT "}", " { " REST " }"},
+        { "{" QUANT ",\n  " REST "\n}\n", "{" REST "\n}\n" },
+        { "{\n  " REST ",\n  " QUANT "\n}\n", "{\n  " REST "\n}\n" },
+        { " { " REST " , " QUANT "}", " { " REST " }" },
     };
-    static const struct kind kind = {"", LRC_DTYPE_BF16, 1, 0, 1};
+    static const struct kind   kind = { "", LRC_DTYPE_BF16, 1, 0, 1, INNER };
     static struct tiny_adapter pairs;
-    struct tiny *tiny = make_model(&kind);
+    struct tiny               *tiny = make_model(&kind);
     for (size_t i = 0; i < sizeof configs / sizeof *configs; i++) {
         const char *root = test_folder("merge-config"), *base = in(root, "base"),
                    *adapter = in(root, "adapter");
         cr_assert_eq(lrc_dir_make(base, &err), LRC_STATUS_OK);
         cr_assert_eq(lrc_dir_make(adapter, &err), LRC_STATUS_OK);
         write_model(base, tiny, &kind);
-        write_adapter(&pairs, adapter, 1.0f, NULL);
+        write_adapter(&pairs, adapter, INNER, 1.0f, NULL);
         write_text(base, "config.json", configs[i][0]);
         cr_assert_eq(merge(base, adapter, in(root, "out"), 0), LRC_STATUS_OK, "%s", err.message);
         expect_text(in(root, "out/config.json"), configs[i][1]);
@@ -469,16 +503,16 @@ Test(merge, quantization_config_is_cut_out_of_the_text)
 static const char *prepare(const char *name, const char **base, const char **adapter, float b_scale,
                            const char *hash)
 {
-    static const struct kind kind = {"bf16", LRC_DTYPE_BF16, 1, 0, 0};
+    static const struct kind   kind = { "bf16", LRC_DTYPE_BF16, 1, 0, 0, INNER };
     static struct tiny_adapter pairs;
-    const char *root = test_folder(name);
-    struct tiny *tiny = make_model(&kind);
+    const char                *root = test_folder(name);
+    struct tiny               *tiny = make_model(&kind);
     *base = in(root, "base");
     *adapter = in(root, "adapter");
     cr_assert_eq(lrc_dir_make(*base, &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_dir_make(*adapter, &err), LRC_STATUS_OK);
     write_model(*base, tiny, &kind);
-    write_adapter(&pairs, *adapter, b_scale, hash);
+    write_adapter(&pairs, *adapter, INNER, b_scale, hash);
     free_model(tiny);
     return root;
 }
@@ -566,9 +600,9 @@ Test(merge, fixture_agrees_with_double_precision)
 {
     const char *model = test_asset("LRC_FIXTURES", "models/llama/model"),
                *adapter = test_asset("LRC_FIXTURES", "models/llama/adapter_final");
-    const char *out = in(test_folder("merge-fixture"), "out");
+    const char            *out = in(test_folder("merge-fixture"), "out");
     struct lrc_safetensors base, merged, pairs;
-    int n_merged = 0;
+    int                    n_merged = 0;
     cr_assert_eq(merge(model, adapter, out, 0), LRC_STATUS_OK, "%s", err.message);
     cr_assert_eq(lrc_safetensors_open(&base, in(model, "model.safetensors"), &err), LRC_STATUS_OK);
     cr_assert_eq(lrc_safetensors_open(&merged, in(out, "model.safetensors"), &err), LRC_STATUS_OK);
@@ -576,8 +610,8 @@ Test(merge, fixture_agrees_with_double_precision)
     cr_assert_eq(base.n_entries, merged.n_entries);
     for (int64_t t = 0; t < base.n_entries; t++) {
         const struct lrc_safetensors_entry *w = &base.entries[t], *got = &merged.entries[t];
-        char name[300];
-        const int n_stem = (int)(strlen(w->name) - (sizeof ".weight" - 1));
+        char                                name[300];
+        const int                           n_stem = (int)(strlen(w->name) - (sizeof ".weight" - 1));
         cr_assert_str_eq(w->name, got->name);
         (void)snprintf(name, sizeof name, "base_model.model.%.*s.lora_A.weight", n_stem, w->name);
         const struct lrc_safetensors_entry *a = lrc_safetensors_find(&pairs, name);
@@ -590,7 +624,7 @@ Test(merge, fixture_agrees_with_double_precision)
         n_merged++;
         for (int64_t i = 0; i < w->n_elems; i++) {
             const int64_t rank = a->shape[0], r = i / w->shape[1], c = i % w->shape[1];
-            float wi, gi, x, y;
+            float         wi, gi, x, y;
             memcpy(&wi, w->data + 4 * i, 4);
             memcpy(&gi, got->data + 4 * i, 4);
             double want = (double)wi, size = fabs(want);

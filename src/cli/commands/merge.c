@@ -7,7 +7,7 @@
 
 static void print_json(const struct lrc_merge_report *report, const char *out)
 {
-    struct lrc_buf text = {0};
+    struct lrc_buf text = { 0 };
     lrc_buf_puts(&text, "{\"out\": ");
     lrc_json_append_string(&text, out, strlen(out));
     lrc_buf_printf(
@@ -18,6 +18,8 @@ static void print_json(const struct lrc_merge_report *report, const char *out)
     lrc_json_append_number(&text, report->proof_max);
     lrc_buf_puts(&text, ", \"seconds\": ");
     lrc_json_append_number(&text, report->seconds);
+    lrc_buf_puts(&text, ", \"reread_seconds\": ");
+    lrc_json_append_number(&text, report->reread_seconds);
     lrc_buf_puts(&text, "}\n");
     lrc_cli_write(lrc_buf_text(&text), text.len);
     lrc_buf_release(&text);
@@ -35,7 +37,7 @@ static void print_text(const struct lrc_merge_report *report, const char *out)
 
 static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct lrc_merge_report report;
+    struct lrc_merge_report        report;
     const struct lrc_merge_options options = {
         .base = lrc_cli_option(cli, "base"),
         .adapter = lrc_cli_option(cli, "adapter"),
@@ -62,12 +64,12 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 }
 
 static const struct lrc_option merge_options[] = {
-    {"base", "MODEL", "the model that the adapter was trained on"},
-    {"adapter", "DIR", "an adapter in PEFT's format"},
-    {"out", "DIR", "the folder to make"},
-    {"any-base", NULL,
-     "also when the adapter names another base, as for the same model in another precision"},
-    {NULL, NULL, NULL},
+    { "base", "MODEL", "the model that the adapter was trained on" },
+    { "adapter", "DIR", "an adapter in PEFT's format" },
+    { "out", "DIR", "the folder to make" },
+    { "any-base", NULL,
+      "also when the adapter names another base, as for the same model in another precision" },
+    { NULL, NULL, NULL },
 };
 
 const struct lrc_command lrc_command_merge = {
