@@ -266,8 +266,8 @@ template <typename T> T atomicAdd(T *p, T v)
     return old;
 }
 
-/* ---- the runtime's calls (runtime.cc): one device with memory of its own, which the host cannot touch;
- * launches and transfers are queued and run when somebody waits ---- */
+/* ---- the runtime's calls (runtime.cc, streams.cc): one device with memory of its own, which the host cannot
+ * touch; launches and transfers are queued and run when somebody waits ---- */
 
 typedef struct lrc_cuda_host_stream *cudaStream_t;
 typedef struct lrc_cuda_host_event  *cudaEvent_t;
