@@ -4,13 +4,6 @@
 
 #include "model/pass.h"
 
-struct lrc_sampling {
-    double   temperature; /* 0: greedy */
-    int64_t  top_k;       /* 0: off */
-    double   top_p;       /* 1: off */
-    uint64_t seed;
-};
-
 /* One token from logits (n): greedy takes the largest, the lower id on a tie; otherwise softmax(logits /
  * temperature) over the top_k largest, cut to the smallest set whose probability reaches top_p (Holtzman et
  * al. 2020, arXiv:1904.09751), drawn with the counter RNG at `position`. scratch: n indices.
@@ -19,8 +12,6 @@ struct lrc_sampling {
 enum lrc_status lrc_sample(int32_t *token, const float *logits, int64_t n,
                            const struct lrc_sampling *sampling, int64_t position, int32_t *scratch,
                            struct lrc_error *err) LRC_MUST_CHECK;
-
-enum lrc_stop { LRC_STOP_LENGTH, LRC_STOP_EOS, LRC_STOP_CALLER };
 
 struct lrc_generate_options {
     const struct lrc_backend *backend;

@@ -2,7 +2,7 @@
 #include "base/machine.h"
 #include "cli/runner.h"
 #include "infer/generate.h"
-#include "template/template.h"
+#include "infer/prompt.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -16,74 +16,33 @@ struct asked {
 };
 
 struct job {
-    const struct lrc_cli     *cli;
-    struct lrc_tokenizer     *tokenizer;
-    struct lrc_runner         runner;
-    struct lrc_ids            prompt;
-    struct lrc_ids            new_ids;
-    struct lrc_buf            text;
-    struct lrc_decode_stream  decoder;
-    size_t                    n_printed;
-    const char               *stop_text; /* --stop, or NULL */
-    struct asked              asked;
-    int                       streams;   /* print as it comes */
-    double                    first_s, last_s; /* when the first and the last new token came */
+    const struct lrc_cli    *cli;
+    struct lrc_tokenizer    *tokenizer;
+    struct lrc_runner        runner;
+    struct lrc_ids           prompt;
+    struct lrc_ids           new_ids;
+    struct lrc_buf           text;
+    struct lrc_decode_stream decoder;
+    size_t                   n_printed;
+    const char              *stop_text; /* --stop, or NULL */
+    struct asked             asked;
+    int                      streams;         /* print as it comes */
+    double                   first_s, last_s; /* when the first and the last new token came */
 };
-
-/* The prompt as one user turn, after an optional system turn. */
-static json_t *messages_of(const struct lrc_cli *cli)
-{
-    const char *system = lrc_cli_option(cli, "system");
-    json_t     *messages = json_array();
-    if (system)
-        json_array_append_new(messages, json_pack("{s:s, s:s}", "role", "system", "content", system));
-    json_array_append_new(messages,
-                          json_pack("{s:s, s:s}", "role", "user", "content", lrc_cli_option(cli, "prompt")));
-    return messages;
-}
-
-static enum lrc_status encode_chat(struct job *job, const char *model_dir, struct lrc_error *err)
-{
-    struct lrc_template *template = NULL;
-    const char *adapter = lrc_cli_option(job->cli, "adapter"),
-               *choice = lrc_cli_option(job->cli, "chat-template");
-    char                *own = adapter ? lrc_path_join(adapter, "chat_template.jinja") : NULL;
-    if (!choice && own && lrc_path_exists(own))
-        choice = own; /* the template that the adapter was trained with */
-    enum lrc_status status = lrc_template_load(&template, choice, model_dir, err);
-    lrc_free(own);
-    LRC_TRY(status);
-
-    struct lrc_buf                  text = { 0 };
-    json_t                         *messages = messages_of(job->cli);
-    const struct lrc_template_input input = {
-        .messages = messages,
-        .bos_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_BOS),
-        .eos_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_EOS),
-        .pad_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_PAD),
-        .unk_token = lrc_tokenizer_role_text(job->tokenizer, LRC_TOKEN_UNK),
-        .prompt = LRC_PROMPT_GENERATION,
-    };
-    status =
-        messages ? lrc_template_render(template, &text, NULL, &input, err) : lrc_fail_nomem(err, "messages");
-    if (status == LRC_STATUS_OK)
-        status = lrc_tokenizer_encode(job->tokenizer, &job->prompt, lrc_buf_text(&text), text.len,
-                                      LRC_SPECIAL_NONE, err);
-    json_decref(messages);
-    lrc_buf_release(&text);
-    lrc_template_free(template);
-    return status;
-}
 
 static enum lrc_status encode_prompt(struct job *job, const char *model_dir, struct lrc_error *err)
 {
-    const char *prompt = lrc_cli_option(job->cli, "prompt");
-    if (!prompt)
+    const struct lrc_session_prompt prompt = {
+        .text = lrc_cli_option(job->cli, "prompt"),
+        .is_chat = lrc_cli_has(job->cli, "chat"),
+        .system = lrc_cli_option(job->cli, "system"),
+        .chat_template = lrc_cli_option(job->cli, "chat-template"),
+    };
+    if (!prompt.text)
         return lrc_fail(err, LRC_STATUS_USAGE, "generate: want --prompt TEXT");
     LRC_TRY(lrc_tokenizer_load(&job->tokenizer, model_dir, err));
-    if (lrc_cli_has(job->cli, "chat"))
-        return encode_chat(job, model_dir, err);
-    return lrc_tokenizer_encode(job->tokenizer, &job->prompt, prompt, strlen(prompt), LRC_SPECIAL_ADD, err);
+    return lrc_prompt_encode(&job->prompt, &prompt, job->tokenizer, model_dir,
+                             lrc_cli_option(job->cli, "adapter"), err);
 }
 
 static void print_new(struct job *job)
@@ -136,9 +95,9 @@ static enum lrc_status read_options(struct job *job, struct lrc_error *err)
 static enum lrc_status limit_new_tokens(int64_t *new_tokens, const struct job *job, struct lrc_error *err)
 {
     const struct lrc_model *model = &job->runner.model;
-    const int64_t n_own = model->config.max_positions;
-    const int64_t n_positions = model->n_positions < n_own ? model->n_positions : n_own;
-    const int64_t room = n_positions - job->prompt.len;
+    const int64_t           n_own = model->config.max_positions;
+    const int64_t           n_positions = model->n_positions < n_own ? model->n_positions : n_own;
+    const int64_t           room = n_positions - job->prompt.len;
     if (room < 1)
         return lrc_fail(err, LRC_STATUS_USAGE,
                         "prompt: want fewer tokens than the model's %lld positions, got %lld",
@@ -154,22 +113,10 @@ static enum lrc_status limit_new_tokens(int64_t *new_tokens, const struct job *j
 static enum lrc_status read_sampling(struct lrc_generate_options *options, const struct job *job,
                                      struct lrc_error *err)
 {
-    const json_t       *config = job->runner.model.dir.generation;
     const struct asked *asked = &job->asked;
-    int                 samples = 0;
-    options->sampling = (struct lrc_sampling){ .temperature = 0.0, .top_k = 0, .top_p = 1.0 };
     options->max_new_tokens = DEFAULT_NEW_TOKENS;
-    LRC_TRY(lrc_json_get_bool(&samples, config, "do_sample", "generation_config.json", err));
-    LRC_TRY(
-        lrc_json_get_int(&options->max_new_tokens, config, "max_new_tokens", "generation_config.json", err));
-    if (samples) {
-        options->sampling.temperature = 1.0;
-        LRC_TRY(lrc_json_get_number(&options->sampling.temperature, config, "temperature",
-                                    "generation_config.json", err));
-        LRC_TRY(lrc_json_get_int(&options->sampling.top_k, config, "top_k", "generation_config.json", err));
-        LRC_TRY(
-            lrc_json_get_number(&options->sampling.top_p, config, "top_p", "generation_config.json", err));
-    }
+    LRC_TRY(lrc_sampling_default(&options->sampling, &options->max_new_tokens,
+                                 job->runner.model.dir.generation, err));
     if (asked->temperature >= 0.0)
         options->sampling.temperature = asked->temperature;
     if (asked->top_p >= 0.0)
@@ -178,7 +125,8 @@ static enum lrc_status read_sampling(struct lrc_generate_options *options, const
         options->sampling.top_k = asked->top_k;
     if (asked->new_tokens > 0)
         options->max_new_tokens = asked->new_tokens;
-    options->sampling.seed = asked->seed >= 0 ? (uint64_t)asked->seed : 42;
+    if (asked->seed >= 0)
+        options->sampling.seed = (uint64_t)asked->seed;
     return limit_new_tokens(&options->max_new_tokens, job, err);
 }
 
@@ -187,7 +135,7 @@ static void print_json(struct job *job, enum lrc_stop stop)
     static const char *const words[] = {
         [LRC_STOP_LENGTH] = "length", [LRC_STOP_EOS] = "eos", [LRC_STOP_CALLER] = "stop"
     };
-    struct lrc_buf           out = { 0 };
+    struct lrc_buf out = { 0 };
     lrc_buf_puts(&out, "{\"text\": ");
     lrc_json_append_string(&out, lrc_buf_text(&job->text), job->text.len);
     lrc_buf_puts(&out, ", \"ids\": [");
@@ -221,20 +169,10 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     int64_t       n_positions = job->prompt.len + n_new; /* to prepare; the model's own limit holds below */
     n_positions = n_positions < POSITIONS_PREPARED_MAX ? n_positions : POSITIONS_PREPARED_MAX;
     LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, n_positions, problems, err));
-    const int64_t n_ids = lrc_tokenizer_n_ids(job->tokenizer),
-                  n_vocabulary = job->runner.model.config.vocab_size;
-    if (n_ids > n_vocabulary)
-        return lrc_fail(err, LRC_STATUS_FORMAT,
-                        "%s: want a tokenizer of at most the model's %lld ids, got %lld", model_dir,
-                        (long long)n_vocabulary, (long long)n_ids);
+    LRC_TRY(lrc_prompt_check_ids(job->tokenizer, &job->runner.model.config, model_dir, err));
     LRC_TRY(read_sampling(&options, job, err));
 
-    const struct lrc_model_config *config = &job->runner.model.config;
-    const int32_t                  own_end = lrc_tokenizer_role_id(job->tokenizer, LRC_TOKEN_EOS);
-    memcpy(end_ids, config->end_ids, (size_t)config->n_end_ids * sizeof *end_ids);
-    options.n_end_ids = config->n_end_ids;
-    if (own_end >= 0)
-        end_ids[options.n_end_ids++] = own_end;
+    options.n_end_ids = lrc_prompt_end_ids(end_ids, &job->runner.model.config, job->tokenizer);
     options.end_ids = end_ids;
     options.backend = job->runner.backend;
     options.activation = job->runner.activation;
