@@ -36,7 +36,7 @@ struct lrc_feed_view {
 };
 
 /* Numbers that are filled up to: documents 1, 16, 32, 64 ...; trained positions multiples of 64, above 2,048
- * of 128, above 4,096 of 256 ..., so that at most one in 16 is idle there, but never more than tokens. */
+ * of 128, above 4,096 of 256 ..., but never more than tokens. From 1,024 on at most one in 16 is idle. */
 int64_t lrc_feed_docs(int64_t n_docs);
 int64_t lrc_feed_trained(int64_t n_trained, int64_t n_tokens);
 

@@ -5,11 +5,13 @@
 
 /* Logits of one chunk: large enough for the product's best rate, small beside the activations. Every chunk
  * reads the head once in each direction, which is one FLOP per byte and row in bf16; a device computes 150 to
- * 250 FLOPs in the time of a byte, and 256 MB are 512 rows of 128k words. A CPU does with a quarter. */
+ * 250 FLOPs in the time of a byte, and 256 MB are 512 rows of 128k words. Where layers are recomputed to save
+ * memory half of that must do; a CPU does with a quarter. */
 struct head_limits {
     int64_t bytes, rows;
 };
-static const struct head_limits head_small = { 64 << 20, 512 }, head_device = { 256 << 20, 1024 };
+static const struct head_limits head_small = { 64 << 20, 512 }, head_saving = { 128 << 20, 512 },
+                                head_device = { 256 << 20, 1024 };
 enum { HEAD_CHUNK_MIN = 16 };
 
 enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
@@ -33,11 +35,13 @@ static int is_wide(const struct lrc_pass_options *o)
 
 int64_t lrc_pass_head_rows(const struct lrc_pass_options *o, int64_t vocab_size)
 {
-    const struct head_limits *limits = is_wide(o) ? &head_device : &head_small;
-    const int64_t             most = at_least(o->n_trained, HEAD_CHUNK_MIN),
-                  fit =
-                      limits->bytes / (vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
-    const int64_t rows = at_least(fit < limits->rows ? fit : limits->rows, HEAD_CHUNK_MIN);
+    const struct head_limits *limits = !is_wide(o)                   ? &head_small
+                                       : o->use == LRC_TAPE_TRAINING ? &head_device
+                                                                     : &head_saving;
+    const int64_t             fit =
+        limits->bytes / (vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    const int64_t rows = at_least(fit < limits->rows ? fit : limits->rows, HEAD_CHUNK_MIN),
+                  most = at_least(o->n_trained, HEAD_CHUNK_MIN);
     return rows < most ? rows : most;
 }
 
