@@ -109,8 +109,8 @@ bool run_others(cudaStream_t stream)
     return false;
 }
 
-/* Until the stream is empty. The others come no further than its waits need (seed 1), as far as they can first
- * (even seeds), or some way, as drawn (the rest): what no event orders happens in every order. */
+/* Until the stream is empty. The others come no further than its waits need (seed 1), as far as they can
+ * first (even seeds), or some way, as drawn (the rest): what no event orders happens in every order. */
 void run_stream(cudaStream_t stream)
 {
     const char             *words = getenv("LRC_CUDA_HOST_SEED");

@@ -1,4 +1,5 @@
-/* Which shapes are run, recorded and replayed, over a backend that only counts. */
+/* Which shapes are run, recorded and replayed, over a backend that only counts; what makes shapes repeat. */
+#include "model/feed.h"
 #include "model/replay.h"
 
 #include <criterion/criterion.h>
@@ -148,4 +149,25 @@ Test(replay, what_cannot_be_recorded_is_run_from_then_on)
         cr_expect(count.n_launched == n_launched + 1 && count.n_replayed == 1);
         lrc_replay_release(&replay);
     }
+}
+
+Test(replay, numbers_are_filled_up_to_a_short_list)
+{
+    static const int64_t docs[][2] = { { 0, 1 }, { 1, 1 }, { 2, 16 }, { 16, 16 }, { 17, 32 }, { 500, 512 } };
+    static const int64_t trained[][2] = { { 0, 0 },       { 1, 64 },      { 64, 64 },     { 65, 128 },
+                                          { 2048, 2048 }, { 2049, 2176 }, { 4097, 4352 }, { 8191, 8192 } };
+    for (size_t i = 0; i < sizeof docs / sizeof docs[0]; i++)
+        cr_expect_eq(lrc_feed_docs(docs[i][0]), docs[i][1]);
+    for (size_t i = 0; i < sizeof trained / sizeof trained[0]; i++)
+        cr_expect_eq(lrc_feed_trained(trained[i][0], 8192), trained[i][1]);
+    cr_expect_eq(lrc_feed_trained(7, 10), 10, "never more than tokens");
+    int64_t n_shapes = 0;
+    for (int64_t n = 1025, before = 0; n <= 16384; n++) {
+        const int64_t filled = lrc_feed_trained(n, 16384);
+        cr_assert(filled >= n && filled >= before && (filled - n) * 16 < n);
+        cr_assert_eq(lrc_feed_trained(filled, 16384), filled);
+        n_shapes += filled != before;
+        before = filled;
+    }
+    cr_expect_lt(n_shapes, 80);
 }
