@@ -418,8 +418,8 @@ static void check_row(void *context, const char *name)
 
 static void visit(const struct lrc_cases_walk *walk, const struct problem *p)
 {
-    const int                  is_wide = walk->backend->memory != NULL && p->n_past == 0;
-    struct row                 t = { walk->backend, p, is_wide ? arrays_new_wide(p) : arrays_new(p) };
+    const int  is_wide = walk->backend->memory != NULL && p->n_past == 0;
+    struct row t = { walk->backend, p, is_wide ? arrays_new_wide(p) : arrays_new(p, THREADS_MAX) };
     const struct lrc_cases_row row = { p->name, run_row, check_row, &t };
     walk->visit(&row);
     arrays_free(&t.arrays);
