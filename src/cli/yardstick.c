@@ -5,12 +5,12 @@
 #include "backend.h"
 #include "common/gemm.h"
 #include "device.h"
+#include "model/pass.h"
 
 #include <malloc.h>
 #include <string.h>
 
-/* The head's logits are made in chunks of 64 MB, at most 512 rows. */
-enum { BUFFER_BYTES_MAX = 64000000, HEAD_BYTES = 64 << 20, HEAD_ROWS_MAX = 512, COPY_BYTES = 30 << 20 };
+enum { BUFFER_BYTES_MAX = 64000000, COPY_BYTES = 30 << 20 };
 
 struct product {
     int64_t rows, out, in;
@@ -18,11 +18,6 @@ struct product {
 };
 
 enum { PRODUCTS_MAX = 6 };
-
-static int64_t at_most(int64_t value, int64_t max)
-{
-    return value < max ? value : max;
-}
 
 /* Linears of equal sizes are one product. */
 static void add(struct product *products, int *n, int64_t rows, int64_t out, int64_t in, double times)
@@ -39,8 +34,8 @@ static int products_of(struct product products[PRODUCTS_MAX], const struct lrc_m
                        int64_t n_tokens, int64_t n_trained)
 {
     const int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const int64_t fits = HEAD_BYTES / (s->vocab * (int64_t)sizeof(float)) / 16 * 16;
-    const int64_t chunk = at_most(n_trained, fits < 16 ? 16 : at_most(fits, HEAD_ROWS_MAX));
+    const struct lrc_pass_options head = { .backend = lrc_backend_cpu(), .n_trained = n_trained };
+    const int64_t                 chunk = lrc_pass_head_rows(&head, s->vocab);
     const double  all = (double)n_tokens * (double)s->n_layers;
     int           n = 0;
     add(products, &n, n_tokens, q, s->hidden, all);

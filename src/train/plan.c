@@ -17,11 +17,12 @@ static enum lrc_dtype activation_of(const struct lrc_run *run)
 
 static void largest_batch(const struct lrc_run *run, struct lrc_pass_options *options)
 {
-    int64_t n_docs, n_tokens = 0, n_trained = 0;
-    lrc_batch_stream_limits(run->stream, &options->n_tokens, &n_docs, &options->n_trained);
+    int64_t n_docs = 0, n_tokens = 0, n_trained = 0;
+    lrc_batch_stream_limits(run->stream, &options->n_tokens, &options->n_docs, &options->n_trained);
     if (run->held_out_stream)
         lrc_batch_stream_limits(run->held_out_stream, &n_tokens, &n_docs, &n_trained);
     options->n_tokens = n_tokens > options->n_tokens ? n_tokens : options->n_tokens;
+    options->n_docs = n_docs > options->n_docs ? n_docs : options->n_docs;
     options->n_trained = n_trained > options->n_trained ? n_trained : options->n_trained;
 }
 

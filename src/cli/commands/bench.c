@@ -136,6 +136,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .activation = b->activation,
         .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
         .n_tokens = s->batch * s->seq,
+        .n_docs = s->batch,
         .n_trained = s->batch * s->seq,
         .rank_max = b->adapter.rank_max,
         .rank_sum = b->adapter.rank_sum_max,
@@ -356,11 +357,11 @@ static void write_json(struct lrc_buf *out, struct bench *b)
     lrc_buf_printf(out,
                    ", \"program\": \"lorica\", \"device\": \"%s\", \"mode\": \"%s\", \"shape\": \"%s\", "
                    "\"dims\": [%lld, %lld, "
-                   "%lld, %lld, %lld, %lld, %lld, %s]",
+                   "%lld, %lld, %lld, %lld, %lld, %s, %.1f]",
                    b->backend->name, s->mode, shape->name, (long long)shape->hidden,
                    (long long)shape->n_layers, (long long)shape->intermediate, (long long)shape->n_heads,
                    (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
-                   shape->tied ? "true" : "false");
+                   shape->tied ? "true" : "false", shape->rope_theta);
     put(out, "batch", (double)s->batch);
     put(out, "seq", (double)s->seq);
     put(out, "rank", (double)s->rank);
