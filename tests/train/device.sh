@@ -80,11 +80,6 @@ ok "3 kills" test $n = 3
 ok "resumed after them" exits 0 on_cuda output_dir=killed --resume
 ok "the bits of the run left alone" same one killed
 
-finish() {
-    echo "$passed passed, $failed failed"
-    [ "$failed" = 0 ]
-    exit
-}
 if [ -n "$short" ]; then
     ok "4-bit base, bf16" exits 0 on_cuda output_dir=b max_steps=1 adapter=qlora bf16=true
     finish
@@ -110,8 +105,8 @@ for seed in 1 2; do
     ok "on the host" exits 0 env LRC_CUDA_HOST_SEED=$seed LRC_CUDA_HOST_PEAK=peak "$cuda" train away.yaml device=cuda output_dir=away$seed activation_offloading=true
     ok "the same bits, seed $seed" same here away$seed
 done
-ok "device memory as planned, and less" test "$(cat peak)" = "$("$cuda" plan away.yaml device=cuda output_dir=none activation_offloading=true --json 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*')" \
-    -a "$(cat peak)" -lt "$("$cuda" plan away.yaml device=cuda output_dir=none --json 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*')"
+ok "device memory as planned, and less" test "$(cat peak)" = "$("$cuda" plan away.yaml device=cuda output_dir=none activation_offloading=true --json 2>/dev/null | number device_bytes)" \
+    -a "$(cat peak)" -lt "$("$cuda" plan away.yaml device=cuda output_dir=none --json 2>/dev/null | number device_bytes)"
 rm -f peak
 
 # shapes that differ in trained positions alone, and documents that begin elsewhere: replayed, the bits of the same run without
@@ -129,7 +124,7 @@ for how in "sample_packing=true sequence_len=64 micro_batch_size=3" "micro_batch
 done
 
 # what is planned is what is allocated, to the byte
-planned() { "$cuda" plan run.yaml device=cuda --json "$@" 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*'; }
+planned() { "$cuda" plan run.yaml device=cuda --json "$@" 2>/dev/null | number device_bytes; }
 for options in "" "micro_batch_size=1" "sequence_len=16 max_lost_rows_fraction=1" "lora_r=7 lora_alpha=7" "gradient_checkpointing=true bf16=true" "adapter=qlora" "adapter=full lora_dropout=0"; do
     # shellcheck disable=SC2086
     LRC_CUDA_HOST_PEAK=peak "$cuda" train run.yaml device=cuda --dry-run output_dir=none $options >last.out 2>last.err
