@@ -20,6 +20,7 @@
 
 struct lrc_stream; /* opaque; NULL: the CPU's only one, CUDA's default one */
 struct lrc_event;  /* a place in a stream */
+struct lrc_graph;  /* calls that were recorded */
 
 struct lrc_backend {
     const char *name;
@@ -47,6 +48,13 @@ struct lrc_backend {
     enum lrc_status (*stream_new)(struct lrc_stream **, struct lrc_error *);
     void (*stream_free)(struct lrc_stream *);
     enum lrc_status (*stream_wait)(struct lrc_stream *, struct lrc_event *, struct lrc_error *);
+    /* There too: bytes within the memory; calls recorded on a stream and replayed (common/graph_cuda.h). */
+    enum lrc_status (*copy)(struct lrc_stream *, void *to, const void *from, size_t size_bytes,
+                            struct lrc_error *);
+    enum lrc_status (*graph_begin)(struct lrc_stream *, struct lrc_error *);
+    enum lrc_status (*graph_end)(struct lrc_graph **, struct lrc_stream *, struct lrc_error *);
+    enum lrc_status (*graph_replay)(struct lrc_graph *, struct lrc_stream *, struct lrc_error *);
+    void (*graph_free)(struct lrc_graph *);
 #define LRC_OP(op)                                                                                           \
     enum lrc_status (*op)(struct lrc_stream *, const struct lrc_##op##_args *, struct lrc_error *);
 #include "ops.def"

@@ -1,5 +1,6 @@
 #include "backend.h"
 
+#include "common/graph_cuda.h"
 #include "common/memory_cuda.h"
 
 const struct lrc_backend lrc_backend_cuda = {
@@ -18,6 +19,11 @@ const struct lrc_backend lrc_backend_cuda = {
     .stream_new = lrc_cuda_stream_new,
     .stream_free = lrc_cuda_stream_free,
     .stream_wait = lrc_cuda_stream_wait,
+    .copy = lrc_cuda_copy,
+    .graph_begin = lrc_cuda_graph_begin,
+    .graph_end = lrc_cuda_graph_end,
+    .graph_replay = lrc_cuda_graph_replay,
+    .graph_free = lrc_cuda_graph_free,
 #define LRC_OP(op) .op = lrc_##op##_cuda,
 #include "ops.def"
 };

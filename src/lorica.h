@@ -86,7 +86,8 @@ struct lrc_train_options {
 enum { LRC_PLAN_REGIONS_MAX = 160 };
 struct lrc_plan_region {
     const char *name;
-    const char *where; /* "host", "file" (mapped, in the page cache), "device" */
+    /* "host", "file" (mapped, in the page cache), "device", "process" (the same for every run) */
+    const char *where;
     int64_t     bytes;
 };
 
@@ -95,7 +96,7 @@ struct lrc_train_report {
     double  loss_first, loss_last;
     double  eval_loss_first, eval_loss_last; /* NaN without held-out data */
     double  time_s, tokens_per_second;
-    /* planned: host and file; available -1: unknown */
+    /* planned: all but the device; available -1: unknown */
     int64_t                planned_bytes, available_bytes, peak_bytes;
     int64_t                device_bytes, device_available_bytes;
     int64_t                n_regions;

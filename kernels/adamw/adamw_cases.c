@@ -196,3 +196,27 @@ void lrc_adamw_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+/* As a step does: on what the last one left. */
+static void run_again(void *context)
+{
+    const struct problem       *p = context;
+    const struct lrc_adamw_args args = args_of(p, 0);
+    LRC_CASES_RUN(p->backend, adamw, &args);
+}
+
+static void check_row(void *context, const char *name)
+{
+    const struct problem *p = context;
+    (void)name;
+    values(p->backend, p->n, 0);
+}
+
+void lrc_adamw_rows(const struct lrc_cases_walk *walk);
+void lrc_adamw_rows(const struct lrc_cases_walk *walk)
+{
+    struct problem             p = problem_new(walk->backend, walk->step.n_params);
+    const struct lrc_cases_row row = { "the adapters' values", run_again, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

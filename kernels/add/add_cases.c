@@ -149,3 +149,19 @@ void lrc_add_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void check_row(void *context, const char *name)
+{
+    values(context, name);
+}
+
+void lrc_add_rows(const struct lrc_cases_walk *walk);
+void lrc_add_rows(const struct lrc_cases_walk *walk)
+{
+    const enum lrc_dtype       type = walk->step.activation;
+    struct problem             p = problem_new(walk->backend, walk->step.n_tokens, walk->step.hidden,
+                                               (const enum lrc_dtype[3]){ type, type, type });
+    const struct lrc_cases_row row = { "tokens x hidden", run, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

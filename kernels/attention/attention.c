@@ -56,6 +56,11 @@ static enum lrc_status check_documents(const struct lrc_attention_shape *shape, 
             return lrc_fail(err, LRC_STATUS_SHAPE,
                             "%s: doc_offsets: want no decrease, got %" PRId32 " after %" PRId32, where,
                             shape->doc_offsets[d + 1], shape->doc_offsets[d]);
+    for (int64_t d = 0; d < shape->n_docs && shape->longest > 0; d++)
+        if (shape->doc_offsets[d + 1] - shape->doc_offsets[d] > shape->longest)
+            return lrc_fail(err, LRC_STATUS_SHAPE,
+                            "%s: doc_offsets: want documents of at most %" PRId64 " rows, got %" PRId32,
+                            where, shape->longest, shape->doc_offsets[d + 1] - shape->doc_offsets[d]);
     if (shape->doc_offsets[0] != 0 || shape->doc_offsets[shape->n_docs] != n_rows)
         return lrc_fail(err, LRC_STATUS_SHAPE,
                         "%s: doc_offsets: want 0 to %" PRId64 ", got %" PRId32 " to %" PRId32, where, n_rows,

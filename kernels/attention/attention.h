@@ -29,8 +29,9 @@ struct lrc_attention_shape {
      * call, and a recorded sequence of calls keeps their values */
     const int32_t *doc_offsets_device;
     int64_t        n_docs;
-    int64_t        n_past; /* 0 unless n_docs is 1 */
-    int64_t        window; /* rows a query sees, itself included; 0: all */
+    int64_t        longest; /* no document has more rows, nor one that comes at a replay; 0: nobody knows */
+    int64_t        n_past;  /* 0 unless n_docs is 1 */
+    int64_t        window;  /* rows a query sees, itself included; 0: all */
     float          scale;
 };
 

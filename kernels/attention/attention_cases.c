@@ -397,3 +397,53 @@ void lrc_attention_cases(const struct lrc_backend *backend)
     expect_finite_differences(backend);
     expect_refusals(backend);
 }
+
+struct row {
+    const struct lrc_backend *backend;
+    const struct problem     *p;
+    struct arrays             arrays;
+};
+
+static void run_row(void *context)
+{
+    const struct row *t = context;
+    run(t->backend, &t->arrays);
+}
+
+static void check_row(void *context, const char *name)
+{
+    const struct row *t = context;
+    (void)name;
+    expect_problem(t->backend, t->p);
+}
+
+static void visit(const struct lrc_cases_walk *walk, const struct problem *p)
+{
+    const int  is_wide = walk->backend->memory != NULL && p->n_past == 0;
+    struct row t = { walk->backend, p, is_wide ? arrays_new_wide(p) : arrays_new(p, THREADS_MAX) };
+    const struct lrc_cases_row row = { p->name, run_row, check_row, &t };
+    walk->visit(&row);
+    arrays_free(&t.arrays);
+}
+
+void lrc_attention_rows(const struct lrc_cases_walk *walk);
+void lrc_attention_rows(const struct lrc_cases_walk *walk)
+{
+    const struct lrc_cases_step *s = &walk->step;
+    struct problem documents = { .name = "documents", .n_heads = s->n_heads, .n_kv_heads = s->n_kv_heads };
+    documents.head_dim = s->head_dim;
+    documents.dtype = s->activation;
+    struct problem one = documents, query = documents;
+    documents.n_docs = s->n_docs < DOCS_MAX ? s->n_docs : DOCS_MAX;
+    for (int64_t d = 0; d <= documents.n_docs; d++)
+        documents.doc_offsets[d] = (int32_t)(d * (s->n_tokens / s->n_docs));
+    one.name = "one document of all tokens";
+    query.name = "one query after them";
+    one.n_docs = query.n_docs = 1;
+    one.doc_offsets[1] = (int32_t)s->n_tokens;
+    query.doc_offsets[1] = 1;
+    query.n_past = s->n_tokens;
+    visit(walk, &documents);
+    visit(walk, &one);
+    visit(walk, &query);
+}

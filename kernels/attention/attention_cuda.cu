@@ -195,17 +195,26 @@ LRC_CUDA_OP(attention_forward)
     return mma_forward<256, 32>(stream, job, err);
 }
 
-/* Where d_s may be kept, behind delta and the offsets: when the workspace has room for the longest
- * document, which with offsets on the device may be any. */
-static void d_s_place(struct attention_job *job, const struct lrc_attention_shape &shape, void *workspace,
-                      size_t workspace_bytes)
+/* Rows of the longest document, as far as it is known before a recording is replayed. */
+static int64_t longest_of(const struct lrc_attention_shape &shape, int64_t n_rows)
 {
     int64_t longest = 0;
+    if (shape.longest > 0)
+        return shape.longest < n_rows ? shape.longest : n_rows;
+    if (shape.doc_offsets_device)
+        return n_rows;
     for (int64_t d = 0; d < shape.n_docs; d++) {
         const int64_t n = shape.doc_offsets[d + 1] - shape.doc_offsets[d];
         longest = n > longest ? n : longest;
     }
-    longest = shape.doc_offsets_device ? job->n_rows : longest;
+    return longest;
+}
+
+/* Where d_s may be kept, behind delta and the offsets: when the workspace has room for it. */
+static void d_s_place(struct attention_job *job, const struct lrc_attention_shape &shape, void *workspace,
+                      size_t workspace_bytes)
+{
+    const int64_t                     longest = longest_of(shape, job->n_rows);
     const struct lrc_attention_layout layout =
         lrc_attention__layout(job->n_rows, job->n_heads, job->head_dim);
     unsigned char *at = reinterpret_cast<unsigned char *>(job->delta + layout.delta_floats) +

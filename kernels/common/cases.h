@@ -107,6 +107,31 @@ void lrc_cases_expect_repeatable(const struct lrc_backend *backend, const char *
                                 err);                                                                        \
     } while (0)
 
+/* Rows: what a training step asks of an op. Each <op>_cases.c has a function lrc_<op>_rows() that makes the
+ * problems of a step one after another and hands each to the walk: the tests check it against the op's
+ * oracle, with the sizes of lrc_cases_step_small, and tests/bench/bench_ops.c times it with a model's. */
+struct lrc_cases_step {
+    int64_t        n_docs, n_tokens; /* of all documents, each as long as the next */
+    int64_t        hidden, intermediate, n_heads, n_kv_heads, head_dim, vocab, rank;
+    int64_t        n_params; /* of all adapters */
+    enum lrc_dtype activation, weight;
+    int            is_4bit; /* the blocks' linears, of `weight` before */
+};
+extern const struct lrc_cases_step lrc_cases_step_small;
+
+struct lrc_cases_row {
+    const char *name;                               /* "tokens x hidden" */
+    void (*run)(void *context);                     /* every entry of the op that it is for, once */
+    void (*check)(void *context, const char *name); /* run, and compare */
+    void *context;
+};
+struct lrc_cases_walk {
+    const struct lrc_backend *backend;
+    struct lrc_cases_step     step;
+    void (*visit)(const struct lrc_cases_row *row);
+};
+void lrc_cases_check_row(const struct lrc_cases_row *row); /* what the tests visit with */
+
 /* 2^-24 and 2^-8: the relative error of one rounding to float32 (24 significant bits) and to bf16 (8). */
 #define LRC_CASES_EPS_F32  0x1p-24
 #define LRC_CASES_EPS_BF16 0x1p-8

@@ -2,6 +2,8 @@
  *
  *   out[n,:] = in[index[n],:]    (index on the side that picks)    or    out[index[n],:] = in[n,:]
  *
+ * Index -1 is no row: zeros are read there, and nothing is written.
+ *
  * Between equal types the bits are copied, NaN payloads too. */
 #ifndef LRC_KERNELS_COMMON_COPY_ROWS_CUH
 #define LRC_KERNELS_COMMON_COPY_ROWS_CUH
@@ -24,6 +26,12 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) copy_rows_kernel(struc
     if (from.col >= from.n_cols)
         return;
     const int64_t picked = c.index[from.row];
+    if (picked < 0) {
+        const float zero[LRC_VEC_GROUP] = { 0 };
+        if (c.side == LRC_COPY_ROWS_PICK_IN)
+            lrc_vec_store(c.out, to, zero);
+        return;
+    }
     if (c.side == LRC_COPY_ROWS_PICK_IN)
         from.row = picked;
     else

@@ -31,6 +31,7 @@ static inline enum lrc_status lrc_cuda_result(cudaError_t result, struct lrc_err
 {
     if (result == cudaSuccess)
         return LRC_STATUS_OK;
+    (void)cudaGetLastError(); /* told here, and not once more to whoever asks next */
     char where[256];
     va_list list;
     va_start(list, format);

@@ -13,7 +13,7 @@ extern "C" enum lrc_status lrc_cuda_graph_begin(struct lrc_stream *stream, struc
                            err, "cuda: begin to record");
 }
 
-extern "C" enum lrc_status lrc_cuda_graph_end(struct lrc_cuda_graph **graph, struct lrc_stream *stream,
+extern "C" enum lrc_status lrc_cuda_graph_end(struct lrc_graph **graph, struct lrc_stream *stream,
                                               struct lrc_error *err)
 {
     cudaGraph_t     recorded = nullptr;
@@ -23,18 +23,18 @@ extern "C" enum lrc_status lrc_cuda_graph_end(struct lrc_cuda_graph **graph, str
         lrc_cuda_result(cudaStreamEndCapture((cudaStream_t)stream, &recorded), err, "cuda: end to record"));
     const cudaError_t result = cudaGraphInstantiate(&made, recorded, 0);
     (void)cudaGraphDestroy(recorded);
-    *graph = reinterpret_cast<struct lrc_cuda_graph *>(made);
+    *graph = reinterpret_cast<struct lrc_graph *>(made);
     return lrc_cuda_result(result, err, "cuda: make a graph of what was recorded");
 }
 
-extern "C" enum lrc_status lrc_cuda_graph_replay(struct lrc_cuda_graph *graph, struct lrc_stream *stream,
+extern "C" enum lrc_status lrc_cuda_graph_replay(struct lrc_graph *graph, struct lrc_stream *stream,
                                                  struct lrc_error *err)
 {
     return lrc_cuda_result(cudaGraphLaunch(reinterpret_cast<cudaGraphExec_t>(graph), (cudaStream_t)stream),
                            err, "cuda: replay a graph");
 }
 
-extern "C" void lrc_cuda_graph_free(struct lrc_cuda_graph *graph)
+extern "C" void lrc_cuda_graph_free(struct lrc_graph *graph)
 {
     if (graph)
         (void)cudaGraphExecDestroy(reinterpret_cast<cudaGraphExec_t>(graph));

@@ -13,7 +13,7 @@ static enum lrc_status fail_memory(cudaError_t result, const char *what, size_t 
 {
     size_t free_bytes = 0, total_bytes = 0;
     if (result == cudaErrorMemoryAllocation) {
-        (void)cudaGetLastError(); /* not sticky, but kept for the next one who asks */
+        (void)cudaGetLastError(); /* kept for the next one who asks */
         if (cudaMemGetInfo(&free_bytes, &total_bytes) == cudaSuccess)
             return lrc_fail(err, LRC_STATUS_NOMEM, "cuda: want %zu bytes of %s, got %zu of %zu free",
                             size_bytes, what, free_bytes, total_bytes);
@@ -67,24 +67,31 @@ extern "C" void lrc_cuda_zero(struct lrc_stream *stream, void *memory, size_t si
         (void)cudaMemsetAsync(memory, 0, size_bytes, (cudaStream_t)stream);
 }
 
-extern "C" enum lrc_status lrc_cuda_upload(struct lrc_stream *stream, void *to, const void *from,
-                                           size_t size_bytes, struct lrc_error *err)
+static enum lrc_status transfer(struct lrc_stream *stream, void *to, const void *from, size_t size_bytes,
+                                cudaMemcpyKind kind, const char *verb, struct lrc_error *err)
 {
     if (size_bytes == 0)
         return LRC_STATUS_OK;
-    return lrc_cuda_result(
-        cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyHostToDevice, (cudaStream_t)stream), err,
-        "cuda: upload %zu bytes", size_bytes);
+    return lrc_cuda_result(cudaMemcpyAsync(to, from, size_bytes, kind, (cudaStream_t)stream), err,
+                           "cuda: %s %zu bytes", verb, size_bytes);
+}
+
+extern "C" enum lrc_status lrc_cuda_upload(struct lrc_stream *stream, void *to, const void *from,
+                                           size_t size_bytes, struct lrc_error *err)
+{
+    return transfer(stream, to, from, size_bytes, cudaMemcpyHostToDevice, "upload", err);
 }
 
 extern "C" enum lrc_status lrc_cuda_download(struct lrc_stream *stream, void *to, const void *from,
                                              size_t size_bytes, struct lrc_error *err)
 {
-    if (size_bytes == 0)
-        return LRC_STATUS_OK;
-    return lrc_cuda_result(
-        cudaMemcpyAsync(to, from, size_bytes, cudaMemcpyDeviceToHost, (cudaStream_t)stream), err,
-        "cuda: download %zu bytes", size_bytes);
+    return transfer(stream, to, from, size_bytes, cudaMemcpyDeviceToHost, "download", err);
+}
+
+extern "C" enum lrc_status lrc_cuda_copy(struct lrc_stream *stream, void *to, const void *from,
+                                         size_t size_bytes, struct lrc_error *err)
+{
+    return transfer(stream, to, from, size_bytes, cudaMemcpyDeviceToDevice, "copy", err);
 }
 
 extern "C" enum lrc_status lrc_cuda_synchronize(struct lrc_stream *stream, struct lrc_error *err)

@@ -20,6 +20,8 @@ enum lrc_status lrc_cuda_upload(struct lrc_stream *stream, void *to, const void 
                                 struct lrc_error *err);
 enum lrc_status lrc_cuda_download(struct lrc_stream *stream, void *to, const void *from, size_t size_bytes,
                                   struct lrc_error *err);
+enum lrc_status lrc_cuda_copy(struct lrc_stream *stream, void *to, const void *from, size_t size_bytes,
+                              struct lrc_error *err);
 enum lrc_status lrc_cuda_synchronize(struct lrc_stream *stream, struct lrc_error *err);
 
 enum lrc_status lrc_cuda_event_new(struct lrc_event **event, struct lrc_error *err);

@@ -129,6 +129,25 @@ static inline float lrc_vec_fma(float a, float b, float c)
 #endif
 }
 
+/* out[row,:] = a[row,:] + b[row,:], rounded once. */
+static inline void lrc_vec_add_row(const struct lrc_tensor *a, const struct lrc_tensor *b,
+                                   const struct lrc_tensor *out, int64_t row)
+{
+    LRC_VEC_BUFFER(a_buffer);
+    LRC_VEC_BUFFER(b_buffer);
+    LRC_VEC_BUFFER(out_buffer);
+    const int64_t dim = out->shape[1];
+    for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
+        const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
+        const float              *x = lrc_vec_read(a, at, a_buffer), *y = lrc_vec_read(b, at, b_buffer);
+        float                    *sum = lrc_vec_begin(out, at, out_buffer);
+#pragma omp simd
+        for (int64_t i = 0; i < at.n; i++)
+            sum[i] = x[i] + y[i];
+        lrc_vec_finish(out, at, sum);
+    }
+}
+
 /* e^x within 2 ulp (the cases measure it) for results from 2^-126 to 2^127; below 0, above infinity; NaN is
  * kept.
  *

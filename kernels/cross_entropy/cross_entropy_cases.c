@@ -278,3 +278,18 @@ void lrc_cross_entropy_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void check_row(void *context, const char *name)
+{
+    values(context, name, 2);
+}
+
+void lrc_cross_entropy_rows(const struct lrc_cases_walk *walk);
+void lrc_cross_entropy_rows(const struct lrc_cases_walk *walk)
+{
+    struct problem p = problem_new(walk->backend, walk->step.n_tokens < 512 ? walk->step.n_tokens : 512,
+                                   walk->step.vocab, LRC_DTYPE_F32, 2);
+    const struct lrc_cases_row row = { "a chunk of logits", run_both, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

@@ -79,9 +79,9 @@ static float oracle(const struct lrc_weight *weight, int64_t i)
 static void expect_range(const struct lrc_backend *backend, const struct lrc_weight *weight,
                          const struct lrc_tensor *all, int64_t first, int64_t n)
 {
-    struct lrc_error  err = { 0 };
-    struct lrc_tensor got = lrc_cases_tensor_1d(all->dtype, n, LRC_CASES_POISON);
-    struct lrc_tensor want = lrc_tensor_rows(all, first, n);
+    struct lrc_error                 err = { 0 };
+    struct lrc_tensor                got = lrc_cases_tensor_1d(all->dtype, n, LRC_CASES_POISON);
+    struct lrc_tensor                want = lrc_tensor_rows(all, first, n);
     const struct lrc_dequantize_args args = { weight, first, got };
     lrc_cases_expect_status(backend, "dequantize", lrc_dequantize(backend, NULL, &args, &err), LRC_STATUS_OK,
                             &err);
@@ -193,4 +193,36 @@ void lrc_dequantize_cases(const struct lrc_backend *backend)
         for (int to = 0; to < 2; to++)
             expect_dense(backend, dtypes[from], dtypes[to]);
     expect_refusals(backend);
+}
+
+struct row {
+    const struct lrc_backend *backend;
+    struct blocks             blocks;
+    struct lrc_tensor         out;
+};
+
+static void run(void *context)
+{
+    const struct row                *t = context;
+    const struct lrc_dequantize_args args = { &t->blocks.weight, 0, t->out };
+    LRC_CASES_RUN(t->backend, dequantize, &args);
+}
+
+static void check_row(void *context, const char *name)
+{
+    const struct row *t = context;
+    (void)name;
+    expect_blocks(t->backend, (int64_t[]){ t->blocks.weight.rows, t->blocks.weight.cols }, 64, 1);
+}
+
+void lrc_dequantize_rows(const struct lrc_cases_walk *walk);
+void lrc_dequantize_rows(const struct lrc_cases_walk *walk)
+{
+    const int64_t rows = walk->step.intermediate, cols = walk->step.hidden;
+    struct row    t = { walk->backend, blocks_new(rows, cols, 64, 1),
+                        lrc_cases_tensor_1d(walk->step.activation, rows * cols, LRC_CASES_POISON) };
+    const struct lrc_cases_row row = { "intermediate x hidden, double quantization", run, check_row, &t };
+    walk->visit(&row);
+    lrc_cases_free(&t.out);
+    blocks_free(&t.blocks);
 }

@@ -190,3 +190,27 @@ void lrc_embedding_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void run_step(void *context)
+{
+    const struct problem                    *p = context;
+    const struct lrc_embedding_forward_args  f = forward_args(p);
+    const struct lrc_embedding_backward_args b = backward_args(p);
+    LRC_CASES_RUN(p->backend, embedding_forward, &f);
+    LRC_CASES_RUN(p->backend, embedding_backward, &b);
+}
+
+static void check_row(void *context, const char *name)
+{
+    values(context, name);
+}
+
+void lrc_embedding_rows(const struct lrc_cases_walk *walk);
+void lrc_embedding_rows(const struct lrc_cases_walk *walk)
+{
+    const struct sizes sizes = { walk->step.n_tokens, walk->step.vocab, walk->step.hidden };
+    struct problem     p = problem_new(walk->backend, sizes, walk->step.weight, walk->step.activation);
+    const struct lrc_cases_row row = { "tokens x hidden", run_step, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

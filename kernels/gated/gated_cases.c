@@ -200,3 +200,18 @@ void lrc_gated_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void check_row(void *context, const char *name)
+{
+    values(context, name, 4);
+}
+
+void lrc_gated_rows(const struct lrc_cases_walk *walk);
+void lrc_gated_rows(const struct lrc_cases_walk *walk)
+{
+    struct problem p =
+        problem_new(walk->backend, walk->step.n_tokens, walk->step.intermediate, walk->step.activation);
+    const struct lrc_cases_row row = { "tokens x intermediate", run_both, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

@@ -3,7 +3,9 @@
  *   forward:   out[n,:] = x[index[n],:]
  *   backward:  d_x = 0, then d_x[index[n],:] = d_out[n,:]     (indices are distinct)
  *
- * errors: SHAPE. Indices must lie in [0, T). */
+ * Index -1 is no row: out[n,:] = 0, and d_out[n,:] goes nowhere.
+ *
+ * errors: SHAPE. Other indices must lie in [0, T). */
 #ifndef LRC_GATHER_H
 #define LRC_GATHER_H
 

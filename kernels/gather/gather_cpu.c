@@ -11,8 +11,10 @@ enum lrc_status LRC_CPU(gather_forward)(struct lrc_stream *stream, const struct 
     const size_t  row_bytes = (size_t)dim * lrc_dtype_bytes(args->x.dtype);
 #pragma omp parallel for schedule(static) if (n * dim > LRC_VEC_PARALLEL_MIN)
     for (int64_t row = 0; row < n; row++)
-        if (row_bytes > 0)
+        if (row_bytes > 0 && args->index[row] >= 0)
             memcpy(lrc_vec_at(&args->out, row, 0), lrc_vec_at(&args->x, args->index[row], 0), row_bytes);
+        else if (row_bytes > 0)
+            memset(lrc_vec_at(&args->out, row, 0), 0, row_bytes);
     return LRC_STATUS_OK;
 }
 
@@ -44,6 +46,7 @@ enum lrc_status LRC_CPU(gather_backward)(struct lrc_stream                     *
             memset(lrc_vec_at(&args->d_x, row, 0), 0, row_bytes);
 #pragma omp parallel for schedule(static) if (n * dim > LRC_VEC_PARALLEL_MIN)
     for (int64_t row = 0; row < n; row++)
-        scatter_row(args, row);
+        if (args->index[row] >= 0)
+            scatter_row(args, row);
     return LRC_STATUS_OK;
 }

@@ -163,3 +163,19 @@ void lrc_grad_norm_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+static void check_row(void *context, const char *name)
+{
+    const struct problem *p = context;
+    (void)name;
+    values(p->backend, &p->grads[0].shape[0], 1);
+}
+
+void lrc_grad_norm_rows(const struct lrc_cases_walk *walk);
+void lrc_grad_norm_rows(const struct lrc_cases_walk *walk)
+{
+    struct problem             p = problem_new(walk->backend, &walk->step.n_params, 1);
+    const struct lrc_cases_row row = { "the adapters' gradients", run, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

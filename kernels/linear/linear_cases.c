@@ -622,3 +622,69 @@ void lrc_linear_cases(const struct lrc_backend *backend)
     expect_mask(backend);
     expect_refusals(backend);
 }
+
+struct row {
+    const struct lrc_backend *backend;
+    const struct problem     *p;
+    struct arrays             arrays;
+};
+
+/* A base that is not trained. */
+static void run_frozen(void *context)
+{
+    const struct row                    *t = context;
+    const struct lrc_linear_forward_args f = forward_args(&t->arrays, t->p);
+    struct lrc_linear_backward_args      b = backward_args(&t->arrays, t->p);
+    b.d_weight.data = b.d_bias.data = NULL;
+    LRC_CASES_RUN(t->backend, linear_forward, &f);
+    LRC_CASES_RUN(t->backend, linear_backward, &b);
+}
+
+static void check_row(void *context, const char *name)
+{
+    const struct row *t = context;
+    (void)name;
+    expect_problem(t->backend, t->p);
+}
+
+static void visit(const struct lrc_cases_walk *walk, const char *name, const struct problem *p)
+{
+    struct row                 t = { walk->backend, p, arrays_new(p) };
+    const struct lrc_cases_row row = { name, run_frozen, check_row, &t };
+    walk->visit(&row);
+    arrays_free(&t.arrays);
+}
+
+void lrc_linear_rows(const struct lrc_cases_walk *walk);
+void lrc_linear_rows(const struct lrc_cases_walk *walk)
+{
+    const struct lrc_cases_step *s = &walk->step;
+    const enum weight_kind       dense = s->weight == LRC_DTYPE_BF16 ? WEIGHT_BF16 : WEIGHT_F32,
+                           kind = s->is_4bit ? WEIGHT_NF4 : dense;
+    const int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
+    const int64_t chunk = s->n_tokens < 512 ? s->n_tokens : 512;
+    const struct {
+        const char      *name;
+        int64_t          n_rows, in, out, rank;
+        enum lrc_dtype   y;
+        enum weight_kind kind;
+    } linears[] = {
+        { "q, o", s->n_tokens, s->hidden, q, s->rank, s->activation, kind },
+        { "k, v", s->n_tokens, s->hidden, kv, s->rank, s->activation, kind },
+        { "gate, up", s->n_tokens, s->hidden, s->intermediate, s->rank, s->activation, kind },
+        { "down", s->n_tokens, s->intermediate, s->hidden, s->rank, s->activation, kind },
+        { "head, a chunk", chunk, s->hidden, s->vocab, 0, LRC_DTYPE_F32, dense },
+        { "gate, one token", 1, s->hidden, s->intermediate, s->rank, s->activation, kind },
+    };
+    for (size_t i = 0; i < sizeof linears / sizeof linears[0]; i++) {
+        const struct problem p = { .n_rows = linears[i].n_rows,
+                                   .in = linears[i].in,
+                                   .out = linears[i].out,
+                                   .rank = linears[i].rank,
+                                   .x = s->activation,
+                                   .y = linears[i].y,
+                                   .kind = linears[i].kind,
+                                   .is_wide = walk->backend->memory != NULL };
+        visit(walk, linears[i].name, &p);
+    }
+}

@@ -132,3 +132,38 @@ void lrc_quantize_cases(const struct lrc_backend *backend)
     expect_ties(backend);
     expect_refusals(backend);
 }
+
+struct row {
+    const struct lrc_backend *backend;
+    struct problem            p;
+    struct lrc_tensor         x, packed, absmax;
+};
+
+static void run(void *context)
+{
+    const struct row                     *t = context;
+    const struct lrc_quantize_blocks_args args = { t->x, t->p.block_elems, levels_new(), t->packed.data,
+                                                   t->absmax.data };
+    LRC_CASES_RUN(t->backend, quantize_blocks, &args);
+}
+
+static void check_row(void *context, const char *name)
+{
+    const struct row *t = context;
+    (void)name;
+    expect_problem(t->backend, &t->p);
+}
+
+void lrc_quantize_rows(const struct lrc_cases_walk *walk);
+void lrc_quantize_rows(const struct lrc_cases_walk *walk)
+{
+    const struct problem       p = { walk->step.intermediate * walk->step.hidden, 64, walk->step.weight, 0 };
+    struct row                 t = { walk->backend, p, lrc_cases_tensor_1d(p.dtype, p.n, 3),
+                                     lrc_cases_tensor_1d(LRC_DTYPE_F32, (p.n + 7) / 8, LRC_CASES_POISON),
+                                     lrc_cases_tensor_1d(LRC_DTYPE_F32, (p.n + 63) / 64, LRC_CASES_POISON) };
+    const struct lrc_cases_row row = { "intermediate x hidden", run, check_row, &t };
+    walk->visit(&row);
+    lrc_cases_free(&t.x);
+    lrc_cases_free(&t.packed);
+    lrc_cases_free(&t.absmax);
+}

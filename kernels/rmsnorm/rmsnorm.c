@@ -10,6 +10,10 @@ enum lrc_status lrc_rmsnorm_forward_check(const struct lrc_rmsnorm_forward_args 
     LRC_TRY(
         lrc_check_tensor(&args->weight, "rmsnorm_forward: weight", LRC_CHECK_1D(LRC_CHECK_FLOAT, dim), err));
     LRC_TRY(lrc_check_tensor(&args->out, "rmsnorm_forward: out", rows, err));
+    if (args->addend.data) {
+        LRC_TRY(lrc_check_tensor(&args->addend, "rmsnorm_forward: addend", rows, err));
+        LRC_TRY(lrc_check_tensor(&args->sum, "rmsnorm_forward: sum", rows, err));
+    }
     if (dim < 1)
         return lrc_fail(err, LRC_STATUS_SHAPE, "rmsnorm_forward: x: want at least 1 column, got %lld",
                         (long long)dim);

@@ -1,6 +1,8 @@
 /* Root-mean-square normalisation over the last dimension.
  *
  *   forward:   out[n,i] = x[n,i] * rstd[n] * weight[i],   rstd[n] = 1 / sqrt(mean_i(x[n,i]^2) + eps)
+ *              with an addend, first sum[n,i] = x[n,i] + addend[n,i], rounded once, which is then the x of
+ *              the line above
  *   backward:  with g[n,i] = d_out[n,i] * weight[i] and s[n] = mean_i(g[n,i] * x[n,i]):
  *              d_x[n,i] = d_residual[n,i] + rstd[n] * (g[n,i] - x[n,i] * rstd[n]^2 * s[n])
  *              d_weight[i] += sum_n d_out[n,i] * x[n,i] * rstd[n]
@@ -20,6 +22,8 @@ struct lrc_rmsnorm_forward_args {
     struct lrc_tensor out;    /* (N, D) F32 or BF16; may be x */
     float            *rstd;   /* (N); NULL when no backward pass follows */
     float             eps;    /* > 0 */
+    struct lrc_tensor addend; /* (N, D) F32 or BF16; data NULL: nothing is added, and there is no sum */
+    struct lrc_tensor sum;    /* (N, D) F32 or BF16; may be x or addend, not out */
 };
 
 struct lrc_rmsnorm_backward_args {

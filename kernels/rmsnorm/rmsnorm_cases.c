@@ -38,7 +38,9 @@ static void problem_free(struct problem *p)
 
 static struct lrc_rmsnorm_forward_args forward_args(const struct problem *p)
 {
-    return (struct lrc_rmsnorm_forward_args){ p->x, p->weight, p->out, p->rstd.data, EPS };
+    return (struct lrc_rmsnorm_forward_args){
+        .x = p->x, .weight = p->weight, .out = p->out, .rstd = p->rstd.data, .eps = EPS
+    };
 }
 
 static struct lrc_rmsnorm_backward_args backward_args(const struct problem *p)
@@ -245,6 +247,46 @@ static void in_place(const struct lrc_backend *backend, enum lrc_dtype dtype)
     problem_free(&p);
 }
 
+/* With an addend: the bits of the sum rounded once, and of its norm, whichever operand it takes the place of.
+ */
+static void with_addend(const struct lrc_backend *backend, int64_t n, int64_t dim, enum lrc_dtype x_dtype,
+                        enum lrc_dtype addend_dtype, enum lrc_dtype sum_dtype)
+{
+    struct problem    p = problem_new(backend, n, dim, sum_dtype, LRC_DTYPE_F32);
+    struct lrc_tensor x = lrc_cases_tensor_2d(x_dtype, n, dim, 6),
+                      addend = lrc_cases_tensor_2d(addend_dtype, n, dim, 7),
+                      sum = lrc_cases_tensor_2d(sum_dtype, n, dim, LRC_CASES_POISON),
+                      out = lrc_cases_copy(&p.out), rstd = lrc_cases_copy(&p.rstd);
+    struct lrc_tensor *const        places[] = { &sum, &x, &addend };
+    struct lrc_rmsnorm_forward_args f = forward_args(&p);
+    for (int64_t i = 0; i < n * dim; i++)
+        lrc_cases_set(&p.x, i, lrc_cases_get(&x, i) + lrc_cases_get(&addend, i));
+    LRC_CASES_RUN(backend, rmsnorm_forward, &f);
+    for (int i = 0; i < 3; i++) {
+        if (places[i]->dtype != sum_dtype)
+            continue;
+        struct lrc_tensor place = lrc_cases_copy(places[i]);
+        f = (struct lrc_rmsnorm_forward_args){ .x = i == 1 ? place : x,
+                                               .weight = p.weight,
+                                               .out = out,
+                                               .rstd = rstd.data,
+                                               .eps = EPS,
+                                               .addend = i == 2 ? place : addend,
+                                               .sum = place };
+        LRC_CASES_RUN(backend, rmsnorm_forward, &f);
+        lrc_cases_expect_same(backend, "rmsnorm: sum", &place, &p.x);
+        lrc_cases_expect_same(backend, "rmsnorm: out of a sum", &out, &p.out);
+        lrc_cases_expect_same(backend, "rmsnorm: rstd of a sum", &rstd, &p.rstd);
+        lrc_cases_free(&place);
+    }
+    lrc_cases_free(&x);
+    lrc_cases_free(&addend);
+    lrc_cases_free(&sum);
+    lrc_cases_free(&out);
+    lrc_cases_free(&rstd);
+    problem_free(&p);
+}
+
 static void run_both(void *context)
 {
     struct problem                        *p = context;
@@ -273,6 +315,9 @@ static void bad_arguments(const struct lrc_backend *backend)
     LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_SHAPE,
                       bad.x.shape[1] = bad.out.shape[1] = bad.weight.shape[0] = 0, &err);
     LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_NUMERIC, bad.eps = 0, &err);
+    LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_SHAPE, bad.addend = p.d_out, &err);
+    LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_SHAPE,
+                      (bad.sum = bad.addend = p.d_out, bad.addend.shape[0] = 1), &err);
     LRC_CASES_REFUSED(backend, rmsnorm_forward, f, LRC_STATUS_NUMERIC, bad.eps = NAN, &err);
     LRC_CASES_REFUSED(backend, rmsnorm_backward, b, LRC_STATUS_SHAPE, bad.d_x.shape[1] = 7, &err);
     LRC_CASES_REFUSED(backend, rmsnorm_backward, b, LRC_STATUS_SHAPE, bad.d_residual.n_dims = 1, &err);
@@ -289,10 +334,40 @@ void lrc_rmsnorm_cases(const struct lrc_backend *backend)
     gradients(backend);
     in_place(backend, LRC_DTYPE_F32);
     in_place(backend, LRC_DTYPE_BF16);
+    with_addend(backend, 3, 67, LRC_DTYPE_F32, LRC_DTYPE_F32, LRC_DTYPE_F32);
+    with_addend(backend, 5, 1301, LRC_DTYPE_BF16, LRC_DTYPE_BF16, LRC_DTYPE_BF16);
+    with_addend(backend, 2, 520, LRC_DTYPE_F32, LRC_DTYPE_BF16, LRC_DTYPE_BF16);
+    with_addend(backend, 1, 1, LRC_DTYPE_BF16, LRC_DTYPE_F32, LRC_DTYPE_F32);
     struct problem p = problem_new(backend, 70, 521, LRC_DTYPE_BF16, LRC_DTYPE_BF16);
     lrc_cases_expect_repeatable(
         backend, "rmsnorm", run_both, &p,
         (const struct lrc_tensor *const[]){ &p.out, &p.rstd, &p.d_x, &p.d_weight, NULL });
     problem_free(&p);
     bad_arguments(backend);
+}
+
+static void run_frozen(void *context)
+{
+    const struct problem                 *p = context;
+    const struct lrc_rmsnorm_forward_args f = forward_args(p);
+    struct lrc_rmsnorm_backward_args      b = backward_args(p);
+    b.d_weight.data = NULL;
+    LRC_CASES_RUN(p->backend, rmsnorm_forward, &f);
+    LRC_CASES_RUN(p->backend, rmsnorm_backward, &b);
+}
+
+static void check_row(void *context, const char *name)
+{
+    check_forward(context, name);
+    check_backward(context, name);
+}
+
+void lrc_rmsnorm_rows(const struct lrc_cases_walk *walk);
+void lrc_rmsnorm_rows(const struct lrc_cases_walk *walk)
+{
+    struct problem             p = problem_new(walk->backend, walk->step.n_tokens, walk->step.hidden,
+                                               walk->step.activation, walk->step.weight);
+    const struct lrc_cases_row row = { "tokens x hidden", run_frozen, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
 }

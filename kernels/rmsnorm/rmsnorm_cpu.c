@@ -19,17 +19,17 @@ static double row_sum_of_squares(const struct lrc_tensor *x, int64_t row)
     return total;
 }
 
-static void forward_row(const struct lrc_rmsnorm_forward_args *args, int64_t row)
+static void forward_row(const struct lrc_rmsnorm_forward_args *args, const struct lrc_tensor *in, int64_t row)
 {
     LRC_VEC_BUFFER(x_buffer);
     LRC_VEC_BUFFER(weight_buffer);
     LRC_VEC_BUFFER(out_buffer);
-    const int64_t dim = args->x.shape[1];
-    const double  mean = row_sum_of_squares(&args->x, row) / (double)dim;
+    const int64_t dim = in->shape[1];
+    const double  mean = row_sum_of_squares(in, row) / (double)dim;
     const float   rstd = (float)(1.0 / sqrt(mean + (double)args->eps));
     for (int64_t first = 0; first < dim; first += LRC_VEC_BLOCK) {
         const struct lrc_vec_span at = { row, first, lrc_vec_block(first, dim) };
-        const float              *x = lrc_vec_read(&args->x, at, x_buffer);
+        const float              *x = lrc_vec_read(in, at, x_buffer);
         const float              *weight = lrc_vec_read(&args->weight, at, weight_buffer);
         float                    *out = lrc_vec_begin(&args->out, at, out_buffer);
 #pragma omp simd
@@ -47,9 +47,13 @@ enum lrc_status LRC_CPU(rmsnorm_forward)(struct lrc_stream                     *
     (void)stream;
     (void)err;
     const int64_t n_rows = args->x.shape[0];
+    const int     adds = args->addend.data != NULL;
 #pragma omp parallel for schedule(static) if (n_rows * args->x.shape[1] > LRC_VEC_PARALLEL_MIN)
-    for (int64_t row = 0; row < n_rows; row++)
-        forward_row(args, row);
+    for (int64_t row = 0; row < n_rows; row++) {
+        if (adds)
+            lrc_vec_add_row(&args->x, &args->addend, &args->sum, row);
+        forward_row(args, adds ? &args->sum : &args->x, row);
+    }
     return LRC_STATUS_OK;
 }
 

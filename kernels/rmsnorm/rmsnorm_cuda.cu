@@ -38,11 +38,33 @@ static __device__ __forceinline__ float rstd_of(double mean_plus_eps)
 
 struct norm_forward {
     struct lrc_vec_view x, weight, out;
+    struct lrc_vec_view addend, sum; /* addend.data NULL: nothing is added, sum is x */
     float              *rstd;
     double              eps;
     double              one_over_dim;
     int64_t             n_rows, dim;
 };
+
+/* What is normalised. A sum is stored, and is what was stored: the second pass reads it there, where the same
+ * thread wrote it. */
+static __device__ __forceinline__ void load_summed(float x[LRC_VEC_GROUP], const struct norm_forward &f,
+                                                   struct lrc_vec_place at)
+{
+    struct lrc_vec_raw raw = lrc_vec_fetch(f.x, at), raw_addend = {};
+    if (f.addend.data)
+        raw_addend = lrc_vec_fetch(f.addend, at);
+    lrc_vec_widen(x, raw, f.x.dtype);
+    if (!f.addend.data)
+        return;
+    float addend[LRC_VEC_GROUP];
+    lrc_vec_widen(addend, raw_addend, f.addend.dtype);
+#pragma unroll
+    for (int i = 0; i < LRC_VEC_GROUP; i++)
+        x[i] += addend[i];
+    raw = lrc_vec_narrow(x, f.sum.dtype);
+    lrc_vec_put(f.sum, at, raw);
+    lrc_vec_widen(x, raw, f.sum.dtype);
+}
 
 static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_forward_kernel(struct norm_forward f)
 {
@@ -52,7 +74,7 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_forward_kernel
         return; /* a whole warp; a block has only rows that are there */
     float x[LRC_VEC_GROUP], weight[LRC_VEC_GROUP], squares = 0;
     for (int64_t col = (int64_t)threadIdx.x * LRC_VEC_GROUP; col < f.dim; col += step) {
-        lrc_vec_load(x, f.x, { row, col, f.dim });
+        load_summed(x, f, { row, col, f.dim });
 #pragma unroll
         for (int i = 0; i < LRC_VEC_GROUP; i++)
             squares += x[i] * x[i];
@@ -62,9 +84,9 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_forward_kernel
         f.rstd[row] = rstd;
     for (int64_t col = (int64_t)threadIdx.x * LRC_VEC_GROUP; col < f.dim; col += step) {
         const struct lrc_vec_place at = { row, col, f.dim };
-        const struct lrc_vec_raw   raw_x = lrc_vec_fetch(f.x, at);
+        const struct lrc_vec_raw   raw_x = lrc_vec_fetch(f.sum, at);
         lrc_vec_load(weight, f.weight, { 0, col, f.dim });
-        lrc_vec_widen(x, raw_x, f.x.dtype);
+        lrc_vec_widen(x, raw_x, f.sum.dtype);
 #pragma unroll
         for (int i = 0; i < LRC_VEC_GROUP; i++)
             x[i] = x[i] * rstd * weight[i];
@@ -72,8 +94,8 @@ static __global__ void __launch_bounds__(LRC_VEC_THREADS) rmsnorm_forward_kernel
     }
 }
 
-LRC_CUDA_OP(rmsnorm_forward)(struct lrc_stream *stream, const struct lrc_rmsnorm_forward_args *args,
-                             struct lrc_error *err)
+LRC_CUDA_OP(rmsnorm_forward)
+(struct lrc_stream *stream, const struct lrc_rmsnorm_forward_args *args, struct lrc_error *err)
 {
     const int64_t n_rows = args->x.shape[0], dim = args->x.shape[1];
     if (n_rows == 0)
@@ -82,6 +104,11 @@ LRC_CUDA_OP(rmsnorm_forward)(struct lrc_stream *stream, const struct lrc_rmsnorm
     f.x = lrc_vec_view_of(&args->x, n_rows);
     f.weight = lrc_vec_view_of(&args->weight, 1);
     f.out = lrc_vec_view_of(&args->out, n_rows);
+    f.sum = f.x;
+    if (args->addend.data) {
+        f.addend = lrc_vec_view_of(&args->addend, n_rows);
+        f.sum = lrc_vec_view_of(&args->sum, n_rows);
+    }
     f.rstd = args->rstd;
     f.eps = (double)args->eps;
     f.one_over_dim = 1.0 / (double)dim;
@@ -202,8 +229,8 @@ static __global__ void __launch_bounds__(WEIGHT_THREADS)
     b.d_weight[col] = (float)((double)b.d_weight[col] + total);
 }
 
-LRC_CUDA_OP(rmsnorm_backward)(struct lrc_stream *stream, const struct lrc_rmsnorm_backward_args *args,
-                              struct lrc_error *err)
+LRC_CUDA_OP(rmsnorm_backward)
+(struct lrc_stream *stream, const struct lrc_rmsnorm_backward_args *args, struct lrc_error *err)
 {
     const int64_t n_rows = args->x.shape[0], dim = args->x.shape[1];
     if (n_rows == 0)

@@ -189,3 +189,29 @@ void lrc_rope_cases(const struct lrc_backend *backend)
     problem_free(&p);
     bad_arguments(backend);
 }
+
+/* There and back again. */
+static void run_in_place(void *context)
+{
+    const struct problem               *p = context;
+    const struct lrc_rope_forward_args  f = forward_args(p);
+    const struct lrc_rope_backward_args b = backward_args(p);
+    LRC_CASES_RUN(p->backend, rope_forward, &f);
+    LRC_CASES_RUN(p->backend, rope_backward, &b);
+}
+
+static void check_row(void *context, const char *name)
+{
+    values(context, name);
+}
+
+void lrc_rope_rows(const struct lrc_cases_walk *walk);
+void lrc_rope_rows(const struct lrc_cases_walk *walk)
+{
+    const struct lrc_cases_step *s = &walk->step;
+    const struct sizes         sizes = { s->n_tokens, s->n_heads, s->head_dim, s->head_dim, s->head_dim / 2 };
+    struct problem             p = problem_new(walk->backend, sizes, s->activation);
+    const struct lrc_cases_row row = { "queries", run_in_place, check_row, &p };
+    walk->visit(&row);
+    problem_free(&p);
+}

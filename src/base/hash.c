@@ -18,6 +18,20 @@ void lrc_hash_update(struct lrc_hash *hash, const void *bytes, size_t n)
     LRC_ASSERT(EVP_DigestUpdate(hash->context, bytes, n) == 1);
 }
 
+/* Steps end where pages do, so that none is left behind. */
+void lrc_hash_update_map(struct lrc_hash *hash, const void *mapped, size_t n)
+{
+    const unsigned char *at = mapped, *end = at + n;
+    while (at < end) {
+        const size_t left = (size_t)(end - at),
+                     step = LRC_HASH_STEP_BYTES - (uintptr_t)at % LRC_HASH_STEP_BYTES,
+                     now = left < step ? left : step;
+        lrc_hash_update(hash, at, now);
+        lrc_map_drop(at, now);
+        at += now;
+    }
+}
+
 void lrc_hash_finish(struct lrc_hash *hash, char hex[LRC_HASH_HEX_MAX])
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
@@ -48,18 +62,14 @@ enum lrc_status lrc_hash_bytes(char hex[LRC_HASH_HEX_MAX], const void *bytes, si
 
 enum lrc_status lrc_hash_file(char hex[LRC_HASH_HEX_MAX], const char *path, struct lrc_error *err)
 {
-    enum { STEP_BYTES = 16 << 20 }; /* of the file in memory at a time */
     struct lrc_map  map;
     struct lrc_hash hash;
     LRC_TRY(lrc_map_open(&map, path, err));
     const enum lrc_status status = lrc_hash_init(&hash, err);
-    for (size_t at = 0, n; status == LRC_STATUS_OK && at < map.size_bytes; at += n) {
-        n = map.size_bytes - at < STEP_BYTES ? map.size_bytes - at : STEP_BYTES;
-        lrc_hash_update(&hash, map.data + at, n);
-        lrc_map_drop(map.data + at, n);
-    }
-    if (status == LRC_STATUS_OK)
+    if (status == LRC_STATUS_OK) {
+        lrc_hash_update_map(&hash, map.data, map.size_bytes);
         lrc_hash_finish(&hash, hex);
+    }
     lrc_map_close(&map);
     return status;
 }

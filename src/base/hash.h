@@ -14,8 +14,12 @@ struct lrc_hash {
 /* errors: NOMEM, DEVICE. ownership: lrc_hash_finish() or lrc_hash_abort(). */
 enum lrc_status lrc_hash_init(struct lrc_hash *hash, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_hash_update(struct lrc_hash *hash, const void *bytes, size_t n);
-void            lrc_hash_finish(struct lrc_hash *hash, char hex[LRC_HASH_HEX_MAX]);
-void            lrc_hash_abort(struct lrc_hash *hash);
+/* Part of a map, whose pages leave this process's memory as they are done: LRC_HASH_STEP_BYTES of it are
+ * there at a time. */
+enum { LRC_HASH_STEP_BYTES = 4 << 20 };
+void lrc_hash_update_map(struct lrc_hash *hash, const void *mapped, size_t n);
+void lrc_hash_finish(struct lrc_hash *hash, char hex[LRC_HASH_HEX_MAX]);
+void lrc_hash_abort(struct lrc_hash *hash);
 
 enum lrc_status lrc_hash_bytes(char hex[LRC_HASH_HEX_MAX], const void *bytes, size_t n,
                                struct lrc_error *err) LRC_MUST_CHECK;

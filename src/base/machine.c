@@ -1,5 +1,6 @@
 #include "base/machine.h"
 
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -48,6 +49,17 @@ int64_t lrc_machine_available_bytes(void)
 int64_t lrc_machine_peak_bytes(void)
 {
     return proc_bytes("/proc/self/status", "VmHWM");
+}
+
+int64_t lrc_machine_heap_bytes(void)
+{
+    const struct mallinfo2 info = mallinfo2();
+    return (int64_t)(info.uordblks + info.hblkhd);
+}
+
+void lrc_machine_heap_trim(void)
+{
+    (void)malloc_trim(0);
 }
 
 double lrc_machine_seconds(void)

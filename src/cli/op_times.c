@@ -38,6 +38,7 @@ const struct lrc_backend *lrc_op_times_start(const struct lrc_backend *backend)
     static struct lrc_backend timed;
     measured = backend;
     timed = *backend;
+    timed.graph_begin = NULL; /* what is replayed cannot be timed op by op */
 #define LRC_OP(op) timed.op = timed_##op;
 #include "ops.def"
     lrc_op_times_clear();

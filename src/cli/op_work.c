@@ -141,7 +141,8 @@ struct lrc_op_work lrc_op_work_quantize_blocks(const struct lrc_quantize_blocks_
 
 struct lrc_op_work lrc_op_work_rmsnorm_forward(const struct lrc_rmsnorm_forward_args *a)
 {
-    return moved(size(&a->x) + size(&a->weight) + size(&a->out) + words(a->rstd, a->x.shape[0]));
+    const double summed = a->addend.data ? size(&a->addend) + size(&a->sum) : 0.0;
+    return moved(size(&a->x) + size(&a->weight) + size(&a->out) + summed + words(a->rstd, a->x.shape[0]));
 }
 
 struct lrc_op_work lrc_op_work_rmsnorm_backward(const struct lrc_rmsnorm_backward_args *a)

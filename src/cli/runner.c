@@ -63,6 +63,22 @@ enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli 
     return LRC_STATUS_OK;
 }
 
+void lrc_runner_explain(const struct lrc_runner *runner, const struct lrc_cli *cli, const char *rest,
+                        struct lrc_error *err)
+{
+    const struct lrc_error  why = *err;
+    const struct lrc_model *model = &runner->model;
+    if (why.status != LRC_STATUS_NOMEM || !runner->backend)
+        return;
+    const int on_device = runner->backend->memory != NULL,
+              is_4bit = lrc_cli_has(cli, "load-in-4bit") || model->config.is_bnb_4bit;
+    const size_t base_bytes = model->arena.size_bytes + (on_device ? 0 : model->mapped_bytes);
+    (void)lrc_fail(err, LRC_STATUS_NOMEM, "%s; the base takes %.2f MB, the rest goes with %s%s%s",
+                   why.message, (double)base_bytes * 1e-6, rest,
+                   is_4bit ? "" : "; --load-in-4bit saves about 70 % of the base",
+                   on_device ? "; --device cpu takes the host's memory instead" : "");
+}
+
 void lrc_runner_release(struct lrc_runner *runner)
 {
     lrc_adapter_release(&runner->loaded);

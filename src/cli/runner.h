@@ -25,6 +25,11 @@ enum lrc_status lrc_runner_choose(const struct lrc_backend **backend, const stru
 enum lrc_status lrc_runner_load(struct lrc_runner *runner, const struct lrc_cli *cli, const char *model_dir,
                                 int64_t n_positions, struct lrc_problems *problems,
                                 struct lrc_error *err) LRC_MUST_CHECK;
-void            lrc_runner_release(struct lrc_runner *runner); /* safe on a zeroed runner */
+/* A failure for want of memory gets the plan and the knobs that help; others stay as they are. rest: what
+ * the memory beside the base goes with, "the longest row". */
+void lrc_runner_explain(const struct lrc_runner *runner, const struct lrc_cli *cli, const char *rest,
+                        struct lrc_error *err);
+
+void lrc_runner_release(struct lrc_runner *runner); /* safe on a zeroed runner */
 
 #endif

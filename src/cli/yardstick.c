@@ -4,12 +4,13 @@
 #include "base/machine.h"
 #include "backend.h"
 #include "common/gemm.h"
+#include "device.h"
+#include "model/pass.h"
 
 #include <malloc.h>
 #include <string.h>
 
-/* The head's logits are made in chunks of 64 MB, at most 512 rows. */
-enum { BUFFER_BYTES_MAX = 64000000, HEAD_BYTES = 64 << 20, HEAD_ROWS_MAX = 512, COPY_BYTES = 30 << 20 };
+enum { BUFFER_BYTES_MAX = 64000000, COPY_BYTES = 30 << 20 };
 
 struct product {
     int64_t rows, out, in;
@@ -17,11 +18,6 @@ struct product {
 };
 
 enum { PRODUCTS_MAX = 6 };
-
-static int64_t at_most(int64_t value, int64_t max)
-{
-    return value < max ? value : max;
-}
 
 /* Linears of equal sizes are one product. */
 static void add(struct product *products, int *n, int64_t rows, int64_t out, int64_t in, double times)
@@ -38,8 +34,8 @@ static int products_of(struct product products[PRODUCTS_MAX], const struct lrc_m
                        int64_t n_tokens, int64_t n_trained)
 {
     const int64_t q = s->n_heads * s->head_dim, kv = s->n_kv_heads * s->head_dim;
-    const int64_t fits = HEAD_BYTES / (s->vocab * (int64_t)sizeof(float)) / 16 * 16;
-    const int64_t chunk = at_most(n_trained, fits < 16 ? 16 : at_most(fits, HEAD_ROWS_MAX));
+    const struct lrc_pass_options head = { .backend = lrc_backend_cpu(), .n_trained = n_trained };
+    const int64_t                 chunk = lrc_pass_head_rows(&head, s->vocab);
     const double  all = (double)n_tokens * (double)s->n_layers;
     int           n = 0;
     add(products, &n, n_tokens, q, s->hidden, all);
@@ -113,13 +109,20 @@ static enum lrc_status measure_copy(double *gb_per_s, struct lrc_error *err)
     return status;
 }
 
-enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const struct lrc_model_shape *shape,
-                                      int64_t n_tokens, int64_t n_trained, enum lrc_dtype dtype,
-                                      struct lrc_error *err)
+enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const struct lrc_backend *backend,
+                                      const struct lrc_bench_settings *settings, struct lrc_error *err)
 {
+    const int64_t  n_tokens = settings->batch * settings->seq;
+    enum lrc_dtype dtype = strcmp(settings->mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
     struct product products[PRODUCTS_MAX];
     double         f32, bf16;
-    const int      n = products_of(products, shape, n_tokens, n_trained);
+    *yardstick = (struct lrc_yardstick){ 0 };
+    if (backend->memory) {
+        LRC_TRY(lrc_device_gemm_peak(&yardstick->square, backend, dtype, err));
+        yardstick->gflops = yardstick->square;
+        return LRC_STATUS_OK;
+    }
+    const int n = products_of(products, &settings->shape, n_tokens, n_tokens - settings->batch);
     if (!lrc_backend_cpu_has_bf16())
         dtype = LRC_DTYPE_F32;
     LRC_TRY(measure_products(&yardstick->gflops, products, n, dtype, err));

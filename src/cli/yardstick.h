@@ -3,7 +3,8 @@
 #ifndef LRC_CLI_YARDSTICK_H
 #define LRC_CLI_YARDSTICK_H
 
-#include "model/synthetic.h"
+#include "backend.h"
+#include "cli/bench_settings.h"
 
 struct lrc_yardstick {
     double gflops;        /* of the products */
@@ -12,12 +13,13 @@ struct lrc_yardstick {
 };
 
 /* oneDNN's best rate (weights plain or packed) for every distinct linear of the model, forward and backward,
- * and for the head with n_trained rows in chunks; their mean weighted by the step's FLOPs. Dimensions are cut
- * until a product's buffers fit 64 MB; all are freed before this returns.
+ * and for the head with all but a row's last token in chunks; their mean weighted by the step's FLOPs.
+ * Dimensions are cut until a product's buffers fit 64 MB; all are freed before this returns. On a device the
+ * square product alone, and no copy.
  *
  * errors: NOMEM, DEVICE. */
-enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const struct lrc_model_shape *shape,
-                                      int64_t n_tokens, int64_t n_trained, enum lrc_dtype dtype,
-                                      struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_yardstick_measure(struct lrc_yardstick *yardstick, const struct lrc_backend *backend,
+                                      const struct lrc_bench_settings *settings,
+                                      struct lrc_error                *err) LRC_MUST_CHECK;
 
 #endif

@@ -271,6 +271,15 @@ void lrc_batch_stream_limits(const struct lrc_batch_stream *stream, int64_t *n_t
     *n_trained = stream->limit_trained;
 }
 
+size_t lrc_batch_stream_packing_bytes(const struct lrc_batch_stream *stream)
+{
+    const struct lrc_batch_packed *packed = &stream->plan.packed;
+    if (!packed->bin_order)
+        return 0;
+    return sizeof(int64_t) * (size_t)(stream->plan.dataset->n_examples + 2 * packed->packing.n_bins + 1 +
+                                      2 * (packed->longest + 1));
+}
+
 size_t lrc_batch_stream_bytes(const struct lrc_batch_stream *stream)
 {
     return stream->arena.size_bytes;

@@ -65,8 +65,9 @@ int64_t lrc_batch_stream_steps_per_epoch(const struct lrc_batch_stream *stream);
 void lrc_batch_stream_limits(const struct lrc_batch_stream *stream, int64_t *n_tokens, int64_t *n_docs,
                              int64_t *n_trained);
 
-/* What the stream holds in memory. */
+/* What the stream holds in memory: in its arena, and of packed sequences beside it. */
 size_t lrc_batch_stream_bytes(const struct lrc_batch_stream *stream);
+size_t lrc_batch_stream_packing_bytes(const struct lrc_batch_stream *stream);
 
 /* The window of an optimizer step; steps are normally asked for in order and then come read ahead; any step
  * may be asked for (resume). The window lives until the next call. errors: of lrc_dataset_read(). */

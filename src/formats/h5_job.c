@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+enum { CACHE_BYTES = 128 << 10 }; /* of metadata */
+
 static herr_t keep_first(unsigned depth, const H5E_error2_t *error, void *context)
 {
     struct lrc_h5_job *job = context;
@@ -46,6 +48,18 @@ enum lrc_status lrc_h5_fail(const struct lrc_h5_job *job, enum lrc_status status
     return lrc_fail(job->err, status, "%s: %s%s%s", job->path, what, job->text[0] ? ": " : "", job->text);
 }
 
+/* libhdf5 keeps what it knows of a file up to a limit, counted as in the file, where a chunk index has 2 kB:
+ * in memory it has ten times that. Left alone, a thousand tensors take 30 MB. */
+static int limit_cache(hid_t access)
+{
+    H5AC_cache_config_t config = {.version = H5AC__CURR_CACHE_CONFIG_VERSION};
+    if (H5Pget_mdc_config(access, &config) < 0)
+        return 0;
+    config.set_initial_size = 1;
+    config.initial_size = config.min_size = config.max_size = CACHE_BYTES;
+    return H5Pset_mdc_config(access, &config) >= 0;
+}
+
 hid_t lrc_h5_access(void)
 {
     const hid_t access = H5Pcreate(H5P_FILE_ACCESS);
@@ -53,7 +67,8 @@ hid_t lrc_h5_access(void)
      * more. STRONG: closing the file closes what is open in it. No locks: a checkpoint has one writer, and
      * NFS refuses them. */
     if (access >= 0 && H5Pset_libver_bounds(access, H5F_LIBVER_EARLIEST, H5F_LIBVER_V18) >= 0 &&
-        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && H5Pset_file_locking(access, 0, 1) >= 0)
+        H5Pset_fclose_degree(access, H5F_CLOSE_STRONG) >= 0 && H5Pset_file_locking(access, 0, 1) >= 0 &&
+        limit_cache(access))
         return access;
     if (access >= 0)
         (void)H5Pclose(access);

@@ -29,6 +29,19 @@ enum lrc_status lrc_h5_seal_make(unsigned char seal[LRC_H5_SEAL_BYTES], const ch
     return LRC_STATUS_OK;
 }
 
+/* The same of a finished file, which may be larger than what memory it is to take. */
+static enum lrc_status make_of_map(unsigned char seal[LRC_H5_SEAL_BYTES], const char *kind,
+                                   const struct lrc_map *map, struct lrc_error *err)
+{
+    struct lrc_hash hash;
+    char            hex[LRC_HASH_HEX_MAX];
+    LRC_TRY(lrc_hash_init(&hash, err));
+    lrc_hash_update_map(&hash, map->data + LRC_H5_SEAL_BYTES, map->size_bytes - LRC_H5_SEAL_BYTES);
+    lrc_hash_finish(&hash, hex);
+    format_seal(seal, kind, map->size_bytes, hex);
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status write_start(const char *path, const unsigned char seal[LRC_H5_SEAL_BYTES],
                                    struct lrc_error *err)
 {
@@ -50,8 +63,7 @@ enum lrc_status lrc_h5_seal_put(const char *path, const char *kind, struct lrc_e
     unsigned char seal[LRC_H5_SEAL_BYTES];
     LRC_TRY(lrc_map_open(&map, path, err));
     LRC_ASSERT(map.size_bytes > LRC_H5_SEAL_BYTES);
-    const enum lrc_status status =
-        lrc_h5_seal_make(seal, kind, map.data + LRC_H5_SEAL_BYTES, map.size_bytes - LRC_H5_SEAL_BYTES, err);
+    const enum lrc_status status = make_of_map(seal, kind, &map, err);
     lrc_map_close(&map);
     LRC_TRY(status);
     return write_start(path, seal, err);
@@ -61,8 +73,7 @@ static enum lrc_status check_hash(const struct lrc_map *map, const char *path, c
                                   struct lrc_error *err)
 {
     unsigned char seal[LRC_H5_SEAL_BYTES];
-    LRC_TRY(lrc_h5_seal_make(seal, kind, map->data + LRC_H5_SEAL_BYTES, map->size_bytes - LRC_H5_SEAL_BYTES,
-                             err));
+    LRC_TRY(make_of_map(seal, kind, map, err));
     if (memcmp(seal, map->data, sizeof seal) == 0)
         return LRC_STATUS_OK;
     return lrc_fail(err, LRC_STATUS_FORMAT,

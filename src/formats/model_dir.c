@@ -295,7 +295,6 @@ const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_di
 static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entry *entry,
                         enum lrc_hash_pages pages)
 {
-    enum { PIECE_BYTES = 4 << 20 };
     const char *dtype = lrc_dtype_info[entry->dtype].name;
     lrc_hash_update(hash, entry->name, strlen(entry->name) + 1);
     lrc_hash_update(hash, dtype, strlen(dtype) + 1);
@@ -305,12 +304,10 @@ static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entr
             bytes[i] = (unsigned char)((uint64_t)entry->shape[d] >> (8 * i));
         lrc_hash_update(hash, bytes, sizeof bytes);
     }
-    for (size_t at = 0; at < entry->size_bytes; at += PIECE_BYTES) {
-        const size_t left = entry->size_bytes - at, n = left < PIECE_BYTES ? left : PIECE_BYTES;
-        lrc_hash_update(hash, entry->data + at, n);
-        if (pages == LRC_HASH_DROPS_PAGES)
-            lrc_map_drop(entry->data + at, n);
-    }
+    if (pages == LRC_HASH_DROPS_PAGES)
+        lrc_hash_update_map(hash, entry->data, entry->size_bytes);
+    else
+        lrc_hash_update(hash, entry->data, entry->size_bytes);
 }
 
 enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
@@ -373,13 +370,36 @@ static enum lrc_status copy_where(const char *from, const char *to, int (*is_wan
     return status;
 }
 
+static int is_template(const char *name)
+{
+    return ends_with(name, ".jinja");
+}
+
+/* The templates beside the default one, as transformers saves them. */
+static enum lrc_status copy_templates(const char *from, const char *to, struct lrc_error *err)
+{
+    char           *source = lrc_path_join(from, LRC_TEMPLATES_DIR);
+    char           *target = lrc_path_join(to, LRC_TEMPLATES_DIR);
+    enum lrc_status status = source && target ? LRC_STATUS_OK : lrc_fail_nomem(err, LRC_TEMPLATES_DIR);
+    if (status == LRC_STATUS_OK && lrc_path_is_dir(source)) {
+        status = lrc_dir_make(target, err);
+        if (status == LRC_STATUS_OK)
+            status = copy_where(source, target, is_template, err);
+    }
+    lrc_free(source);
+    lrc_free(target);
+    return status;
+}
+
 enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to,
                                         struct lrc_error *err)
 {
-    return copy_where(dir->path, to, is_rest, err);
+    LRC_TRY(copy_where(dir->path, to, is_rest, err));
+    return copy_templates(dir->path, to, err);
 }
 
 enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to, struct lrc_error *err)
 {
-    return copy_where(from, to, is_tokenizer, err);
+    LRC_TRY(copy_where(from, to, is_tokenizer, err));
+    return copy_templates(from, to, err);
 }

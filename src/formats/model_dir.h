@@ -12,14 +12,14 @@ struct lrc_model_dir_tensor {
 };
 
 struct lrc_model_dir {
-    char                   *path;
-    json_t                 *config;     /* config.json */
-    json_t                 *generation; /* generation_config.json; NULL when absent */
-    struct lrc_safetensors *shards;
-    char                  **shard_names; /* file names */
-    int                     n_shards;
+    char                        *path;
+    json_t                      *config;     /* config.json */
+    json_t                      *generation; /* generation_config.json; NULL when absent */
+    struct lrc_safetensors      *shards;
+    char                       **shard_names; /* file names */
+    int                          n_shards;
     struct lrc_model_dir_tensor *tensors; /* of all shards, sorted by name */
-    int64_t                 n_tensors;
+    int64_t                      n_tensors;
 };
 
 /* Opens everything; checks that each tensor of the index is in its shard and in no other.
@@ -30,10 +30,9 @@ enum lrc_status lrc_model_dir_open(struct lrc_model_dir *dir, const char *path, 
                                    struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_dir_close(struct lrc_model_dir *dir);
 
-const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir,
-                                                       const char *name); /* NULL: absent */
-int64_t lrc_model_dir_index(const struct lrc_model_dir *dir,
-                            const char *name); /* into dir->tensors; -1: absent */
+/* NULL: absent; the index is into dir->tensors, -1: absent */
+const struct lrc_safetensors_entry *lrc_model_dir_find(const struct lrc_model_dir *dir, const char *name);
+int64_t                             lrc_model_dir_index(const struct lrc_model_dir *dir, const char *name);
 
 /* SHA-256 of the weights: over all tensors in order of name: name, NUL, dtype name, NUL, each dimension as
  * u64 LE, data. It does not depend on sharding. */
@@ -43,8 +42,10 @@ enum lrc_hash_pages {
     LRC_HASH_DROPS_PAGES
 };
 enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
-                                   enum lrc_hash_pages pages,
-                                   struct lrc_error *err) LRC_MUST_CHECK;
+                                   enum lrc_hash_pages pages, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* Where a model's chat templates beside the default one lie: <name>.jinja. */
+#define LRC_TEMPLATES_DIR "additional_chat_templates"
 
 /* Copy all files that are neither weights nor their index nor config.json (tokenizer files, templates,
  * generation_config.json, licence) to another folder. */

@@ -58,7 +58,7 @@ static enum lrc_status score_row(struct lrc_score_row *row, struct lrc_pass *pas
     LRC_TRY(lrc_pass_forward(pass, adapter, batch, err));
     row->n_trained = batch->n_trained;
     if (batch->n_trained > 0)
-        LRC_TRY(lrc_pass_loss(pass, &row->loss_sum, 0.0, NULL, err));
+        LRC_TRY(lrc_pass_loss(pass, &row->loss_sum, err));
     if (!isfinite(row->loss_sum))
         return lrc_fail(err, LRC_STATUS_NUMERIC, "score: row %u: want a finite loss, got %g", row_id,
                         row->loss_sum);

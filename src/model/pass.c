@@ -1,17 +1,18 @@
-#include "model/pass.h"
+#include "model/pass__walk.h"
 
-#include <math.h>
 #include <omp.h>
 #include <string.h>
 
-/* Logits of one chunk stay within this many bytes: large enough for the GEMM's best rate, small beside the
- * activations. */
-enum {
-    HEAD_CHUNK_BYTES = 64 << 20,
-    HEAD_CHUNK_DEVICE_BYTES = 128 << 20, /* reading the head must take less time than the product */
-    HEAD_CHUNK_MIN = 16,
-    HEAD_CHUNK_MAX = 512
+/* Logits of one chunk: large enough for the product's best rate, small beside the activations. Every chunk
+ * reads the head once in each direction, which is one FLOP per byte and row in bf16; a device computes 150 to
+ * 250 FLOPs in the time of a byte, and 256 MB are 512 rows of 128k words. Where layers are recomputed to save
+ * memory half of that must do; a CPU does with a quarter. */
+struct head_limits {
+    int64_t bytes, rows;
 };
+static const struct head_limits head_small = { 64 << 20, 512 }, head_saving = { 128 << 20, 512 },
+                                head_device = { 256 << 20, 1024 };
+enum { HEAD_CHUNK_MIN = 16 };
 
 enum { ATTENTION_DOCS = 16 }; /* of a batch, as far as attention's workspace counts on */
 static const size_t ATTENTION_WIDE_MAX = (size_t)4 << 30;
@@ -32,6 +33,18 @@ static int is_wide(const struct lrc_pass_options *o)
     return o->backend->memory && !o->narrow;
 }
 
+int64_t lrc_pass_head_rows(const struct lrc_pass_options *o, int64_t vocab_size)
+{
+    const struct head_limits *limits = !is_wide(o)                   ? &head_small
+                                       : o->use == LRC_TAPE_TRAINING ? &head_device
+                                                                     : &head_saving;
+    const int64_t             fit =
+        limits->bytes / (vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
+    const int64_t rows = at_least(fit < limits->rows ? fit : limits->rows, HEAD_CHUNK_MIN),
+                  most = at_least(o->n_trained, HEAD_CHUNK_MIN);
+    return rows < most ? rows : most;
+}
+
 static size_t linear_workspace(const struct lrc_pass_options *o, int64_t n_rows,
                                const struct lrc_weight *weight, int64_t rank)
 {
@@ -45,7 +58,7 @@ static size_t attention_workspace(const struct lrc_pass *pass)
     const struct lrc_model_config *c = &pass->model->config;
     const struct lrc_pass_options *o = &pass->options;
     const size_t  least = lrc_attention_workspace_bytes(o->n_tokens, c->n_heads, c->n_kv_heads, c->head_dim,
-                                                        o->backend->memory ? 1 : omp_get_max_threads());
+                                                       o->backend->memory ? 1 : omp_get_max_threads());
     const int64_t longest = o->n_tokens < pass->model->n_positions ? o->n_tokens : pass->model->n_positions;
     if (!is_wide(o) || o->use != LRC_TAPE_TRAINING)
         return least;
@@ -74,11 +87,8 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
 
-    const int64_t bytes = pass->options.backend->memory ? HEAD_CHUNK_DEVICE_BYTES : HEAD_CHUNK_BYTES;
-    int64_t       chunk = bytes / (c->vocab_size * (int64_t)sizeof(float)) / HEAD_CHUNK_MIN * HEAD_CHUNK_MIN;
-    chunk = chunk < HEAD_CHUNK_MIN ? HEAD_CHUNK_MIN : chunk > HEAD_CHUNK_MAX ? HEAD_CHUNK_MAX : chunk;
     const int64_t n = at_least(pass->options.n_trained, 1);
-    pass->head_chunk = chunk < at_least(n, HEAD_CHUNK_MIN) ? chunk : at_least(n, HEAD_CHUNK_MIN);
+    pass->head_chunk = lrc_pass_head_rows(&pass->options, c->vocab_size);
 
     LRC_TRY(lrc_arena_plan(arena, "head rows", &pass->head_rows, n * c->hidden_size, act, err));
     LRC_TRY(lrc_arena_plan(arena, "head norm", &pass->head_norm,
@@ -86,12 +96,14 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     LRC_TRY(lrc_arena_plan(arena, "head statistics", &pass->head_rstd, n, sizeof(float), err));
     LRC_TRY(lrc_arena_plan(arena, "logits chunk", &pass->logits, pass->head_chunk * c->vocab_size,
                            sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "log-probabilities", &pass->logprob, at_least(n, pass->options.n_window),
+    LRC_TRY(lrc_arena_plan(arena, "log-probabilities", &pass->logprob,
+                           pass->options.backend->memory ? n : at_least(n, pass->options.n_window),
                            sizeof(float), err));
     LRC_TRY(lrc_arena_plan(arena, "log-sum-exp", &pass->lse, n, sizeof(float), err));
     if (!training)
         return LRC_STATUS_OK;
-    LRC_TRY(lrc_arena_plan(arena, "coefficients", &pass->coef, n, sizeof(float), err));
+    if (!pass->options.backend->memory)
+        LRC_TRY(lrc_arena_plan(arena, "coefficients", &pass->coef, n, sizeof(float), err));
     return lrc_arena_plan(arena, "d head", &pass->d_head, n * c->hidden_size, sizeof(float), err);
 }
 
@@ -124,8 +136,6 @@ static enum lrc_status plan_staging(struct lrc_pass *pass, struct lrc_error *err
     if (n_logits > 0)
         LRC_TRY(lrc_arena_plan(staging, "logits", &pass->host_logits,
                                n_logits * pass->model->config.vocab_size, sizeof(float), err));
-    if (pass->options.use != LRC_TAPE_INFERENCE)
-        LRC_TRY(lrc_arena_plan(staging, "coefficients", &pass->host_coef, n, sizeof(float), err));
     return LRC_STATUS_OK;
 }
 
@@ -133,7 +143,7 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err)
 {
     const struct lrc_backend *backend = options->backend;
-    *pass = (struct lrc_pass){ .options = *options, .model = model, .coef_now = NAN };
+    *pass = (struct lrc_pass){ .options = *options, .model = model };
     const struct lrc_model_config *c = &model->config;
 
     pass->arena.memory = backend->memory;
@@ -141,11 +151,13 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
     pass->feed = (struct lrc_feed){ .backend = backend,
                                     .stream = options->stream,
                                     .n_tokens = options->n_tokens,
+                                    .n_docs = options->n_docs,
                                     .n_trained = options->n_trained };
     const int offloads =
         options->offloads && options->use == LRC_TAPE_CHECKPOINTING && backend->memory != NULL;
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
+    pass->options.n_trained = pass->feed.n_trained;
     LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, options->n_tokens, options->rank_sum,
                           options->activation, options->use, offloads, err));
     LRC_TRY(plan_head(pass, err));
@@ -175,6 +187,8 @@ enum lrc_status lrc_pass_commit(struct lrc_pass *pass, struct lrc_error *err)
     LRC_TRY(lrc_arena_commit(&pass->arena, err));
     LRC_TRY(lrc_arena_commit(&pass->staging, err));
     LRC_TRY(lrc_offload_commit(&pass->offload, err));
+    if (pass->options.use != LRC_TAPE_INFERENCE)
+        LRC_TRY(lrc_replay_commit(&pass->replay, pass->options.backend, err));
     return lrc_feed_commit(&pass->feed, err);
 }
 
@@ -187,40 +201,10 @@ enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
 
 void lrc_pass_release(struct lrc_pass *pass)
 {
+    lrc_replay_release(&pass->replay);
     lrc_feed_release(&pass->feed);
     lrc_offload_release(&pass->offload);
     lrc_arena_release(&pass->staging);
     lrc_arena_release(&pass->arena);
     *pass = (struct lrc_pass){ 0 };
-}
-
-enum lrc_status lrc_pass_begin_step(struct lrc_pass *pass, double learning_rate, int64_t step,
-                                    struct lrc_error *err)
-{
-    /* the last step's transfer is over: lrc_pass_read_step() waited for it */
-    struct lrc_step_scalars *scalars = pass->host_scalars ? pass->host_scalars : pass->scalars;
-    pass->n_logprob = 0;
-    scalars->learning_rate = learning_rate;
-    scalars->step = (uint32_t)step;
-    if (!pass->host_scalars)
-        return LRC_STATUS_OK;
-    return pass->options.backend->upload(pass->options.stream, pass->scalars, scalars, sizeof *scalars, err);
-}
-
-enum lrc_status lrc_pass_read_step(struct lrc_pass *pass, const float **logprob, int64_t *n, float *grad_norm,
-                                   struct lrc_error *err)
-{
-    const struct lrc_backend *backend = pass->options.backend;
-    *logprob = pass->host_logprob ? pass->host_logprob : pass->logprob;
-    *n = pass->n_logprob;
-    pass->n_logprob = 0;
-    if (pass->host_logprob) {
-        LRC_TRY(backend->download(pass->options.stream, pass->host_scalars, pass->scalars,
-                                  sizeof *pass->host_scalars, err));
-        LRC_TRY(backend->download(pass->options.stream, pass->host_logprob, pass->logprob,
-                                  (size_t)*n * sizeof(float), err));
-        LRC_TRY(backend->synchronize(pass->options.stream, err));
-    }
-    *grad_norm = (pass->host_scalars ? pass->host_scalars : pass->scalars)->grad_norm;
-    return LRC_STATUS_OK;
 }

@@ -14,6 +14,7 @@
 #include "data/batch.h"
 #include "model/feed.h"
 #include "model/offload.h"
+#include "model/replay.h"
 #include "model/tape.h"
 
 /* Gradients of the base's own weights, in full fine-tuning: laid out as the model is. */
@@ -35,6 +36,7 @@ struct lrc_pass_options {
     enum lrc_dtype            activation; /* F32: exactness mode; BF16 */
     enum lrc_tape_use         use;
     int64_t                   n_tokens;  /* most tokens of a batch */
+    int64_t                   n_docs;    /* most documents of a batch; 0: one */
     int64_t                   n_trained; /* most trained positions of a batch */
     int64_t                   n_window;  /* most trained positions of an accumulation window; 0: of a batch */
     int64_t                   n_logits;  /* rows of logits that are asked for at a time, at most; 0: none */
@@ -54,20 +56,21 @@ struct lrc_pass {
     struct lrc_arena         arena;   /* the backend's memory */
     struct lrc_arena         staging; /* its staging memory; empty for a backend that works in the host's */
     struct lrc_feed          feed;
-    struct lrc_batch         now; /* the batch of the last forward pass, in the backend's memory */
+    struct lrc_feed_view     now;       /* the batch of the last forward pass, in the backend's memory */
+    int64_t                  n_trained; /* of it, without what it is filled up with */
     struct lrc_tape          tape;
     struct lrc_offload       offload;
+    struct lrc_replay        replay;
     struct lrc_step_scalars *scalars; /* learning rate, step, norm, clip: in the backend's memory */
 
     int64_t        head_chunk; /* rows of logits at a time */
     unsigned char *head_rows, *head_norm;
     float         *head_rstd, *logits, *logprob, *lse, *coef, *d_head;
     int64_t        n_logprob; /* of the window so far */
-    float          coef_now;  /* what coef is filled with; NAN: nothing yet */
 
     /* staging: the host's side of these */
     struct lrc_step_scalars *host_scalars;
-    float                   *host_logits, *host_logprob, *host_coef;
+    float                   *host_logits, *host_logprob;
 
     float         *d_x, *d_norm; /* gradients of the residual stream and of a norm's output stay float32 */
     unsigned char *d_act, *d_att, *d_q, *d_k, *d_v;
@@ -88,6 +91,9 @@ enum lrc_status lrc_pass_init(struct lrc_pass *pass, struct lrc_model *model,
                               const struct lrc_pass_options *options, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_pass_release(struct lrc_pass *pass);
 
+/* Rows of logits that the head makes at a time. */
+int64_t lrc_pass_head_rows(const struct lrc_pass_options *options, int64_t vocab_size);
+
 /* A step of training begins: its scalars, and no log-probabilities yet. */
 enum lrc_status lrc_pass_begin_step(struct lrc_pass *pass, double learning_rate, int64_t step,
                                     struct lrc_error *err) LRC_MUST_CHECK;
@@ -102,20 +108,17 @@ enum lrc_status lrc_pass_read_step(struct lrc_pass *pass, const float **logprob,
 enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
                                  const struct lrc_batch *batch, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* The head over the trained positions of the last forward pass: log p(target) of each, appended to the
- * window's. *loss_sum, unless NULL: -sum log p(target) of this batch, for which the host waits; the window
- * then starts anew. With coef not 0 (d loss / d log p, the same for all: -1 / n_trained of the window) the
- * head's backward pass runs along, chunk by chunk, and lrc_pass_backward() may follow. gradients: NULL unless
- * the base is trained. */
-enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, double coef,
-                              const struct lrc_model_gradients *gradients,
-                              struct lrc_error                 *err) LRC_MUST_CHECK;
+/* The head over the trained positions of the last forward pass: *loss_sum is -sum log p(target), for which
+ * the host waits. */
+enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, struct lrc_error *err) LRC_MUST_CHECK;
 
-/* Backward through the layers after lrc_pass_loss(); parameter gradients are added to. Stops at the lowest
- * layer that trains. */
-enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
-                                  const struct lrc_model_gradients *gradients,
-                                  struct lrc_error                 *err) LRC_MUST_CHECK;
+/* A batch of a step: forward, head and backward; nothing waits. The log-probabilities of its targets are
+ * appended to the step's, parameter gradients are added to; the walk stops at the lowest layer that trains.
+ * coef: d loss / d log p, the same for all, -1 / n_trained of the window. gradients: NULL unless the base is
+ * trained. */
+enum lrc_status lrc_pass_train(struct lrc_pass *pass, const struct lrc_adapter *adapter,
+                               const struct lrc_model_gradients *gradients, const struct lrc_batch *batch,
+                               float coef, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Logits (n, V) F32 of rows first .. first + n - 1 of the last forward pass, in host memory; n <= head_chunk,
  * n <= options.n_logits. Lives in the pass until the next call. */

@@ -8,7 +8,7 @@
 struct lrc_walk {
     struct lrc_pass                  *pass;
     const struct lrc_adapter         *adapter;
-    const struct lrc_batch           *batch;
+    const struct lrc_batch           *batch; /* as the feed gives it */
     const struct lrc_model_gradients *gradients;
     int64_t                           n_tokens;
 };
@@ -36,5 +36,13 @@ enum lrc_status lrc_walk__norm(const struct lrc_walk *walk, struct lrc_tensor x,
                                struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_walk__gated(const struct lrc_walk *walk, int64_t layer,
                                 struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The whole way of a batch, in three parts: embedding and layers; the head, which takes the gradient as far
+ * as the last layer's output when it is asked for; layers backward, and the embedding's gradient. */
+enum lrc_walk_head { LRC_WALK_FORWARD, LRC_WALK_AND_BACK };
+enum lrc_status lrc_walk__forward(const struct lrc_walk *walk, struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_walk__head(const struct lrc_walk *walk, enum lrc_walk_head way,
+                               struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_walk__backward(const struct lrc_walk *walk, struct lrc_error *err) LRC_MUST_CHECK;
 
 #endif

@@ -155,25 +155,23 @@ static enum lrc_status recompute(const struct lrc_walk *walk, int64_t layer, str
     return lrc_walk__gated(walk, layer, err);
 }
 
-enum lrc_status lrc_pass_backward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
-                                  const struct lrc_model_gradients *gradients, struct lrc_error *err)
+enum lrc_status lrc_walk__backward(const struct lrc_walk *walk, struct lrc_error *err)
 {
-    const struct lrc_walk walk = { pass, adapter, &pass->now, gradients, pass->now.n_tokens };
-    const int64_t         lowest = gradients ? 0 : adapter->first_layer;
-    LRC_ASSERT(pass->options.use != LRC_TAPE_INFERENCE);
+    struct lrc_pass *pass = walk->pass;
+    const int64_t    lowest = walk->gradients ? 0 : walk->adapter->first_layer;
 
     for (int64_t layer = pass->model->config.n_layers - 1; layer >= lowest; layer--) {
-        LRC_TRY(lrc_offload_fetch(&pass->offload, layer, lowest, walk.n_tokens, err));
-        LRC_TRY(recompute(&walk, layer, err));
-        LRC_TRY(mlp(&walk, layer, err));
-        LRC_TRY(attention(&walk, layer, err));
+        LRC_TRY(lrc_offload_fetch(&pass->offload, layer, lowest, walk->n_tokens, err));
+        LRC_TRY(recompute(walk, layer, err));
+        LRC_TRY(mlp(walk, layer, err));
+        LRC_TRY(attention(walk, layer, err));
     }
-    if (!gradients)
+    if (!walk->gradients)
         return LRC_STATUS_OK;
     const struct lrc_embedding_backward_args embed = {
-        .d_out = buffer(&walk, pass->d_x, LRC_DTYPE_F32, pass->model->config.hidden_size),
-        .tokens = pass->now.tokens,
-        .d_weight = gradients->embedding,
+        .d_out = buffer(walk, pass->d_x, LRC_DTYPE_F32, pass->model->config.hidden_size),
+        .tokens = walk->batch->tokens,
+        .d_weight = walk->gradients->embedding,
     };
     return lrc_embedding_backward(pass->options.backend, pass->options.stream, &embed, err);
 }

@@ -47,7 +47,9 @@ struct lrc_attention_shape lrc_walk__attention_shape(const struct lrc_walk *walk
     const struct lrc_model *model = walk->pass->model;
     return (struct lrc_attention_shape){
         .doc_offsets = walk->batch->doc_offsets,
+        .doc_offsets_device = walk->pass->now.doc_offsets_device,
         .n_docs = walk->batch->n_docs,
+        .longest = model->n_positions,
         .n_past = walk->pass->n_past,
         .window = model->layers[layer].window,
         .scale = 1.0f / sqrtf((float)model->config.head_dim),
@@ -165,8 +167,23 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
         .workspace_bytes = walk->pass->workspace_bytes,
     };
     LRC_TRY(lrc_attention_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err));
-    LRC_TRY(linear(walk, layer, LRC_MODULE_O, out, mid, err));
-    return residual(walk, x, mid, mid, err);
+    return linear(walk, layer, LRC_MODULE_O, out, mid, err);
+}
+
+/* mid += x, and its norm. */
+static enum lrc_status middle(const struct lrc_walk *walk, int64_t layer, struct lrc_error *err)
+{
+    const struct lrc_tensor               mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer);
+    const struct lrc_rmsnorm_forward_args args = {
+        .x = lrc_walk__slot(walk, LRC_TAPE_X, layer),
+        .weight = walk->pass->model->layers[layer].norm_mlp,
+        .out = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer),
+        .rstd = lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data,
+        .eps = walk->pass->model->config.rms_norm_eps,
+        .addend = mid,
+        .sum = mid,
+    };
+    return lrc_rmsnorm_forward(walk->pass->options.backend, walk->pass->options.stream, &args, err);
 }
 
 enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part,
@@ -177,8 +194,7 @@ enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum
     const struct lrc_tensor next = lrc_walk__slot(walk, LRC_TAPE_X, layer + 1);
 
     LRC_TRY(attention(walk, layer, err));
-    LRC_TRY(lrc_walk__norm(walk, mid, &walk->pass->model->layers[layer].norm_mlp, n2,
-                           lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
+    LRC_TRY(middle(walk, layer, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, n2, lrc_walk__slot(walk, LRC_TAPE_GATE, layer), err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_UP, n2, lrc_walk__slot(walk, LRC_TAPE_UP, layer), err));
     LRC_TRY(lrc_walk__gated(walk, layer, err));
@@ -188,31 +204,22 @@ enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum
     return residual(walk, mid, next, next, err);
 }
 
-enum lrc_status lrc_pass_forward(struct lrc_pass *pass, const struct lrc_adapter *adapter,
-                                 const struct lrc_batch *batch, struct lrc_error *err)
+enum lrc_status lrc_walk__forward(const struct lrc_walk *walk, struct lrc_error *err)
 {
-    const struct lrc_walk walk = {
-        .pass = pass, .adapter = adapter, .batch = &pass->now, .n_tokens = batch->n_tokens
-    };
-    LRC_ASSERT(batch->n_tokens <= pass->options.n_tokens && batch->n_trained <= pass->options.n_trained);
-    LRC_ASSERT(pass->options.n_cache == 0 || pass->n_past + batch->n_tokens <= pass->options.n_cache);
-
-    LRC_TRY(lrc_feed_put(&pass->feed, &pass->now, batch, err));
+    struct lrc_pass                        *pass = walk->pass;
+    const int                               trains = pass->options.use != LRC_TAPE_INFERENCE;
     const struct lrc_embedding_forward_args embed = {
         .weight = &pass->model->embedding,
-        .tokens = pass->now.tokens,
-        .out = lrc_walk__slot(&walk, LRC_TAPE_X, 0),
+        .tokens = walk->batch->tokens,
+        .out = lrc_walk__slot(walk, LRC_TAPE_X, 0),
     };
     LRC_TRY(lrc_embedding_forward(pass->options.backend, pass->options.stream, &embed, err));
-    const int trains = pass->options.use != LRC_TAPE_INFERENCE;
     for (int64_t layer = 0; layer < pass->model->config.n_layers; layer++) {
         if (trains)
-            LRC_TRY(lrc_offload_send(&pass->offload, layer, walk.n_tokens, err));
+            LRC_TRY(lrc_offload_send(&pass->offload, layer, walk->n_tokens, err));
         if (trains)
             LRC_TRY(lrc_offload_make_room(&pass->offload, layer + 1, err));
-        LRC_TRY(lrc_walk__layer(&walk, layer, LRC_WALK_WHOLE, err));
+        LRC_TRY(lrc_walk__layer(walk, layer, LRC_WALK_WHOLE, err));
     }
-    if (pass->options.n_cache > 0)
-        pass->n_past += batch->n_real;
     return LRC_STATUS_OK;
 }

@@ -52,14 +52,21 @@ enum lrc_status lrc_pass_logits(struct lrc_pass *pass, const float **logits, int
     return backend_of(pass)->synchronize(pass->options.stream, err);
 }
 
-/* Rows first .. first + n - 1 of the trained positions: log-probabilities, and with coef their gradient into
- * d_head. */
-static enum lrc_status head_chunk(struct lrc_pass *pass, int64_t first, int64_t n, int with_backward,
-                                  const struct lrc_model_gradients *gradients, struct lrc_error *err)
+/* Where the batch's log-probabilities come to lie. On a device always in one place, for a recording keeps
+ * it. */
+static float *logprob_now(const struct lrc_pass *pass)
 {
-    const struct lrc_batch        *batch = &pass->now;
+    return pass->host_logprob ? pass->logprob : pass->logprob + pass->n_logprob;
+}
+
+/* Rows first .. first + n - 1 of the trained positions: log-probabilities, and on the way back their gradient
+ * into d_head. */
+static enum lrc_status head_chunk(const struct lrc_walk *walk, int64_t first, int64_t n,
+                                  enum lrc_walk_head way, struct lrc_error *err)
+{
+    const struct lrc_pass         *pass = walk->pass;
     const struct lrc_model_config *config = &pass->model->config;
-    const int64_t                  n_all = batch->n_trained, hidden = config->hidden_size;
+    const int64_t                  n_all = walk->batch->n_trained, hidden = config->hidden_size;
     const struct lrc_tensor        normed_all =
         lrc_tensor_2d(pass->head_norm, pass->options.activation, n_all, hidden);
     const struct lrc_tensor normed = lrc_tensor_rows(&normed_all, first, n);
@@ -68,19 +75,19 @@ static enum lrc_status head_chunk(struct lrc_pass *pass, int64_t first, int64_t 
     LRC_TRY(output_forward(pass, normed, logits, err));
     const struct lrc_cross_entropy_forward_args forward = {
         .logits = logits,
-        .targets = batch->trained_target + first,
-        .logprob = pass->logprob + pass->n_logprob + first,
+        .targets = walk->batch->trained_target + first,
+        .logprob = logprob_now(pass) + first,
         .lse = pass->lse + first,
     };
     LRC_TRY(lrc_cross_entropy_forward(backend_of(pass), pass->options.stream, &forward, err));
-    if (!with_backward)
+    if (way == LRC_WALK_FORWARD)
         return LRC_STATUS_OK;
 
     const struct lrc_cross_entropy_backward_args backward = {
         .logits = logits,
-        .targets = batch->trained_target + first,
+        .targets = walk->batch->trained_target + first,
         .lse = pass->lse + first,
-        .coef = pass->coef + first,
+        .coef = pass->now.coef + first,
         .d_logits = logits,
     };
     LRC_TRY(lrc_cross_entropy_backward(backend_of(pass), pass->options.stream, &backward, err));
@@ -90,7 +97,7 @@ static enum lrc_status head_chunk(struct lrc_pass *pass, int64_t first, int64_t 
         .weight = &pass->model->output,
         .d_x = lrc_tensor_2d(pass->d_head + first * hidden, LRC_DTYPE_F32, n, hidden),
         .accumulate = LRC_ACCUMULATE_SET,
-        .d_weight = gradients ? gradients->output : (struct lrc_tensor){ 0 },
+        .d_weight = walk->gradients ? walk->gradients->output : (struct lrc_tensor){ 0 },
         .workspace = pass->workspace,
         .workspace_bytes = pass->workspace_bytes,
     };
@@ -98,10 +105,10 @@ static enum lrc_status head_chunk(struct lrc_pass *pass, int64_t first, int64_t 
 }
 
 /* d_head back through the final norm and to the rows it was gathered from. */
-static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_model_gradients *gradients,
-                                     struct lrc_error *err)
+static enum lrc_status head_backward(const struct lrc_walk *walk, struct lrc_error *err)
 {
-    const struct lrc_batch                *batch = &pass->now;
+    const struct lrc_pass                 *pass = walk->pass;
+    const struct lrc_batch                *batch = walk->batch;
     const int64_t                          hidden = pass->model->config.hidden_size, n = batch->n_trained;
     const struct lrc_tensor                d_rows = lrc_tensor_2d(pass->d_head, LRC_DTYPE_F32, n, hidden);
     const struct lrc_rmsnorm_backward_args norm = {
@@ -110,7 +117,7 @@ static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_mod
         .weight = pass->model->final_norm,
         .rstd = pass->head_rstd,
         .d_x = d_rows,
-        .d_weight = gradients ? gradients->final_norm : (struct lrc_tensor){ 0 },
+        .d_weight = walk->gradients ? walk->gradients->final_norm : (struct lrc_tensor){ 0 },
     };
     LRC_TRY(lrc_rmsnorm_backward(backend_of(pass), pass->options.stream, &norm, err));
     const struct lrc_gather_backward_args scatter = {
@@ -121,49 +128,16 @@ static enum lrc_status head_backward(struct lrc_pass *pass, const struct lrc_mod
     return lrc_gather_backward(backend_of(pass), pass->options.stream, &scatter, err);
 }
 
-/* coef, the same for every row; kept from batch to batch of a window. */
-static enum lrc_status fill_coef(struct lrc_pass *pass, float coef, struct lrc_error *err)
+enum lrc_status lrc_walk__head(const struct lrc_walk *walk, enum lrc_walk_head way, struct lrc_error *err)
 {
-    const int64_t n = pass->options.n_trained;
-    float        *to = pass->host_coef ? pass->host_coef : pass->coef;
-    if (coef == pass->coef_now)
-        return LRC_STATUS_OK;
-    pass->coef_now = coef;
-    for (int64_t i = 0; i < n; i++)
-        to[i] = coef;
-    /* the transfer before this one was a window ago, and its step has been waited for */
-    return pass->host_coef ? backend_of(pass)->upload(pass->options.stream, pass->coef, pass->host_coef,
-                                                      (size_t)n * sizeof *to, err)
-                           : LRC_STATUS_OK;
-}
-
-static enum lrc_status read_loss(struct lrc_pass *pass, double *loss_sum, struct lrc_error *err)
-{
-    const float *logprob;
-    int64_t      n;
-    float        grad_norm;
-    LRC_TRY(lrc_pass_read_step(pass, &logprob, &n, &grad_norm, err));
-    *loss_sum = 0.0;
-    for (int64_t i = n - pass->now.n_trained; i < n; i++)
-        *loss_sum -= (double)logprob[i];
-    return LRC_STATUS_OK;
-}
-
-enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, double coef,
-                              const struct lrc_model_gradients *gradients, struct lrc_error *err)
-{
+    const struct lrc_pass         *pass = walk->pass;
     const struct lrc_model_config *config = &pass->model->config;
-    const struct lrc_batch        *batch = &pass->now;
-    const int64_t                  n = batch->n_trained;
-    const int                      with_backward = coef != 0.0;
-    LRC_ASSERT(pass->n_logprob + n <= (pass->options.n_window > pass->options.n_trained
-                                           ? pass->options.n_window
-                                           : pass->options.n_trained));
-    const struct lrc_tensor rows =
+    const int64_t                  n = walk->batch->n_trained;
+    const struct lrc_tensor        rows =
         lrc_tensor_2d(pass->head_rows, pass->options.activation, n, config->hidden_size);
 
-    const struct lrc_gather_forward_args gather = { .x = final_rows(pass, batch->n_tokens),
-                                                    .index = batch->trained_index,
+    const struct lrc_gather_forward_args gather = { .x = final_rows(pass, walk->n_tokens),
+                                                    .index = walk->batch->trained_index,
                                                     .out = rows };
     LRC_TRY(lrc_gather_forward(backend_of(pass), pass->options.stream, &gather, err));
     const struct lrc_rmsnorm_forward_args norm = {
@@ -175,15 +149,9 @@ enum lrc_status lrc_pass_loss(struct lrc_pass *pass, double *loss_sum, double co
     };
     LRC_TRY(lrc_rmsnorm_forward(backend_of(pass), pass->options.stream, &norm, err));
 
-    if (with_backward)
-        LRC_TRY(fill_coef(pass, (float)coef, err));
     for (int64_t first = 0; first < n; first += pass->head_chunk) {
         const int64_t left = n - first;
-        LRC_TRY(head_chunk(pass, first, left < pass->head_chunk ? left : pass->head_chunk, with_backward,
-                           gradients, err));
+        LRC_TRY(head_chunk(walk, first, left < pass->head_chunk ? left : pass->head_chunk, way, err));
     }
-    pass->n_logprob += n;
-    if (with_backward)
-        LRC_TRY(head_backward(pass, gradients, err));
-    return loss_sum ? read_loss(pass, loss_sum, err) : LRC_STATUS_OK;
+    return way == LRC_WALK_AND_BACK ? head_backward(walk, err) : LRC_STATUS_OK;
 }

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "formats/model_dir.h"
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +27,7 @@ static enum lrc_status load_from_files(struct lrc_template **out, int *has, cons
 {
     const int      is_default = strcmp(name, "default") == 0;
     struct lrc_buf other = { 0 };
-    lrc_buf_printf(&other, "additional_chat_templates/%s.jinja", name);
+    lrc_buf_printf(&other, LRC_TEMPLATES_DIR "/%s.jinja", name);
     char           *first = lrc_path_join(model_dir, "chat_template.jinja");
     char           *path = lrc_path_join(model_dir, lrc_buf_text(&other));
     enum lrc_status status = LRC_STATUS_OK;

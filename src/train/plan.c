@@ -17,11 +17,12 @@ static enum lrc_dtype activation_of(const struct lrc_run *run)
 
 static void largest_batch(const struct lrc_run *run, struct lrc_pass_options *options)
 {
-    int64_t n_docs, n_tokens = 0, n_trained = 0;
-    lrc_batch_stream_limits(run->stream, &options->n_tokens, &n_docs, &options->n_trained);
+    int64_t n_docs = 0, n_tokens = 0, n_trained = 0;
+    lrc_batch_stream_limits(run->stream, &options->n_tokens, &options->n_docs, &options->n_trained);
     if (run->held_out_stream)
         lrc_batch_stream_limits(run->held_out_stream, &n_tokens, &n_docs, &n_trained);
     options->n_tokens = n_tokens > options->n_tokens ? n_tokens : options->n_tokens;
+    options->n_docs = n_docs > options->n_docs ? n_docs : options->n_docs;
     options->n_trained = n_trained > options->n_trained ? n_trained : options->n_trained;
 }
 
@@ -51,6 +52,21 @@ static int64_t token_bytes(const struct lrc_dataset *dataset)
     return dataset->store && bytes > LRC_TOKEN_STORE_BYTES ? LRC_TOKEN_STORE_BYTES : bytes;
 }
 
+/* What became of the rows, where the examples lie, and how they are packed. */
+static int64_t row_bytes(const struct lrc_dataset *dataset)
+{
+    const int64_t n_records = dataset->rows ? dataset->n_rows : 0;
+    return n_records * (int64_t)sizeof *dataset->rows +
+           dataset->n_examples * (int64_t)sizeof *dataset->examples;
+}
+
+/* What a run on the CPU takes beside all that depends on its config, in the parts of docs/memory.md: code and
+ * data of the program and its libraries, small blocks of the heap and stacks, what libhdf5 holds while a
+ * checkpoint is written, and the step in which that is hashed. */
+static const int64_t PROCESS_BYTES = 27000000;
+/* Code and room that oneDNN makes for the products of weight gradients. */
+static const int64_t PROCESS_FULL_BYTES = 14000000;
+
 static void list_regions(struct lrc_run *run)
 {
     struct lrc_train_report *report = run->report;
@@ -75,6 +91,13 @@ static void list_regions(struct lrc_run *run)
                          (run->held_out_stream ? lrc_batch_stream_bytes(run->held_out_stream) : 0)));
     add_region(report, "tokens and targets", "host",
                token_bytes(&run->dataset) + token_bytes(&run->held_out));
+    add_region(report, "rows", "host",
+               row_bytes(&run->dataset) + row_bytes(&run->held_out) +
+                   (int64_t)lrc_batch_stream_packing_bytes(run->stream));
+    add_region(report, "tokenizer and template", "host", run->text_bytes);
+    add_region(report, "program and libraries", "process", PROCESS_BYTES);
+    if (run->is_full && !run->backend->memory)
+        add_region(report, "oneDNN", "process", PROCESS_FULL_BYTES);
 }
 
 /* Where the run computes: planned and available bytes there. */

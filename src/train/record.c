@@ -211,16 +211,22 @@ static enum lrc_status write_card(struct lrc_run *run, struct lrc_error *err)
     return status;
 }
 
-/* A template that is not the base's own goes along, so that the result is talked to as it was trained. */
+/* A template that is not the base's own goes along, in place of all that the base has, so that the result is
+ * talked to as it was trained. */
 static enum lrc_status write_template(struct lrc_run *run, struct lrc_error *err)
 {
     if (!run->template || strcmp(run->config->chat_template, "tokenizer_default") == 0)
         return LRC_STATUS_OK;
     const char     *text = lrc_template_text(run->template);
     char           *path = lrc_path_join(run->config->output_dir, "chat_template.jinja");
-    enum lrc_status status =
-        path ? lrc_file_write(path, text, strlen(text), err) : lrc_fail_nomem(err, "chat_template.jinja");
+    char           *others = lrc_path_join(run->config->output_dir, LRC_TEMPLATES_DIR);
+    enum lrc_status status = path && others ? LRC_STATUS_OK : lrc_fail_nomem(err, "chat_template.jinja");
+    if (status == LRC_STATUS_OK)
+        status = lrc_file_write(path, text, strlen(text), err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_dir_remove(others, err);
     lrc_free(path);
+    lrc_free(others);
     return status;
 }
 

@@ -19,6 +19,7 @@ struct lrc_run {
     struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
     struct lrc_template *template;
+    int64_t text_bytes; /* of both */
     struct lrc_dataset       dataset;
     struct lrc_dataset       held_out;
     struct lrc_batch_stream *stream;

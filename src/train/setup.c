@@ -41,7 +41,8 @@ enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problem
     (void)problems;
     LRC_TRY(lrc_dataset_needs(&needs, config->datasets.items, config->datasets.n, err));
     LRC_TRY(lrc_dataset_needs(&test_needs, config->test_datasets.items, config->test_datasets.n, err));
-    const char *preference = needs.preference ? needs.preference : test_needs.preference;
+    const int64_t before = lrc_machine_heap_bytes();
+    const char   *preference = needs.preference ? needs.preference : test_needs.preference;
     if (preference && !run->reads_preferences)
         return lrc_fail(err, LRC_STATUS_CONFIG,
                         "rl: want a preference objective for rows of type '%s', which is not available yet; "
@@ -57,6 +58,7 @@ enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problem
     }
     if (needs.template || test_needs.template)
         LRC_TRY(lrc_template_load(&run->template, config->chat_template, config->base_model, err));
+    run->text_bytes = lrc_machine_heap_bytes() - before;
     return LRC_STATUS_OK;
 }
 
@@ -70,9 +72,9 @@ static enum lrc_status load_list(struct lrc_run *run, struct lrc_dataset *datase
     const struct lrc_token_cache cache = {
         .dir = run->config->dataset_prepared_path,
         .model_dir = run->config->base_model,
-        .write = options->counts_only  ? LRC_CACHE_WRITE_NEVER
-                 : run->must_cache     ? LRC_CACHE_WRITE_MUST
-                                       : LRC_CACHE_WRITE_TRY,
+        .write = options->counts_only ? LRC_CACHE_WRITE_NEVER
+                 : run->must_cache    ? LRC_CACHE_WRITE_MUST
+                                      : LRC_CACHE_WRITE_TRY,
     };
     return lrc_dataset_load_cached(dataset, list, options, &cache, problems, err);
 }
@@ -118,7 +120,7 @@ enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *pro
 static enum lrc_status split_data(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config *config = run->config;
-    const uint64_t seed = (uint64_t)config->seed;
+    const uint64_t           seed = (uint64_t)config->seed;
     if (config->val_set_size > 0.0)
         LRC_TRY(lrc_dataset_split(&run->dataset, &run->held_out, config->val_set_size,
                                   config->shuffle_merged_datasets, seed, err));
@@ -133,7 +135,9 @@ enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems
     LRC_TRY(load_model(run, problems, err));
     LRC_TRY(lrc_run__load_text_tools(run, problems, err));
     LRC_TRY(lrc_run__load_data(run, problems, err));
-    return split_data(run, err);
+    LRC_TRY(split_data(run, err));
+    lrc_machine_heap_trim(); /* of the files' text and trees */
+    return LRC_STATUS_OK;
 }
 
 static enum lrc_status copy_names(char ***names, int *n_names, const struct lrc_string_list *list,
@@ -359,7 +363,7 @@ static enum lrc_status make_streams(struct lrc_run *run, struct lrc_error *err)
 static enum lrc_status commit(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
     lrc_model_hash_start(&run->model, run->model_options.load_in_4bit || run->is_full ? LRC_HASH_DROPS_PAGES
-                                                                                   : LRC_HASH_KEEPS_PAGES);
+                                                                                      : LRC_HASH_KEEPS_PAGES);
     LRC_TRY(lrc_model_commit(&run->model, &run->model_options, err));
     if (run->is_full) {
         LRC_TRY(lrc_full_commit(&run->full, err));

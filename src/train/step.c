@@ -99,6 +99,7 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
     const struct lrc_backend *backend = pass->options.backend;
     struct lrc_stream        *stream = pass->options.stream;
     struct lrc_trainables    *trainables = stepper->trainables;
+    const float               coef = (float)(-1.0 / (double)window->n_trained);
 
     LRC_TRY(lrc_pass_begin_step(pass, learning_rate, window->step, err));
     backend->zero(stream, trainables->grad_memory, trainables->grad_bytes);
@@ -107,9 +108,7 @@ enum lrc_status lrc_step_run(const struct lrc_stepper *stepper, struct lrc_step_
         const struct lrc_batch *batch = &window->batches[b];
         if (batch->n_trained == 0)
             continue;
-        LRC_TRY(lrc_pass_forward(pass, stepper->adapter, batch, err));
-        LRC_TRY(lrc_pass_loss(pass, NULL, -1.0 / (double)window->n_trained, stepper->gradients, err));
-        LRC_TRY(lrc_pass_backward(pass, stepper->adapter, stepper->gradients, err));
+        LRC_TRY(lrc_pass_train(pass, stepper->adapter, stepper->gradients, batch, coef, err));
     }
 
     const struct lrc_grad_norm_args clip = {
@@ -157,7 +156,7 @@ enum lrc_status lrc_eval_run(struct lrc_pass *pass, const struct lrc_adapter *ad
             double loss_sum;
             status = lrc_pass_forward(pass, adapter, &window->batches[b], err);
             if (status == LRC_STATUS_OK)
-                status = lrc_pass_loss(pass, &loss_sum, 0.0, NULL, err);
+                status = lrc_pass_loss(pass, &loss_sum, err);
             if (status == LRC_STATUS_OK) {
                 result->loss_sum += loss_sum;
                 result->n_trained += window->batches[b].n_trained;

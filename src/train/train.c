@@ -138,8 +138,9 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
     LRC_TRY(lrc_run__loop(run, err));
     run->report->time_s = lrc_run__time(run);
     run->report->tokens_per_second = (double)run->report->n_tokens / (run->report->time_s - run->time_before);
+    LRC_TRY(lrc_run__write_outputs(run, err));
     run->report->peak_bytes = lrc_machine_peak_bytes();
-    return lrc_run__write_outputs(run, err);
+    return LRC_STATUS_OK;
 }
 
 static void release(struct lrc_run *run)

@@ -266,8 +266,8 @@ template <typename T> T atomicAdd(T *p, T v)
     return old;
 }
 
-/* ---- the runtime's calls (runtime.cc): one device with memory of its own, which the host cannot touch;
- * launches and transfers are queued and run when somebody waits ---- */
+/* ---- the runtime's calls (runtime.cc, streams.cc): one device with memory of its own, which the host cannot
+ * touch; launches and transfers are queued and run when somebody waits ---- */
 
 typedef struct lrc_cuda_host_stream *cudaStream_t;
 typedef struct lrc_cuda_host_event  *cudaEvent_t;
@@ -281,6 +281,8 @@ enum cudaError_t {
     cudaErrorLaunchFailure = 719,
     cudaErrorStreamCaptureUnsupported = 900,
     cudaErrorStreamCaptureInvalidated = 901,
+    cudaErrorStreamCaptureUnjoined = 904,
+    cudaErrorStreamCaptureIsolation = 905,
     cudaErrorUnknown = 999
 };
 enum cudaMemcpyKind {
@@ -320,8 +322,9 @@ cudaError_t        cudaEventRecord(cudaEvent_t event, cudaStream_t stream);
 cudaError_t        cudaEventSynchronize(cudaEvent_t event);
 cudaError_t        cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to);
 
-/* Recording: what is queued meanwhile goes into the graph and does not run. A call that would wait or
- * allocate fails and spoils the recording, and work for another stream ends the program. */
+/* Recording: what is queued meanwhile goes into the graph and does not run; a stream that waits for a
+ * recorded event is recorded along, and must be waited for before the end. A call that would wait or allocate
+ * fails and spoils the recording, and work for another stream ends the program. */
 typedef struct lrc_cuda_host_graph *cudaGraph_t;
 typedef struct lrc_cuda_host_graph *cudaGraphExec_t;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal = 1 };

@@ -5,18 +5,17 @@
  * worked off when somebody waits: a host that reads a result, or fills a page-locked buffer again, before it
  * has waited, is seen. A transfer from or to other host memory waits by itself, as the runtime's does.
  *
- * LRC_CUDA_HOST_FAIL: no_driver, old_driver, no_device, old_device; lost_after=N: every call fails after N
- * launches. LRC_CUDA_HOST_MEMORY: bytes of device memory (1 GiB). */
-#include "cuda_runtime.h"
+ * LRC_CUDA_HOST_FAIL: no_driver, old_driver, no_device, old_device; no_graphs: nothing can be recorded;
+ * lost_when=PATH: every call fails when the path is there. LRC_CUDA_HOST_MEMORY: bytes of device memory
+ * (1 GiB). LRC_CUDA_HOST_PEAK, LRC_CUDA_HOST_GRAPHS: files that are told the most memory that was in use, and
+ * how many graphs were launched. */
+#include "runtime_state.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-#include <deque>
-#include <mutex>
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -35,14 +34,7 @@
 #define UNPOISON(address, bytes) (void)(address), (void)(bytes)
 #endif
 
-struct lrc_cuda_host_event {
-    unsigned long                         recorded, passed; /* how often */
-    std::chrono::steady_clock::time_point at;
-};
-
-struct lrc_cuda_host_graph {
-    std::vector<std::function<cudaError_t()>> works;
-};
+using namespace cuda_host;
 
 namespace
 {
@@ -53,27 +45,8 @@ struct block {
     size_t         bytes, mapped;
 };
 
-/* Work, or a wait for an event. */
-struct queued {
-    std::function<cudaError_t()> work;
-    cudaEvent_t                  event;
-    unsigned long                passed; /* as often as this */
-};
-
-struct stream_queue {
-    cudaStream_t       stream;
-    std::deque<queued> waiting;
-};
-
-std::recursive_mutex      lock; /* several threads of the host may call */
-std::vector<block>        device_blocks, pinned_blocks;
-std::vector<stream_queue> streams; /* the default one first */
-cudaError_t               last_error = cudaSuccess;
-cudaError_t               lost = cudaSuccess; /* sticky */
-bool                      is_open;
-lrc_cuda_host_graph      *recording; /* NULL: work is queued */
-cudaStream_t              recorded_stream;
-bool                      is_spoilt; /* what is recorded */
+std::vector<block> device_blocks, pinned_blocks;
+cudaError_t        last_error = cudaSuccess;
 
 size_t page_bytes()
 {
@@ -86,6 +59,14 @@ const char *asked_to_fail()
     const char *words = getenv("LRC_CUDA_HOST_FAIL");
     return words ? words : "";
 }
+
+} // namespace
+
+namespace cuda_host
+{
+
+std::recursive_mutex lock;
+cudaError_t          lost = cudaSuccess;
 
 bool fails(const char *word)
 {
@@ -105,6 +86,28 @@ cudaError_t remember(cudaError_t error)
     abort();
 }
 
+static void set_access(int access)
+{
+    for (const block &b : device_blocks)
+        if (mprotect(b.start, b.mapped, access) != 0)
+            stop("runtime", "mprotect failed");
+}
+
+void memory_open()
+{
+    set_access(PROT_READ | PROT_WRITE);
+}
+
+void memory_close()
+{
+    set_access(PROT_NONE);
+}
+
+} // namespace cuda_host
+
+namespace
+{
+
 const block *find(const std::vector<block> &blocks, const void *address, size_t bytes)
 {
     const unsigned char *at = static_cast<const unsigned char *>(address);
@@ -112,99 +115,6 @@ const block *find(const std::vector<block> &blocks, const void *address, size_t 
         if (at >= b.start && at + bytes <= b.start + b.bytes)
             return &b;
     return nullptr;
-}
-
-void set_access(int access)
-{
-    for (const block &b : device_blocks)
-        if (mprotect(b.start, b.mapped, access) != 0)
-            stop("runtime", "mprotect failed");
-}
-
-stream_queue &queue_of(cudaStream_t stream)
-{
-    for (stream_queue &q : streams)
-        if (q.stream == stream)
-            return q;
-    streams.push_back({ stream, {} });
-    return streams.back();
-}
-
-/* One thing from the front of a stream; false when there is none, or it waits for an event. */
-bool run_one(stream_queue &q)
-{
-    if (q.waiting.empty() ||
-        (q.waiting.front().event && q.waiting.front().event->passed < q.waiting.front().passed))
-        return false;
-    const queued next = std::move(q.waiting.front());
-    q.waiting.pop_front();
-    if (next.work)
-        lost = next.work();
-    return true;
-}
-
-/* Other streams one step on, in an order by turns; false when all of them stand. */
-bool run_others(cudaStream_t stream)
-{
-    static unsigned turn;
-    const size_t    n = streams.size();
-    for (size_t i = 0, first = turn++; i < n; i++)
-        if (streams[(first + i) % n].stream != stream && run_one(streams[(first + i) % n]))
-            return true;
-    return false;
-}
-
-/* Until the stream is empty. The others come no further than its waits need, or, by the seed, as far as they
- * can first: what is not ordered by an event happens in both orders. */
-void run_stream(cudaStream_t stream)
-{
-    const char *seed = getenv("LRC_CUDA_HOST_SEED");
-    const bool  others_first = seed && atoi(seed) % 2 == 0;
-    while (others_first && lost == cudaSuccess && run_others(stream))
-        ;
-    while (lost == cudaSuccess && !queue_of(stream).waiting.empty())
-        if (!run_one(queue_of(stream)) && !run_others(stream))
-            stop("runtime", "a stream waits for an event that nobody records");
-}
-
-void run_opened(const std::function<void()> &run)
-{
-    is_open = true;
-    set_access(PROT_READ | PROT_WRITE);
-    run();
-    if (lost != cudaSuccess)
-        for (stream_queue &q : streams)
-            q.waiting.clear();
-    set_access(PROT_NONE);
-    is_open = false;
-}
-
-/* What was queued in a stream. */
-cudaError_t drain(cudaStream_t stream)
-{
-    if (recording) {
-        is_spoilt = true;
-        return remember(cudaErrorStreamCaptureUnsupported);
-    }
-    if (lost != cudaSuccess)
-        return remember(lost);
-    if (!is_open && !queue_of(stream).waiting.empty())
-        run_opened([=] { run_stream(stream); });
-    return remember(lost);
-}
-
-cudaError_t drain_all()
-{
-    if (recording) {
-        is_spoilt = true;
-        return remember(cudaErrorStreamCaptureUnsupported);
-    }
-    if (lost == cudaSuccess && !is_open)
-        run_opened([] {
-            for (size_t i = 0; i < streams.size(); i++)
-                run_stream(streams[i].stream);
-        });
-    return remember(lost);
 }
 
 /* The device goes when the path comes to be. */
@@ -229,6 +139,16 @@ size_t used_memory()
     return used;
 }
 
+void tell(const char *variable, size_t number)
+{
+    const char *path = getenv(variable);
+    FILE       *file = path ? fopen(path, "w") : nullptr;
+    if (file) {
+        fprintf(file, "%zu\n", number);
+        fclose(file);
+    }
+}
+
 /* Told at the end. */
 struct peak {
     size_t bytes = 0;
@@ -241,12 +161,8 @@ struct peak {
     }
     ~peak()
     {
-        const char *path = getenv("LRC_CUDA_HOST_PEAK");
-        FILE       *file = path ? fopen(path, "w") : nullptr;
-        if (file) {
-            fprintf(file, "%zu\n", bytes);
-            fclose(file);
-        }
+        tell("LRC_CUDA_HOST_PEAK", bytes);
+        tell("LRC_CUDA_HOST_GRAPHS", n_graph_launches);
     }
 } peak_memory;
 
@@ -280,22 +196,6 @@ cudaError_t unmap_block(std::vector<block> &blocks, void *memory)
 }
 
 } // namespace
-
-typedef std::lock_guard<std::recursive_mutex> guard;
-
-void lrc_cuda_host_queue(cudaStream_t stream, std::function<cudaError_t()> work)
-{
-    const guard one(lock);
-    if (lost != cudaSuccess)
-        return;
-    if (!recording) {
-        queue_of(stream).waiting.push_back({ std::move(work), nullptr, 0 });
-        return;
-    }
-    if (stream != recorded_stream)
-        stop("runtime", "work for another stream than the one that is recorded");
-    recording->works.push_back(std::move(work));
-}
 
 /* Addresses below 2^45 are left alone: there lie two small integers side by side, and the sanitizer's shadow
  * memory. */
@@ -349,6 +249,8 @@ const char *cudaGetErrorString(cudaError_t e)
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     case cudaErrorStreamCaptureUnsupported: return "operation not permitted when stream is capturing";
+    case cudaErrorStreamCaptureUnjoined: return "capturing stream has unjoined work";
+    case cudaErrorStreamCaptureIsolation: return "dependency created on uncaptured work in another stream";
     case cudaErrorStreamCaptureInvalidated: return "operation failed due to a previous error during capture";
     case cudaErrorUnknown: break;
     }
@@ -405,7 +307,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    const guard one(lock);
+    const guard       one(lock);
     const cudaError_t before = drain_all();
     if (before != cudaSuccess)
         return remember(before);
@@ -473,142 +375,4 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
         return cudaSuccess;
     });
     return cudaSuccess;
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    const guard one(lock);
-    return drain(stream);
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags)
-{
-    const guard      one(lock);
-    static uintptr_t n;
-    (void)queue_of(nullptr);
-    *stream = reinterpret_cast<cudaStream_t>(++n);
-    (void)queue_of(*stream);
-    return flags == cudaStreamNonBlocking ? cudaSuccess : remember(cudaErrorInvalidValue);
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    const guard one(lock);
-    (void)drain_all();
-    for (size_t i = 0; i < streams.size(); i++)
-        if (streams[i].stream == stream)
-            streams.erase(streams.begin() + (std::ptrdiff_t)i);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned)
-{
-    const guard one(lock);
-    if (recording)
-        is_spoilt = true; /* streams that join a recording are not in this stand-in */
-    else if (lost == cudaSuccess)
-        queue_of(stream).waiting.push_back({ nullptr, event, event->recorded });
-    return remember(lost);
-}
-
-cudaError_t cudaEventCreate(cudaEvent_t *event)
-{
-    *event = new lrc_cuda_host_event();
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventDestroy(cudaEvent_t event)
-{
-    const guard one(lock);
-    (void)drain_all();
-    delete event;
-    return cudaSuccess;
-}
-
-cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream)
-{
-    const guard         one(lock);
-    const unsigned long nth = ++event->recorded;
-    lrc_cuda_host_queue(stream, [=] {
-        event->passed = nth;
-        event->at = std::chrono::steady_clock::now();
-        return cudaSuccess;
-    });
-    return remember(lost);
-}
-
-cudaError_t cudaEventSynchronize(cudaEvent_t event)
-{
-    const guard one(lock);
-    if (lost == cudaSuccess && !is_open && event->passed < event->recorded)
-        run_opened([=] {
-            while (lost == cudaSuccess && event->passed < event->recorded)
-                if (!run_others(reinterpret_cast<cudaStream_t>(UINTPTR_MAX)))
-                    stop("runtime", "the host waits for an event that nobody records");
-        });
-    return remember(lost);
-}
-
-cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t from, cudaEvent_t to)
-{
-    const guard one(lock);
-    *ms = std::chrono::duration<float, std::milli>(to->at - from->at).count();
-    return from->passed > 0 && to->passed > 0 ? cudaSuccess : remember(cudaErrorInvalidValue);
-}
-
-/* ---- graphs ---- */
-
-cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode)
-{
-    const guard one(lock);
-    if (!stream || recording)
-        return remember(cudaErrorStreamCaptureUnsupported);
-    recording = new lrc_cuda_host_graph();
-    recorded_stream = stream;
-    is_spoilt = false;
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph)
-{
-    const guard one(lock);
-    *graph = nullptr;
-    if (!recording || stream != recorded_stream)
-        return remember(cudaErrorInvalidValue);
-    lrc_cuda_host_graph *const made = recording;
-    recording = nullptr;
-    if (is_spoilt) {
-        delete made;
-        return remember(cudaErrorStreamCaptureInvalidated);
-    }
-    *graph = made;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *made, cudaGraph_t graph, unsigned long long)
-{
-    *made = new lrc_cuda_host_graph(*graph);
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphDestroy(cudaGraph_t graph)
-{
-    delete graph;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph)
-{
-    const guard one(lock);
-    (void)drain_all();
-    delete graph;
-    return cudaSuccess;
-}
-
-cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream)
-{
-    const guard one(lock);
-    for (const std::function<cudaError_t()> &work : graph->works)
-        lrc_cuda_host_queue(stream, work);
-    return remember(lost);
 }

@@ -46,9 +46,8 @@ static struct lrc_eval_result epoch_loss(struct lrc_model *model, const struct l
     struct lrc_batch_stream *stream;
     struct lrc_pass pass;
     struct lrc_eval_result result;
-    int64_t n_docs;
     cr_assert_eq(lrc_batch_stream_new(&stream, dataset, &order, &err), LRC_STATUS_OK, "%s", err.message);
-    lrc_batch_stream_limits(stream, &options.n_tokens, &n_docs, &options.n_trained);
+    lrc_batch_stream_limits(stream, &options.n_tokens, &options.n_docs, &options.n_trained);
     cr_assert_eq(lrc_pass_init(&pass, model, &options, &err), LRC_STATUS_OK, "%s", err.message);
     cr_assert_eq(lrc_eval_run(&pass, NULL, stream, &result, &err), LRC_STATUS_OK, "%s", err.message);
     lrc_pass_release(&pass);

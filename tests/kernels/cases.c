@@ -49,6 +49,7 @@ struct lrc_tensor lrc_cases_tensor(enum lrc_dtype dtype, int n_dims, const int64
     if (fill == LRC_CASES_POISON)
         fill_nan(tensor.data, size);
     else if (fill != LRC_CASES_ZERO)
+#pragma omp parallel for schedule(static) if (n > 1 << 20)
         for (int64_t i = 0; i < n; i++)
             lrc_cases_set(&tensor, i, (double)lrc_cases_value(fill, i));
     return tensor;
@@ -275,6 +276,25 @@ void lrc_cases_expect_op_gradient(const struct lrc_backend *backend, const char 
         expect_slope(backend, what, i, lrc_cases_get(got, i), (above - below) / (high - low),
                      scalar->tolerance);
     }
+}
+
+const struct lrc_cases_step lrc_cases_step_small = { .n_docs = 3,
+                                                     .n_tokens = 24,
+                                                     .hidden = 64,
+                                                     .intermediate = 176,
+                                                     .n_heads = 4,
+                                                     .n_kv_heads = 2,
+                                                     .head_dim = 16,
+                                                     .vocab = 96,
+                                                     .rank = 4,
+                                                     .n_params = 1000,
+                                                     .activation = LRC_DTYPE_BF16,
+                                                     .weight = LRC_DTYPE_BF16,
+                                                     .is_4bit = 1 };
+
+void lrc_cases_check_row(const struct lrc_cases_row *row)
+{
+    row->check(row->context, row->name);
 }
 
 void lrc_cases_threads(int n_threads)

@@ -177,10 +177,10 @@ static void prepare(const struct state *s, int32_t offsets[DOCS + 1], int n)
 /* The adapter's b after STEPS steps, from the second on replayed if asked for. */
 static void run(float b[OUT * RANK], int is_replayed)
 {
-    struct state           s = state_new();
-    struct lrc_stream     *stream = NULL;
-    struct lrc_cuda_graph *graph = NULL;
-    int32_t                offsets[DOCS + 1];
+    struct state       s = state_new();
+    struct lrc_stream *stream = NULL;
+    struct lrc_graph  *graph = NULL;
+    int32_t            offsets[DOCS + 1];
     TRY(lrc_cuda_stream_new(&stream, &err));
     for (int n = 0; n < STEPS; n++) {
         prepare(&s, offsets, n);
@@ -213,10 +213,61 @@ Test(cuda, graph_replays_with_other_scalars_and_documents)
     cr_expect_arr_eq(replayed, straight, sizeof straight);
 }
 
+static void record_on_two(struct lrc_graph **graph, struct lrc_stream *streams[2],
+                          struct lrc_event *events[2], const struct state *s, float *copied,
+                          enum lrc_status want)
+{
+    TRY(lrc_cuda_graph_begin(streams[0], &err));
+    device->zero(streams[0], s->b.data, OUT * RANK * sizeof(float));
+    TRY(device->event_record(streams[0], events[0], &err));
+    TRY(device->stream_wait(streams[1], events[0], &err)); /* recorded from here on */
+    TRY(device->copy(streams[1], s->d_b.data, s->b.data, OUT * RANK * sizeof(float), &err));
+    TRY(device->event_record(streams[1], events[1], &err));
+    if (want == LRC_STATUS_OK)
+        TRY(device->stream_wait(streams[0], events[1], &err));
+    TRY(device->download(streams[0], copied, s->d_b.data, OUT * RANK * sizeof(float), &err));
+    cr_expect_eq(lrc_cuda_graph_end(graph, streams[0], &err), want);
+}
+
+Test(cuda, graph_of_two_streams_keeps_what_orders_them)
+{
+    struct state       s;
+    struct lrc_stream *streams[2];
+    struct lrc_event  *events[2];
+    struct lrc_graph  *graph;
+    void              *copied;
+    if (lrc_cuda_device_count() < 1)
+        cr_skip_test("no CUDA device here");
+    s = state_new();
+    for (int i = 0; i < 2; i++) {
+        TRY(device->stream_new(&streams[i], &err));
+        TRY(device->event_new(&events[i], &err));
+    }
+    TRY(device->staging->allocate(&copied, OUT * RANK * sizeof(float), &err));
+    record_on_two(&graph, streams, events, &s, copied, LRC_STATUS_OK);
+    for (int n = 0; n < 3; n++) {
+        memset(copied, 0x55, OUT * RANK * sizeof(float));
+        TRY(device->upload(streams[0], s.d_b.data, copied, OUT * RANK * sizeof(float), &err));
+        TRY(lrc_cuda_graph_replay(graph, streams[0], &err));
+        TRY(device->synchronize(streams[0], &err));
+        for (int i = 0; i < OUT * RANK; i++)
+            cr_assert_eq(((const float *)copied)[i], 0.0f);
+    }
+    lrc_cuda_graph_free(graph);
+    record_on_two(&graph, streams, events, &s, copied, LRC_STATUS_DEVICE); /* nobody waits for the second */
+    cr_expect_null(graph);
+    device->staging->release(copied);
+    for (int i = 0; i < 2; i++) {
+        device->event_free(events[i]);
+        device->stream_free(streams[i]);
+    }
+    state_free(&s);
+}
+
 Test(cuda, graph_of_something_that_waits_is_refused)
 {
-    struct lrc_stream     *stream = NULL;
-    struct lrc_cuda_graph *graph = NULL;
+    struct lrc_stream *stream = NULL;
+    struct lrc_graph  *graph = NULL;
     if (lrc_cuda_device_count() < 1)
         cr_skip_test("no CUDA device here");
     cr_expect_eq(lrc_cuda_graph_begin(NULL, &err), LRC_STATUS_DEVICE, "the default stream");

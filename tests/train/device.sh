@@ -2,38 +2,13 @@
 # Whole runs with device: cuda on the stand-in of the CUDA runtime (tests/cuda_host), beside the same runs on the CPU: curves,
 # the same bits twice, resumed across devices, score, generate, merge, and a device's bad days.
 #     device.sh PROGRAM PROGRAM_WITH_STAND_IN PROJECT [short]      short: a part of it, for builds that are slow
-set -uo pipefail
+. "$(dirname "$0")/common.sh"
 cpu=$1
 cuda=$2
 project=$3
 short=${4:-}
 model=$project/tests/golden/data/llama/model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-failed=0
-export OMP_NUM_THREADS=2
 
-ok() { # ok WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $what"
-    fi
-}
-exits() { # exits CODE COMMAND...: its messages stay in last.err
-    local want=$1 got
-    shift
-    "$@" >last.out 2>last.err
-    got=$?
-    [ "$got" = "$want" ] || { echo "exit code $got, want $want: $*"; tail -5 last.err; return 1; }
-}
-same() { cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"; }
-says() { grep -q -- "$1" last.err || { echo "no '$1' in:"; cat last.err; return 1; }; }
 once() { [ "$(grep -c -- "$1" last.err)" = 1 ] || { echo "not once '$1' in:"; cat last.err; return 1; }; }
 # the numbers of two files, one by one, within a relative difference (clocks left out); NaN is a difference
 close() { # close LIMIT FILE FILE
@@ -46,8 +21,7 @@ numbers() {
     sed -E 's/"(tokens_per_second|time_s)": [^,}]*//g' "$1" | grep -oE '"[a-z_]+": [-0-9.e+]+' | sed 's/.*: //'
 }
 
-awk 'BEGIN { srand(3); for (r = 0; r < 24; r++) { n = 4 + int(rand() * 20); s = ""; for (i = 0; i < n; i++) s = s (i ? "," : "") (3 + int(rand() * 60));
-             print "{\"input_ids\": [" s "]}" } }' >rows.jsonl
+token_rows 24 >rows.jsonl
 head -6 rows.jsonl >few.jsonl
 cat >run.yaml <<END
 base_model: $model
@@ -74,12 +48,15 @@ on_cuda() { "$cuda" train run.yaml device=cuda "$@"; }
 # float32: the same numbers to the rounding of sums in another order. Sums have up to 176 terms of like size, each rounded to
 # 2^-24: 1e-5 is 170 roundings, and the curve carries them over 5 steps.
 ok "a run on the CPU" exits 0 on_cpu output_dir=cpu
-ok "a run on the device" exits 0 on_cuda
+ok "a run on the device" exits 0 env LRC_CUDA_HOST_GRAPHS=launched "$cuda" train run.yaml device=cuda
 ok "says what it computes on" says "compute on cuda"
 ok "its curve is the CPU's" close 1e-5 cpu/metrics.jsonl one/metrics.jsonl
 ok "the same bits in another order of threads" exits 0 env LRC_CUDA_HOST_SEED=5 "$cuda" train run.yaml device=cuda output_dir=two
 ok "are the same bits" same one two
-ok "gradient checkpointing" exits 0 on_cuda output_dir=recomputed gradient_checkpointing=true
+# 10 batches of few shapes: recorded from the second time on, and nothing of that is in the bits
+ok "recorded and replayed" test "$(cat launched)" -ge 5
+ok "gradient checkpointing, nothing recorded" exits 0 env LRC_CUDA_HOST_FAIL=no_graphs "$cuda" train run.yaml device=cuda output_dir=recomputed gradient_checkpointing=true
+ok "is told once" once "steps are not recorded and replayed: cuda: begin to record"
 ok "changes no bit" same one recomputed
 
 # a device that is lost: the last checkpoint is there, and going on from it gives the bits of the run left alone
@@ -88,6 +65,20 @@ ok "is told" says "unspecified launch failure"
 ok "after a checkpoint" test -d lost/checkpoint-2 -a ! -d lost/checkpoint-5
 ok "which resumes" exits 0 on_cuda output_dir=lost --resume
 ok "to the same bits" same one lost
+
+# killed at some moments, whatever it is at; then resumed
+n=0
+for ((tries = 0; n < 3 && tries < 20; tries++)); do
+    "$cuda" train run.yaml device=cuda output_dir=killed --resume >last.out 2>last.err &
+    pid=$!
+    sleep "0.$((RANDOM % 7 + 3))"
+    kill -9 $pid 2>/dev/null && n=$((n + 1))
+    wait $pid 2>/dev/null
+    [ -f killed/run.json ] && rm -rf killed
+done
+ok "3 kills" test $n = 3
+ok "resumed after them" exits 0 on_cuda output_dir=killed --resume
+ok "the bits of the run left alone" same one killed
 
 finish() {
     echo "$passed passed, $failed failed"
@@ -114,7 +105,7 @@ learning_rate: 5.0e-3
 bf16: true
 gradient_checkpointing: true
 END
-ok "layer inputs on the device" exits 0 "$cuda" train away.yaml device=cuda output_dir=here
+ok "layer inputs on the device" exits 0 env LRC_CUDA_HOST_FAIL=no_graphs "$cuda" train away.yaml device=cuda output_dir=here
 for seed in 1 2; do
     ok "on the host" exits 0 env LRC_CUDA_HOST_SEED=$seed LRC_CUDA_HOST_PEAK=peak "$cuda" train away.yaml device=cuda output_dir=away$seed activation_offloading=true
     ok "the same bits, seed $seed" same here away$seed
@@ -122,6 +113,20 @@ done
 ok "device memory as planned, and less" test "$(cat peak)" = "$("$cuda" plan away.yaml device=cuda output_dir=none activation_offloading=true --json 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*')" \
     -a "$(cat peak)" -lt "$("$cuda" plan away.yaml device=cuda output_dir=none --json 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*')"
 rm -f peak
+
+# shapes that differ in trained positions alone, and documents that begin elsewhere: replayed, the bits of the same run without
+awk 'BEGIN { srand(4); for (r = 0; r < 40; r++) { n = 10 + int(rand() * 21); s = ""; l = ""; for (i = 0; i < n; i++) { t = 3 + int(rand() * 60)
+             s = s (i ? "," : "") t; l = l (i ? "," : "") (r % 2 || i * 3 > n ? t : -100) }
+             print "{\"input_ids\": [" s "], \"labels\": [" l "]}" } }' >masked.jsonl
+for how in "sample_packing=true sequence_len=64 micro_batch_size=3" "micro_batch_size=8"; do
+    # shellcheck disable=SC2086
+    set -- gradient_accumulation_steps=1 max_steps=6 val_set_size=0 datasets="[{path: masked.jsonl, type: tokenized}]" $how
+    ok "batches of several shapes: $how" exits 0 env LRC_CUDA_HOST_GRAPHS=launched "$cuda" train run.yaml device=cuda output_dir=a "$@"
+    ok "some of them replayed" test "$(cat launched)" -ge 2
+    ok "nothing recorded" exits 0 env LRC_CUDA_HOST_FAIL=no_graphs "$cuda" train run.yaml device=cuda output_dir=b "$@"
+    ok "the same bits: $how" same a b
+    rm -rf a b
+done
 
 # what is planned is what is allocated, to the byte
 planned() { "$cuda" plan run.yaml device=cuda --json "$@" 2>/dev/null | grep -o '"device_bytes": [0-9]*' | grep -o '[0-9]*'; }
@@ -199,7 +204,10 @@ ok "and says so" says "gradient checkpointing on: .* on the device"
 ok "plan says it too" exits 3 "$cuda" plan run.yaml device=cuda
 export LRC_CUDA_HOST_MEMORY=100000
 ok "score does not fit either" exits 3 "$cuda" score "$model" few.jsonl --device cuda
-ok "and names the region" says "device memory: want .*'base weights'"
+ok "and names region, plan and knob" says "device memory: want .*'base weights'.*the base takes 0.15 MB.*--load-in-4bit saves"
+export LRC_CUDA_HOST_MEMORY=200000
+ok "nor beside the base" exits 3 "$cuda" score "$model" few.jsonl --device cuda
+ok "and names region and plan" says "device memory: want .*'workspace'.*the rest goes with the longest row"
 unset LRC_CUDA_HOST_MEMORY
 ok "max_memory is of the host" exits 3 on_cuda output_dir=small max_memory=1MB
 ok "and is named" says "got 1.00 MB by max_memory"

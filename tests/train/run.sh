@@ -1,43 +1,16 @@
 #!/usr/bin/env bash
 # Whole runs through the program, on a tiny model: the same bits twice; killed with -9 at many moments and resumed; stopped by
 # signals; resumed with settings that may and may not change.      run.sh PROGRAM PROJECT [KILLS]
-set -uo pipefail
+. "$(dirname "$0")/common.sh"
 lorica=$1
 project=$2
 kills=${3:-25}
 model=$project/tests/golden/data/llama/model
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work"
-passed=0
-failed=0
 RANDOM=7
-export OMP_NUM_THREADS=2
-
-ok() { # ok WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $what"
-    fi
-}
-exits() { # exits CODE COMMAND...: its messages stay in last.err
-    local want=$1 got
-    shift
-    "$@" >last.out 2>last.err
-    got=$?
-    [ "$got" = "$want" ] || { echo "exit code $got, want $want: $*"; tail -5 last.err; return 1; }
-}
-same() { cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors"; }
-says() { grep -q -- "$1" last.err || { echo "no '$1' in:"; cat last.err; return 1; }; }
 # metrics without what a clock decides
 metrics() { sed -E 's/, "(tokens_per_second|time_s)": [^,}]*//g' "$1/metrics.jsonl"; }
 
-awk 'BEGIN { srand(3); for (r = 0; r < 60; r++) { n = 4 + int(rand() * 20); s = ""; for (i = 0; i < n; i++) s = s (i ? "," : "") (3 + int(rand() * 60));
-             print "{\"input_ids\": [" s "]}" } }' >rows.jsonl
+token_rows 60 >rows.jsonl
 cat >run.yaml <<END
 base_model: $model
 adapter: lora
@@ -60,12 +33,12 @@ END
 
 ok "a plan" exits 0 "$lorica" plan run.yaml --json
 ok "fits" grep -q '"fits": true' last.out
-planned=$(grep -o '"host_bytes": [0-9]*' last.out | grep -o '[0-9]*')
+planned=$(number host_bytes <last.out)
 ok "and needs no output folder" test ! -e one
 ok "a dry run" exits 0 "$lorica" train run.yaml --dry-run
 ok "writes nothing" test ! -e one
 ok "a run" exits 0 "$lorica" train run.yaml
-ok "takes what was planned" test "$("$lorica" train run.yaml output_dir=planned --json 2>/dev/null | grep -o '"planned_bytes": [0-9]*' | grep -o '[0-9]*')" = "$planned"
+ok "takes what was planned" test "$("$lorica" train run.yaml output_dir=planned --json 2>/dev/null | number planned_bytes)" = "$planned"
 ok "the same again" exits 0 "$lorica" train run.yaml output_dir=two
 ok "same bits twice" same one two
 for n in 1 4; do
@@ -165,5 +138,4 @@ ok "a diverging run" exits 1 "$lorica" train run.yaml output_dir=diverged learni
 ok "names step and rows" says "want a finite"
 ok "and leaves no adapter" test ! -e diverged/adapter_model.safetensors
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+finish

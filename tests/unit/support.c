@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 uint64_t test_fnv(const void *bytes, size_t n)
 {
@@ -32,16 +33,34 @@ const char *test_asset(const char *variable, const char *rest)
     return next_path(dir, rest);
 }
 
+/* Of this test, which is a process of its own; a process that a test forks leaves them alone. */
+enum { FOLDERS_MAX = 256 };
+static char  folders[FOLDERS_MAX][1024];
+static int   n_folders;
+static pid_t folders_owner;
+
+static void remove_folders(void)
+{
+    struct lrc_error err;
+    for (int i = 0; i < n_folders && getpid() == folders_owner; i++)
+        if (lrc_dir_remove(folders[i], &err) != LRC_STATUS_OK)
+            (void)fprintf(stderr, "%s\n", err.message);
+}
+
 const char *test_folder(const char *name)
 {
-    const char      *base = getenv("TMPDIR");
-    char             pid[64];
-    struct lrc_error err;
-    (void)snprintf(pid, sizeof pid, "lorica-test-%s", name);
-    const char *path = next_path(base && base[0] ? base : "/tmp", pid);
-    cr_assert_eq(lrc_dir_remove(path, &err), LRC_STATUS_OK, "%s", err.message);
-    cr_assert_eq(lrc_dir_make(path, &err), LRC_STATUS_OK, "%s", err.message);
-    return path;
+    const char *base = getenv("TMPDIR");
+    char        end[64];
+    cr_assert_lt(n_folders, FOLDERS_MAX, "more folders than a test may have");
+    (void)snprintf(end, sizeof end, "lorica-%s-XXXXXX", name);
+    const char *pattern = next_path(base && base[0] ? base : "/tmp", end);
+    (void)snprintf(folders[n_folders], sizeof folders[0], "%s", pattern);
+    cr_assert_not_null(mkdtemp(folders[n_folders]), "%s: cannot make", folders[n_folders]);
+    if (n_folders == 0) {
+        folders_owner = getpid();
+        cr_assert_eq(atexit(remove_folders), 0);
+    }
+    return folders[n_folders++];
 }
 
 static struct lrc_allocator original;

@@ -13,7 +13,7 @@ uint64_t test_fnv(const void *bytes, size_t n);
  * the test, saying so, when the variable is not set. */
 const char *test_asset(const char *variable, const char *rest);
 
-/* A fresh folder under the build's temporary folder, removed and made anew. */
+/* A new folder of this test alone, in TMPDIR or /tmp, removed at its end; the path lives until then. */
 const char *test_folder(const char *name);
 
 /* From now on the n-th allocation through lrc_allocator (0: the next) fails; test_alloc_restore() ends it. */

@@ -1,6 +1,7 @@
 #include "config/config.h"
 #include "config/yaml_tree.h"
 #include "config_fixture.h"
+#include "support.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -87,10 +88,10 @@ static void *failing_reallocate(void *memory, size_t size_bytes)
 Test(config_hostile, every_allocation_may_fail_fault)
 {
     const struct lrc_allocator usual = lrc_allocator;
-    const char                *path = "/tmp/lorica_config_fault.yaml";
-    const char *text = LRC_TEST_CONFIG_MINIMAL "target_modules: [a, b]\nrank_pattern: {q: 1}\n";
-    struct lrc_error           err;
-    int64_t                    n;
+    char                      *path = lrc_path_join(test_folder("config-fault"), "c.yaml");
+    const char      *text = LRC_TEST_CONFIG_MINIMAL "target_modules: [a, b]\nrank_pattern: {q: 1}\n";
+    struct lrc_error err;
+    int64_t          n;
     cr_assert_eq(lrc_file_write(path, text, strlen(text), &err), LRC_STATUS_OK);
     for (n = 0; n < 1000; n++) {
         struct lrc_config   config = { 0 };
@@ -109,7 +110,7 @@ Test(config_hostile, every_allocation_may_fail_fault)
     }
     cr_expect_gt(n, 20);
     cr_expect_lt(n, 1000);
-    (void)remove(path);
+    lrc_free(path);
 }
 
 Test(config_hostile, yaml_test_suite_is_read_without_a_crash)

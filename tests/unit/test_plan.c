@@ -61,13 +61,15 @@ static enum lrc_status run(const char *dir, const char *const *overrides, int n_
     return status;
 }
 
-/* Of the plan, what is not in arenas: mapped files, and the rows. */
+/* Of the plan, what lies in arenas: not mapped files, rows, tokenizer. */
 static int64_t planned_in_arenas(const struct lrc_train_report *report)
 {
     int64_t bytes = 0;
     for (int64_t i = 0; i < report->n_regions; i++)
         if (strcmp(report->regions[i].where, "host") == 0 &&
-            strcmp(report->regions[i].name, "tokens and targets") != 0)
+            strcmp(report->regions[i].name, "tokens and targets") != 0 &&
+            strcmp(report->regions[i].name, "rows") != 0 &&
+            strcmp(report->regions[i].name, "tokenizer and template") != 0)
             bytes += report->regions[i].bytes;
     return bytes;
 }

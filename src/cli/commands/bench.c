@@ -1,6 +1,6 @@
 #include "cli/bench_compare.h"
 #include "cli/bench_settings.h"
-#include "cli/op_times.h"
+#include "cli/op_table.h"
 #include "cli/runner.h"
 #include "cli/yardstick.h"
 
@@ -136,6 +136,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .activation = b->activation,
         .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
         .n_tokens = s->batch * s->seq,
+        .n_docs = s->batch,
         .n_trained = s->batch * s->seq,
         .rank_max = b->adapter.rank_max,
         .rank_sum = b->adapter.rank_sum_max,
@@ -294,27 +295,19 @@ static struct rates rates_of(struct bench *b)
     return rates;
 }
 
-struct op_rate {
-    double giga_per_s, fraction; /* FLOP against the products' rate, bytes against the copy's */
-};
-
-static struct op_rate op_rate_of(const struct lrc_op_time *time, const struct rates *rates)
+static struct lrc_op_peaks peaks_of(const struct rates *rates)
 {
-    const double work = time->flops > 0.0 ? time->flops : time->bytes,
-                 peak = time->flops > 0.0 ? rates->gemm : rates->copy;
-    const double rate = time->seconds > 0.0 ? work / time->seconds * 1e-9 : 0.0;
-    return (struct op_rate){ rate, peak > 0.0 ? rate / peak : (double)NAN };
+    return (struct lrc_op_peaks){ rates->gemm, rates->copy };
 }
 
 static void print_text(struct bench *b)
 {
     const struct lrc_bench_settings *s = &b->settings;
     const struct rates               rates = rates_of(b);
+    const struct lrc_op_peaks        peaks = peaks_of(&rates);
     struct lrc_op_time               times[OPS_MAX];
     const int                        n_ops = lrc_op_times_list(times, OPS_MAX);
-    double                           all = 0.0;
-    for (int i = 0; i < n_ops; i++)
-        all += times[i].seconds;
+    struct lrc_buf                   table = { 0 };
     lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape.name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
                   s->checkpointing ? "on" : "off", b->backend->name);
@@ -329,14 +322,9 @@ static void print_text(struct bench *b)
                   b->backend->memory ? "device" : "process");
     lrc_cli_print("loss %.4f -> %.4f, gradient norms A %.4g, B %.4g\n\n", b->result.loss_first,
                   b->result.loss_last, b->result.norm_a, b->result.norm_b);
-    lrc_cli_print("%-28s %10s %8s %8s %12s %8s\n", "op", "ms/step", "calls", "share", "rate", "of peak");
-    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++) {
-        const struct op_rate op = op_rate_of(&times[i], &rates);
-        lrc_cli_print("%-28s %10.2f %8lld %7.1f%% %7.1f %s %7.1f%%\n", times[i].name,
-                      times[i].seconds * 1e3 / (double)b->result.op_steps,
-                      (long long)(times[i].n_calls / b->result.op_steps), 100.0 * times[i].seconds / all,
-                      op.giga_per_s, times[i].flops > 0.0 ? "GF/s" : "GB/s", 100.0 * op.fraction);
-    }
+    lrc_op_table_text(&table, times, n_ops, b->result.op_steps, &peaks);
+    lrc_cli_write(lrc_buf_text(&table), table.len);
+    lrc_buf_release(&table);
 }
 
 static void put(struct lrc_buf *out, const char *key, double value)
@@ -348,27 +336,15 @@ static void put(struct lrc_buf *out, const char *key, double value)
 
 static void put_ops(struct lrc_buf *out, const struct bench *b, const struct rates *rates)
 {
-    struct lrc_op_time times[OPS_MAX];
-    const int          n_ops = lrc_op_times_list(times, OPS_MAX);
-    const double       steps = (double)b->result.op_steps;
-    double             all = 0.0;
-    for (int i = 0; i < n_ops; i++)
-        all += times[i].seconds;
+    const struct lrc_op_peaks peaks = peaks_of(rates);
+    struct lrc_op_time        times[OPS_MAX];
+    const int                 n_ops = lrc_op_times_list(times, OPS_MAX);
     lrc_buf_puts(out, ", \"op_ms\": {");
     for (int i = 0; i < n_ops && times[i].n_calls > 0; i++)
-        put(out, times[i].name, times[i].seconds * 1e3 / steps);
-    lrc_buf_puts(out, "}, \"ops\": [");
-    for (int i = 0; i < n_ops && times[i].n_calls > 0; i++) {
-        const int is_flops = times[i].flops > 0.0;
-        lrc_buf_printf(out, "%s{\"name\": \"%s\"", i > 0 ? ", " : "", times[i].name);
-        put(out, "ms", times[i].seconds * 1e3 / steps);
-        put(out, "calls", (double)times[i].n_calls / steps);
-        put(out, "share", times[i].seconds / all);
-        put(out, is_flops ? "flops" : "bytes", (is_flops ? times[i].flops : times[i].bytes) / steps);
-        put(out, "rate_fraction", op_rate_of(&times[i], rates).fraction);
-        lrc_buf_putc(out, '}');
-    }
-    lrc_buf_puts(out, "]}\n");
+        put(out, times[i].name, times[i].seconds * 1e3 / (double)b->result.op_steps);
+    lrc_buf_puts(out, "}, \"ops\": ");
+    lrc_op_table_json(out, times, n_ops, b->result.op_steps, &peaks);
+    lrc_buf_puts(out, "}\n");
 }
 
 static void write_json(struct lrc_buf *out, struct bench *b)
@@ -381,11 +357,11 @@ static void write_json(struct lrc_buf *out, struct bench *b)
     lrc_buf_printf(out,
                    ", \"program\": \"lorica\", \"device\": \"%s\", \"mode\": \"%s\", \"shape\": \"%s\", "
                    "\"dims\": [%lld, %lld, "
-                   "%lld, %lld, %lld, %lld, %lld, %s]",
+                   "%lld, %lld, %lld, %lld, %lld, %s, %.1f]",
                    b->backend->name, s->mode, shape->name, (long long)shape->hidden,
                    (long long)shape->n_layers, (long long)shape->intermediate, (long long)shape->n_heads,
                    (long long)shape->n_kv_heads, (long long)shape->head_dim, (long long)shape->vocab,
-                   shape->tied ? "true" : "false");
+                   shape->tied ? "true" : "false", shape->rope_theta);
     put(out, "batch", (double)s->batch);
     put(out, "seq", (double)s->seq);
     put(out, "rank", (double)s->rank);
@@ -444,20 +420,6 @@ static enum lrc_status print_results(struct bench *b, const struct lrc_cli *cli,
     return status;
 }
 
-/* On a device the square product alone, and no copy. */
-static enum lrc_status measure_yardstick(struct lrc_yardstick *yardstick, const struct bench *b,
-                                         enum lrc_dtype dtype, struct lrc_error *err)
-{
-    const struct lrc_bench_settings *s = &b->settings;
-    const int64_t                    n_tokens = s->batch * s->seq;
-    if (!b->backend->memory)
-        return lrc_yardstick_measure(yardstick, &s->shape, n_tokens, n_tokens - s->batch, dtype, err);
-    *yardstick = (struct lrc_yardstick){ 0 };
-    LRC_TRY(lrc_device_gemm_peak(&yardstick->square, b->backend, dtype, err));
-    yardstick->gflops = yardstick->square;
-    return LRC_STATUS_OK;
-}
-
 static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct lrc_problems *problems,
                              struct lrc_error *err)
 {
@@ -469,11 +431,10 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
     if (lrc_cli_option(cli, "compare"))
         LRC_TRY(lrc_file_read(&b->earlier, lrc_cli_option(cli, "compare"), err));
     LRC_TRY(lrc_runner_choose(&b->backend, cli, err));
-    const enum lrc_dtype dtype = strcmp(b->settings.mode, "f32") == 0 ? LRC_DTYPE_F32 : LRC_DTYPE_BF16;
-    LRC_TRY(measure_yardstick(&b->result.before, b, dtype, err));
+    LRC_TRY(lrc_yardstick_measure(&b->result.before, b->backend, &b->settings, err));
     LRC_TRY(make_all(b, err));
     LRC_TRY(measure_steps(b, err));
-    LRC_TRY(measure_yardstick(&b->result.after, b, dtype, err));
+    LRC_TRY(lrc_yardstick_measure(&b->result.after, b->backend, &b->settings, err));
     if (!isfinite(b->result.loss_last) || !(b->result.norm_b > 0.0))
         return lrc_fail(
             err, LRC_STATUS_NUMERIC,

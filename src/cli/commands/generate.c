@@ -198,6 +198,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
                                   .stop_text = lrc_cli_option(cli, "stop"),
                                   .streams = !lrc_cli_has(cli, "json") };
     const enum lrc_status status = generate(&job, cli->arguments[0], problems, err);
+    if (status != LRC_STATUS_OK)
+        lrc_runner_explain(&job.runner, cli, "prompt and --max-new-tokens", err);
     lrc_decode_release(&job.decoder);
     lrc_buf_release(&job.text);
     lrc_ids_release(&job.new_ids);

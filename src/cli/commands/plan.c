@@ -29,12 +29,12 @@ static void print_json(const struct lrc_train_report *report, int fits)
 static void print_text(const struct lrc_train_report *report, int fits)
 {
     for (int64_t i = 0; i < report->n_regions; i++)
-        lrc_cli_print("%-28s %-6s %12.3f MB\n", report->regions[i].name, report->regions[i].where,
+        lrc_cli_print("%-28s %-7s %12.3f MB\n", report->regions[i].name, report->regions[i].where,
                       (double)report->regions[i].bytes * 1e-6);
     if (report->device_bytes > 0)
-        lrc_cli_print("%-28s %-6s %12.3f MB of %.0f MB available\n", "on the device", "",
+        lrc_cli_print("%-28s %-7s %12.3f MB of %.0f MB available\n", "on the device", "",
                       (double)report->device_bytes * 1e-6, (double)report->device_available_bytes * 1e-6);
-    lrc_cli_print("%-28s %-6s %12.3f MB of %.0f MB available: %s\n",
+    lrc_cli_print("%-28s %-7s %12.3f MB of %.0f MB available: %s\n",
                   report->device_bytes > 0 ? "on the host" : "in all", "",
                   (double)report->planned_bytes * 1e-6, (double)report->available_bytes * 1e-6,
                   fits ? "fits" : "does not fit");

@@ -3,10 +3,10 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/progress.h"
+#include "cli/stop.h"
 #include "cli/token_view.h"
 #include "train/preprocess.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -75,30 +75,11 @@ static void show_progress(const struct lrc_load_progress *progress)
     lrc_progress_rows(progress->n_rows, progress->bytes, progress->bytes_all);
 }
 
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int number)
-{
-    stop_signal = number;
-}
-
-/* The first one is heeded between two batches of rows; a second one ends the program at once. */
-static void catch_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-}
-
 static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_config *config,
                                   struct lrc_problems *problems, struct lrc_error *err)
 {
     int64_t                 n_shown = 0;
     struct lrc_preprocessed data = { 0 };
-    catch_signals();
     LRC_TRY(lrc_cli_int(cli, "show", &n_shown, 1, INT64_MAX, err));
     if (n_shown == 0 && !config->dataset_prepared_path)
         return lrc_fail(
@@ -107,7 +88,7 @@ static enum lrc_status preprocess(const struct lrc_cli *cli, const struct lrc_co
             "neither");
     if (n_shown == 0 && lrc_cli_has(cli, "ids"))
         return lrc_fail(err, LRC_STATUS_USAGE, "--ids: want --show N with it, got none");
-    enum lrc_status status = lrc_preprocess(&data, config, show_progress, &stop_signal, problems, err);
+    enum lrc_status status = lrc_preprocess(&data, config, show_progress, lrc_stop_catch(), problems, err);
     lrc_progress_end();
     if (status == LRC_STATUS_OK && n_shown > 0 && !lrc_cli_has(cli, "json"))
         status = show_rows(cli, &data, n_shown, err);

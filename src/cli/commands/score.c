@@ -111,6 +111,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 {
     struct job            job = { .cli = cli };
     const enum lrc_status status = score(&job, problems, err);
+    if (status != LRC_STATUS_OK)
+        lrc_runner_explain(&job.runner, cli, "the longest row", err);
     lrc_free(job.score.rows);
     lrc_dataset_release(&job.dataset);
     lrc_template_free(job.template);

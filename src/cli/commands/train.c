@@ -3,28 +3,10 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "cli/progress.h"
+#include "cli/stop.h"
 #include "train/train.h"
 #include <math.h>
-#include <signal.h>
 #include <string.h>
-
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int number)
-{
-    stop_signal = number;
-}
-
-/* Only the first signal waits for the step to end; a second one ends the program at once. */
-static void catch_signals(void)
-{
-    struct sigaction action;
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    action.sa_flags = (int)SA_RESETHAND;
-    (void)sigaction(SIGINT, &action, NULL);
-    (void)sigaction(SIGTERM, &action, NULL);
-}
 
 /* Options that stand for a config key win over the file, as key=value does. */
 static enum lrc_status gather_overrides(const struct lrc_cli *cli, struct lrc_buf *memory,
@@ -85,11 +67,10 @@ static enum lrc_status train(const struct lrc_cli *cli, const struct lrc_config 
         .resume = resume != NULL,
         .resume_dir = resume && resume[0] ? resume : NULL,
         .dry_run = lrc_cli_has(cli, "dry-run"),
-        .stop = &stop_signal,
+        .stop = lrc_stop_catch(),
         .progress = lrc_progress_update,
     };
     struct lrc_train_report report;
-    catch_signals();
     const enum lrc_status status = lrc_train(config, &options, &report, problems, err);
     lrc_progress_end();
     if (status == LRC_STATUS_OK)
