@@ -355,6 +355,7 @@ static const struct problem problems[] = {
     { "bf16, heads of 80, no window", 2, 1, 80, 0, 0, 0, BF16, 1, { 0, 131 } },
     { "bf16, heads of 128, window of 64", 2, 2, 128, 64, 0, 0, BF16, 2, { 0, 1, 194 } },
     { "bf16, heads of 256, window of 65", 2, 1, 256, 65, 0, 0, BF16, 1, { 0, 133 } },
+    { "bf16, window of 79", 2, 1, 64, 79, 0, 0, BF16, 1, { 0, 130 } },
     { "bf16, steep softmax", 2, 1, 64, 30, 0, 8.0f, BF16, 2, { 0, 100, 170 } },
     { "bf16, 17 queries after 190, window", 4, 1, 128, 100, 190, 0, BF16, 1, { 0, 17 } },
     { "one query after 200, bf16", 4, 2, 64, 0, 200, 0, BF16, 1, { 0, 1 } },

@@ -1,9 +1,9 @@
 /* The forward walk over tiles, and its two ways of sharing out work. For attention_cpu.c only.
  *
- * Many queries: an item is a block of queries of one head. Few (generation): the heads of a group and their
- * queries are the columns of one tile, so that keys and values are read once and in the order in which they
- * lie; keys are cut into at most LRC_ATTENTION_PARTS parts, on a grid of the shape alone, whose results are put
- * together in order. */
+ * Many queries: an item is a block of queries of one head. Few (generation): the heads of a group and
+ * their queries are the columns of one tile, so that keys and values are read once and in the order in which
+ * they lie; keys are cut into at most LRC_ATTENTION_PARTS parts, on a grid of the shape alone, whose results
+ * are put together in order. */
 #ifndef LRC_ATTENTION_FORWARD_H
 #define LRC_ATTENTION_FORWARD_H
 

@@ -1,7 +1,8 @@
 /* Attention of BF16 tensors where the CPU multiplies BF16 natively. For attention_cpu.c only.
  *
  * The factors of products are words of two BF16 values: rows of q, k, v and d_out where they lie, their
- * transposes and pairs of rows packed per tile, p and d_s rounded. Scores, statistics and sums are float32. */
+ * transposes and pairs of rows packed per tile, p and d_s rounded. Scores, statistics and sums are
+ * float32. */
 #ifndef LRC_ATTENTION_PAIRS_H
 #define LRC_ATTENTION_PAIRS_H
 

@@ -7,8 +7,8 @@
 
 enum { BLOCK = LRC_ATTENTION_BLOCK, BLOCK_VECTORS = BLOCK / VECTOR_FLOATS };
 
-/* c = or += a b; a[i,k] = a[i * a_row + k * a_depth]; n_cols is a multiple of 16. a and b are words: floats, or
- * pairs of BF16. */
+/* c = or += a b; a[i,k] = a[i * a_row + k * a_depth]; n_cols is a multiple of 16. a and b are words: floats,
+ * or pairs of BF16. */
 struct product {
     float      *c;
     const void *a;

@@ -174,20 +174,20 @@ static inline void row_values(const struct call *call, const struct block *block
 struct words {
     int elems;    /* in a word */
     int d_s_rows; /* which scores by_query() leaves d_s in as rows of words */
-    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none: in all columns, or in FEW when there are no more
-     * rows; room for one tile */
+    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none: in all columns, or in FEW when there are no
+     * more rows; room for one tile */
     void (*transpose)(void *to, void *room, const struct tile_place *rows);
     /* rows as a left factor, their depth is C: where they lie, or in room */
     const void *(*left)(void *room, const struct tile_place *rows, int64_t *stride);
     /* rows as a right factor, their depth is n; `left`: what left() made of the same rows, or NULL */
     const void *(*right)(void *room, const struct tile_place *rows, const void *left);
     void (*multiply)(const struct product *product);
-    /* One key tile of the running softmax: scores, still to be scaled, become words of exp(scale (s - max)); max
-     * and sum move on; what has been summed so far is to be multiplied by rescale. state: max, sum, rescale
-     * (BLOCK); the first n_queries columns are needed. */
+    /* One key tile of the running softmax: scores, still to be scaled, become words of exp(scale (s - max));
+     * max and sum move on; what has been summed so far is to be multiplied by rescale. state: max, sum,
+     * rescale (BLOCK); the first n_queries columns are needed. */
     void (*softmax)(float *scores, float *const state[3], float scale, int64_t n_keys, int64_t n_queries);
-    /* scores[0] and [1], s and d_p of n rows, become p and d_s; rows[0] and [1]: lse and delta. by_key: rows are
-     * keys and d_s is all that is left. by_query: rows are queries. */
+    /* scores[0] and [1], s and d_p of n rows, become p and d_s; rows[0] and [1]: lse and delta. by_key: rows
+     * are keys and d_s is all that is left. by_query: rows are queries. */
     void (*by_key)(const struct scratch *scratch, float scale, int64_t n);
     void (*by_query)(const struct scratch *scratch, float scale, int64_t n);
 };

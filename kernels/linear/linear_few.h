@@ -9,16 +9,14 @@
 #include "dequantize/dequantize_range.h"
 #include "linear/linear.h"
 
-/* Rows of x at most, and at most for four sums each; elements of one block's values, and looked up at a time;
- * rows of a weight at a time, and their blocks at most. */
 enum {
-    FEW_ROWS = 8,
-    FEW_WIDE = 2,
-    FEW_GROUP = 64,
-    FEW_PIECE = 128,
-    FEW_BAND = 4,
-    FEW_AHEAD = 16,
-    FEW_BLOCKS = 2048
+    FEW_ROWS = 8,     /* of x at most */
+    FEW_WIDE = 2,     /* of x at most for four sums each */
+    FEW_GROUP = 64,   /* elements that one block's values are looked up for */
+    FEW_PIECE = 128,  /* elements looked up at a time */
+    FEW_BAND = 4,     /* rows of a weight at a time */
+    FEW_AHEAD = 16,   /* rows of the adapter's b that are asked for ahead */
+    FEW_BLOCKS = 2048 /* of a band, at most */
 };
 
 struct few {
@@ -167,8 +165,8 @@ static const float *few_absmax(float *room, const struct lrc_weight *weight, int
     return room;
 }
 
-/* n codes, FEW_PIECE or half of them, against n_rows rows of x. A word of 16 bits holds four: shifted, each is
- * an index whose fifth bit says which of two blocks' 16 values, rounded to bf16, it looks up by vpermw. */
+/* n codes, FEW_PIECE or half of them, against n_rows rows of x. A word of 16 bits holds four: shifted, each
+ * is an index whose fifth bit says which of two blocks' 16 values, rounded to bf16, it looks up by vpermw. */
 FEW_BF16 FEW_INLINE void few_piece_bf16(__m512 sums[FEW_ROWS][4], __m512 code, const float absmax[2],
                                         const uint8_t *packed, const uint16_t *x, int64_t cols,
                                         const int n_rows, const int n)
@@ -335,8 +333,8 @@ static void few_add_low(float out[FEW_ROWS], const struct few *few, int64_t row)
     }
 }
 
-/* out[t] = x[t] . W[row], and the adapter's part. W that cannot be used where it lies is dequantized a span at a time, which stays in
- * the first-level cache. */
+/* out[t] = x[t] . W[row], and the adapter's part. W that cannot be used where it lies is dequantized a span
+ * at a time, which stays in the first-level cache. */
 static void few_row(float out[FEW_ROWS], const struct few *few, int64_t row)
 {
     const struct lrc_weight *weight = few->weight;
@@ -386,9 +384,9 @@ static void few_band(float out[FEW_BAND][FEW_ROWS], const struct few *few, int64
         few_row(out[r], few, row + r);
 }
 
-/* x in the order in which codes come out of their bytes, high nibble first: in pieces of 32 (float32) the even
- * elements, then the odd ones; in pieces of 128, or 64 at a row's end, (bf16) elements 1, 5, 9 .., 0, 4 ..,
- * 3, 7 .., 2, 6 ... */
+/* x in the order in which codes come out of their bytes, high nibble first: in pieces of 32 (float32) the
+ * even elements, then the odd ones; in pieces of 128, or 64 at a row's end, (bf16) elements 1, 5, 9 .., 0,
+ * 4 .., 3, 7 .., 2, 6 ... */
 static void few_mix(void *mixed, const struct few *few)
 {
     const int64_t n = few->n_rows * few->weight->cols, cols = few->weight->cols;

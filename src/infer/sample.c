@@ -19,8 +19,9 @@ static int before(const float *logits, int32_t a, int32_t b)
     return x > y || (x == y && a < b);
 }
 
-/* Tokens by how far their logit lies below the largest, in sixteenths of the temperature; the last bucket takes
- * what is left, weights below e^-32. A walk over them bounds what can be drawn, and nothing else is sorted. */
+/* Tokens by how far their logit lies below the largest, in sixteenths of the temperature; the last bucket
+ * takes what is left, weights below e^-32. A walk over them bounds what can be drawn, and nothing else is
+ * sorted. */
 enum { BUCKETS = 512, BUCKETS_PER_E = 16 };
 
 struct buckets {
