@@ -30,9 +30,13 @@ static enum lrc_status load(struct lrc_session *session, const struct lrc_sessio
         .load_in_4bit = options->load_in_4bit,
         .quant = { lrc_quant_type_find("nf4"), 64, 1 },
         .n_positions = options->n_positions > 0 ? options->n_positions : POSITIONS_DEFAULT,
+        .plan_only = 1,
     };
     LRC_TRY(lrc_model_load(model, options->model, &how, problems, err));
     LRC_TRY(lrc_prompt_check_ids(session->tokenizer, &model->config, options->model, err));
+    if (options->adapter) /* which may name its base */
+        lrc_model_hash_start(model, LRC_HASH_KEEPS_PAGES);
+    LRC_TRY(lrc_model_commit(model, &how, err));
     const int is_wide = model->config.dtype == LRC_DTYPE_F32 && !options->load_in_4bit;
     session->activation = !is_wide && lrc_device_has_bf16(session->backend) ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
     return options->adapter ? lrc_adapter_load(&session->adapter, model, options->adapter,

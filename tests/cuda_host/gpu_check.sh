@@ -1,31 +1,8 @@
 #!/usr/bin/env bash
 # scripts/gpu_check with stand-ins of everything that a machine with a GPU has: what it calls, with which words, and its verdicts.
 #     gpu_check.sh PROJECT
-set -uo pipefail
 project=$1
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-passed=0
-failed=0
-ok() { # ok WHAT COMMAND...
-    local what=$1
-    shift
-    if "$@"; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $what"
-        tail -20 last.out
-    fi
-}
-exits() { # exits CODE COMMAND...
-    local want=$1 got
-    shift
-    "$@" >last.out 2>&1
-    got=$?
-    [ "$got" = "$want" ] || { echo "exit code $got, want $want: $*"; return 1; }
-}
+. "$project/tests/train/common.sh"
 says() { grep -qE -- "$1" "$2" || { echo "no '$1' in $2"; return 1; }; }
 program() { # program PATH: the text on stdin
     mkdir -p "$(dirname "$1")"
@@ -107,5 +84,4 @@ ok "are no pass" says '^\| FAIL \| cases rope' out/report.md
 printf '#!/bin/sh\nexit 9\n' >tools/nvidia-smi
 ok "no device" exits 3 check --group bench
 
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+finish
