@@ -360,10 +360,12 @@ static enum lrc_status set_map(const struct lrc_setting *setting, const struct l
 /* A key that is not there yet may say that it is not wanted. */
 static enum lrc_status set_later(const struct lrc_setting *setting, const struct lrc_node *node)
 {
-    char   place[LRC_PLACE_MAX];
-    int    truth = 0;
-    double number;
-    if ((lrc_node_bool(node, &truth) && !truth) || (lrc_node_number(node, &number) && number == 0))
+    char      place[LRC_PLACE_MAX];
+    int       truth = 0;
+    double    number;
+    const int is_empty = node->kind != LRC_NODE_SCALAR && node->n == 0;
+    if (is_empty || (lrc_node_bool(node, &truth) && !truth) ||
+        (lrc_node_number(node, &number) && number == 0))
         return LRC_STATUS_OK;
     lrc_problems_add(setting->problems, "%s: '%s': not yet in this version",
                      lrc_config__place(place, setting, node->line), setting->name);
