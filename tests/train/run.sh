@@ -66,7 +66,7 @@ ok "the adapter of the run left alone, byte for byte" same one killed
 ok "and its metrics" cmp <(metrics one) <(metrics killed)
 ok "nothing temporary is left" test -z "$(find killed -name '*.tmp')"
 
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
     "$lorica" train run.yaml output_dir=sig$signal num_epochs=2000 save_steps=100000 >last.out 2>last.err &
     pid=$!
     until [ -s sig$signal/metrics.jsonl ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
@@ -76,6 +76,17 @@ for signal in INT TERM; do
     ok "SIG$signal ends with its exit code" test $code = $([ $signal = INT ] && echo 130 || echo 143)
     ok "SIG$signal leaves a complete checkpoint" test -n "$(ls -d sig$signal/checkpoint-* 2>/dev/null)"
 done
+
+# whoever reads the log may go first, as tee does on Ctrl-C
+mkfifo log
+"$lorica" train run.yaml output_dir=unread num_epochs=2000 save_steps=100000 >last.out 2>log &
+pid=$!
+head -2 <log >last.err
+until [ "$(wc -l <unread/metrics.jsonl 2>/dev/null || echo 0)" -gt 20 ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -INT $pid
+wait $pid
+ok "a run whose log nobody reads any more is interrupted as others are" test $? = 130
+ok "and leaves a complete checkpoint" test -n "$(ls -d unread/checkpoint-* 2>/dev/null)"
 
 "$lorica" train run.yaml output_dir=partial max_steps=24 >last.out 2>last.err
 rm -rf changed && cp -r partial changed
