@@ -1,7 +1,7 @@
 #include "cli/bench_compare.h"
 #include "cli/bench_settings.h"
 #include "cli/op_table.h"
-#include "cli/runner.h"
+#include "cli/model_options.h"
 #include "cli/yardstick.h"
 
 #include "base/file.h"
@@ -424,13 +424,13 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
                              struct lrc_error *err)
 {
     LRC_TRY(lrc_bench_settings_read(&b->settings, cli, problems, err));
-    LRC_TRY(lrc_runner_set_threads(cli, err));
+    LRC_TRY(lrc_cli_set_threads(cli, err));
     if (lrc_cli_option(cli, "compare") && lrc_cli_has(cli, "json"))
         return lrc_fail(err, LRC_STATUS_USAGE,
                         "--compare: want a text, got --json, which prints one document and nothing else");
     if (lrc_cli_option(cli, "compare"))
         LRC_TRY(lrc_file_read(&b->earlier, lrc_cli_option(cli, "compare"), err));
-    LRC_TRY(lrc_runner_choose(&b->backend, cli, err));
+    LRC_TRY(lrc_cli_choose_device(&b->backend, cli, err));
     LRC_TRY(lrc_yardstick_measure(&b->result.before, b->backend, &b->settings, err));
     LRC_TRY(make_all(b, err));
     LRC_TRY(measure_steps(b, err));
