@@ -73,7 +73,7 @@ struct lrc_pass {
     float                   *host_logits, *host_logprob;
 
     float         *d_x, *d_norm; /* gradients of the residual stream and of a norm's output stay float32 */
-    unsigned char *d_act, *d_att, *d_q, *d_k, *d_v;
+    unsigned char *d_att, *d_q, *d_k, *d_v;
 
     unsigned char *cache_k, *cache_v; /* (n_layers, n_cache, K * C) */
     int64_t        n_past;            /* rows in the cache */

@@ -197,9 +197,9 @@ enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum
     LRC_TRY(middle(walk, layer, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, n2, lrc_walk__slot(walk, LRC_TAPE_GATE, layer), err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_UP, n2, lrc_walk__slot(walk, LRC_TAPE_UP, layer), err));
-    LRC_TRY(lrc_walk__gated(walk, layer, err));
-    if (part == LRC_WALK_SKIP_DOWN)
+    if (part == LRC_WALK_AGAIN)
         return LRC_STATUS_OK;
+    LRC_TRY(lrc_walk__gated(walk, layer, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, lrc_walk__slot(walk, LRC_TAPE_ACT, layer), next, err));
     return residual(walk, mid, next, next, err);
 }

@@ -36,11 +36,9 @@ static void add_region(struct lrc_train_report *report, const char *name, const 
 
 static void add_arena(struct lrc_train_report *report, const struct lrc_arena *arena)
 {
-    for (int i = 0; i < arena->n_regions; i++) {
-        const size_t end = i + 1 < arena->n_regions ? arena->regions[i + 1].offset_bytes : arena->size_bytes;
+    for (int i = 0; i < arena->n_regions; i++)
         add_region(report, arena->regions[i].name, lrc_arena_where(arena),
-                   (int64_t)(end - arena->regions[i].offset_bytes));
-    }
+                   (int64_t)lrc_arena_added_bytes(arena, i));
 }
 
 /* In memory, or what is kept there of tokens on the disk. */
