@@ -73,8 +73,8 @@ static size_t workspace_of(const struct lrc_pass *pass)
     size_t                         most = attention_workspace(pass);
     for (int64_t i = 0; i < pass->model->config.n_layers * LRC_MODULE_COUNT; i++) {
         const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
-        most = larger(
-            most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight, o->rank_max));
+        most = larger(most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight,
+                                             o->ranks.any));
     }
     most = larger(most, linear_workspace(o, pass->head_chunk, &pass->model->output, 0));
     return larger(most, lrc_grad_norm_workspace_bytes());
@@ -163,7 +163,7 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     pass->options.n_trained = pass->feed.n_trained;
-    LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, options->n_tokens, options->rank_sum,
+    LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, &options->ranks, options->n_tokens,
                           options->activation, options->use, offloads, err));
     LRC_TRY(plan_head(pass, err));
     if (backend->memory)

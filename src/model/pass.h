@@ -43,11 +43,10 @@ struct lrc_pass_options {
     int64_t                   n_cache;   /* rows of the KV cache; 0: none */
     int offloads; /* on a device, with LRC_TAPE_CHECKPOINTING: layer inputs to the host */
     /* on a device: no more workspace than is needed, instead of what its products work best with */
-    int      narrow;
-    int64_t  rank_max; /* of the adapters it will be given; 0: none */
-    int64_t  rank_sum;
-    float    dropout; /* on the adapters' path while training */
-    uint64_t seed;
+    int                   narrow;
+    struct lrc_tape_ranks ranks;   /* of the adapters it will be given */
+    float                 dropout; /* on the adapters' path while training */
+    uint64_t              seed;
 };
 
 struct lrc_pass {

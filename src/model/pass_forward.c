@@ -18,12 +18,13 @@ struct lrc_tensor lrc_walk__u(const struct lrc_walk *walk, int64_t layer, enum l
     const struct lrc_linear_adapter *found = lrc_adapter_at(walk->adapter, layer, module);
     if (!found)
         return (struct lrc_tensor){ 0 };
-    int64_t before = 0;
-    for (int m = 0; m < (int)module; m++) {
+    int64_t before = 0; /* down has a slot of its own */
+    for (int m = 0; m < (int)module && module != LRC_MODULE_DOWN; m++) {
         const struct lrc_linear_adapter *other = lrc_adapter_at(walk->adapter, layer, (enum lrc_module)m);
         before += other ? other->a.shape[0] : 0;
     }
-    const struct lrc_tensor slot = lrc_walk__slot(walk, LRC_TAPE_U, layer);
+    const struct lrc_tensor slot =
+        lrc_walk__slot(walk, module == LRC_MODULE_DOWN ? LRC_TAPE_U_DOWN : LRC_TAPE_U, layer);
     return lrc_tensor_2d((float *)slot.data + before * walk->n_tokens, LRC_DTYPE_F32, walk->n_tokens,
                          found->a.shape[0]);
 }

@@ -14,12 +14,11 @@ static const struct slot slots[LRC_TAPE_SLOT_COUNT] = {
 };
 
 enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
-                              const struct lrc_model_config *config, int64_t n_tokens_max, int64_t rank_sum,
-                              enum lrc_dtype activation, enum lrc_tape_use use, int offloads,
-                              struct lrc_error *err)
+                              const struct lrc_model_config *config, const struct lrc_tape_ranks *ranks,
+                              int64_t n_tokens_max, enum lrc_dtype activation, enum lrc_tape_use use,
+                              int offloads, struct lrc_error *err)
 {
     const struct lrc_model_config *c = config;
-    const int64_t                  ranks = rank_sum > 0 ? rank_sum : 1;
     const int64_t                  cols[LRC_TAPE_SLOT_COUNT] = {
 #define XX(slot, name, policy, type, cols, phases) cols,
         LRC_TAPE_SLOT_MAP(XX)

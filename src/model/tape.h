@@ -6,8 +6,8 @@
  *   CHEAP   one copy for all layers; recomputed from kept slots by one pointwise op just before it is read
  *
  * One copy for all layers lives in some phases of the walk only, and shares memory with what lives in others.
- * The adapters' products are ALWAYS: small, and those of the last linear would otherwise cost that linear
- * once more. In inference every slot is one copy. */
+ * Down's product with its adapter is ALWAYS: it would otherwise cost that linear once more. In inference every
+ * slot is one copy. */
 #ifndef LRC_MODEL_TAPE_H
 #define LRC_MODEL_TAPE_H
 
@@ -16,6 +16,12 @@
 
 enum lrc_tape_policy { LRC_TAPE_ALWAYS, LRC_TAPE_KEEP, LRC_TAPE_CHEAP };
 enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_F32 };
+
+/* Ranks of a layer's adapters, each the largest of all layers: of any linear, of all before down together, of
+ * down. All 0: no adapter. */
+struct lrc_tape_ranks {
+    int64_t any, before_down, down;
+};
 
 /* Phases of the walk. A layer's backward pass comes in four, after the layer is made again. */
 enum lrc_phase {
@@ -33,8 +39,7 @@ enum lrc_phase {
 #define LRC_PHASES(first, last) ((2u << LRC_PHASE_##last) - (1u << LRC_PHASE_##first))
 #define LRC_PHASE(phase)        LRC_PHASES(phase, phase)
 
-/* name, policy, element type, columns: an expression of c (the model's configuration) and ranks (the sum of a
- * layer's); phases of a single copy: [first, last] forward, then backward, from where it is made again */
+/* name, policy, element type, columns: an expression of c (the model's configuration) and ranks; phases of a single copy: [first, last] forward, then backward, from where it is made again */
 #define LRC_TAPE_SLOT_MAP(XX)                                                                                \
     XX(X, "layer input", ALWAYS, ACTIVATION, c->hidden_size, LRC_ARENA_ALL_PHASES)                           \
     XX(RSTD_1, "norm 1 statistics", KEEP, F32, 1,                                                            \
@@ -62,7 +67,8 @@ enum lrc_phase {
        LRC_PHASES(UP, DOWN) | LRC_PHASES(AGAIN_UP, BACK_UP))                                                 \
     XX(ACT, "gated activation", CHEAP, ACTIVATION, c->intermediate_size,                                     \
        LRC_PHASE(DOWN) | LRC_PHASE(BACK_DOWN))                                                               \
-    XX(U, "adapter products", ALWAYS, F32, ranks, LRC_ARENA_ALL_PHASES)
+    XX(U, "adapter products", KEEP, F32, ranks->before_down, LRC_PHASES(ATTENTION, BACK_QKV))                \
+    XX(U_DOWN, "down's adapter product", ALWAYS, F32, ranks->down, LRC_ARENA_ALL_PHASES)
 
 enum lrc_tape_slot {
 #define XX(slot, name, policy, type, cols, phases) LRC_TAPE_##slot,
@@ -88,9 +94,9 @@ struct lrc_tape {
 /* Plan one region per slot. Layer inputs have one copy more than there are layers, the input of the final
  * norm; offloads: only LRC_TAPE_RING, the others are elsewhere. */
 enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
-                              const struct lrc_model_config *config, int64_t n_tokens_max, int64_t rank_sum,
-                              enum lrc_dtype activation, enum lrc_tape_use use, int offloads,
-                              struct lrc_error *err) LRC_MUST_CHECK;
+                              const struct lrc_model_config *config, const struct lrc_tape_ranks *ranks,
+                              int64_t n_tokens_max, enum lrc_dtype activation, enum lrc_tape_use use,
+                              int offloads, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* View (n_tokens, columns) of a slot. */
 struct lrc_tensor lrc_tape_get(const struct lrc_tape *tape, enum lrc_tape_slot slot, int64_t layer,

@@ -238,8 +238,7 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
             .activation = activation_of(run),
             .use =
             strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
-            .rank_max = run->adapter.rank_max,
-            .rank_sum = run->adapter.rank_sum_max,
+            .ranks = run->adapter.ranks,
             .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
             .seed = (uint64_t)config->seed,
     };

@@ -138,8 +138,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .n_tokens = s->batch * s->seq,
         .n_docs = s->batch,
         .n_trained = s->batch * s->seq,
-        .rank_max = b->adapter.rank_max,
-        .rank_sum = b->adapter.rank_sum_max,
+        .ranks = b->adapter.ranks,
     };
     LRC_TRY(lrc_pass_init(&b->pass, &b->model, &options, err));
     b->arena.memory = b->backend->memory;
