@@ -73,8 +73,9 @@ static void list_regions(struct lrc_run *run)
     report->device_bytes = 0;
     add_region(report, "base weights, mapped", "file", (int64_t)run->model.mapped_bytes);
     const struct lrc_arena *const arenas[] = {
-        &run->model.arena,    &run->adapter.arena, &run->full.arena,   &run->optimizer_arena,
-        &run->snapshot.arena, &run->pass.arena,    &run->pass.staging, &run->model.staging,
+        &run->model.arena, &run->model.away,      &run->adapter.arena,
+        &run->full.arena,  &run->optimizer_arena, &run->snapshot.arena,
+        &run->pass.arena,  &run->pass.staging,    &run->model.staging,
     };
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         add_arena(report, arenas[i]);
@@ -132,6 +133,12 @@ static struct amount amount_of(int64_t bytes)
     return amount;
 }
 
+static int64_t embedding_bytes(const struct lrc_model *model)
+{
+    const struct lrc_weight *weight = &model->embedding;
+    return weight->rows * weight->cols * (int64_t)lrc_dtype_bytes(weight->dtype);
+}
+
 static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
 {
     struct lrc_pass_options options = run->pass.options;
@@ -147,6 +154,12 @@ static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
         lrc_buf_printf(knobs, "and activation_offloading: true in all %s; ",
                        amount_of(saved_by(run, &away)).text);
     }
+    if (run->backend->memory && !run->config->optimizer_offloading)
+        lrc_buf_printf(knobs, "optimizer_offloading: true saves %s; ",
+                       amount_of((int64_t)run->optimizer_arena.size_bytes).text);
+    if (run->backend->memory && !run->is_full && !run->model.config.tied && run->model.away.size_bytes == 0)
+        lrc_buf_printf(knobs, "embedding_offloading: true saves %s; ",
+                       amount_of(embedding_bytes(&run->model)).text);
     options = run->pass.options;
     options.n_tokens =
         (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
@@ -228,6 +241,25 @@ static enum lrc_status plan_again(struct lrc_run *run, const struct lrc_pass_opt
     return LRC_STATUS_OK;
 }
 
+/* Keys that say nothing here. */
+static void warn_of_offloading(const struct lrc_run *run)
+{
+    const struct lrc_config *config = run->config;
+    const struct {
+        const char *key;
+        int         is_on;
+    } keys[] = { { "activation_offloading", config->activation_offloading },
+                 { "embedding_offloading", config->embedding_offloading },
+                 { "optimizer_offloading", config->optimizer_offloading } };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (keys[i].is_on && !run->backend->memory)
+            lrc_log_warn("%s: %s has no effect on the CPU", lrc_config_where(config, keys[i].key),
+                         keys[i].key);
+    if (run->backend->memory && config->embedding_offloading && run->model.away.size_bytes == 0)
+        lrc_log_warn("%s: embedding_offloading has no effect: %s", lrc_config_where(config, keys[1].key),
+                     run->is_full ? "the embedding is trained" : "the output layer shares the embedding");
+}
+
 enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config    *config = run->config;
@@ -243,12 +275,10 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
             .seed = (uint64_t)config->seed,
     };
     options.offloads = config->activation_offloading;
-    if (config->activation_offloading && !run->backend->memory)
-        lrc_log_warn("%s: activation_offloading has no effect on the CPU",
-                     lrc_config_where(config, "activation_offloading"));
+    warn_of_offloading(run);
     largest_batch(run, &options);
     options.n_window = options.n_trained * config->gradient_accumulation_steps;
-    run->optimizer_arena.memory = run->backend->memory;
+    run->optimizer_arena.memory = config->optimizer_offloading ? run->backend->mapped : run->backend->memory;
     LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, n_elems, type, err));
     run->snapshot.in_place = run->is_full && !run->backend->memory;
     LRC_TRY(lrc_snapshot_plan(&run->snapshot, run->backend, n_elems, type, err));
