@@ -6,7 +6,7 @@
 static void delta_rows(const struct call *call)
 {
     const int64_t n_heads = call->q->shape[1], n_cols = call->q->shape[2];
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(call->n_threads)
     for (int64_t item = 0; item < call->q->shape[0] * n_heads; item++) {
         float out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
         tile_load(out, &(struct tile_place){ call->out, item / n_heads, 1, item % n_heads });
