@@ -1,5 +1,5 @@
-/* SIGINT, SIGTERM and SIGHUP (a terminal that was closed; taken as SIGTERM) of a command that leaves something
- * behind. */
+/* SIGINT, SIGTERM and SIGHUP (a terminal that was closed; taken as SIGTERM) of a command that leaves
+ * something behind. */
 #ifndef LRC_CLI_STOP_H
 #define LRC_CLI_STOP_H
 

@@ -197,7 +197,8 @@ static enum lrc_status put_cache(json_t *caches, const char *dir, struct lrc_err
     return LRC_STATUS_OK;
 }
 
-/* The folder itself, or the folders in it: a dataset_prepared_path has one per choice of rows and settings. */
+/* The folder itself, or the folders in it: a dataset_prepared_path has one per choice of rows and settings.
+ */
 static enum lrc_status put_caches(json_t *caches, const char *dir, struct lrc_error *err)
 {
     char          **names;
