@@ -17,7 +17,8 @@ const struct lrc_safetensors_entry *lrc_model_loader__claim(struct lrc_model_loa
     const int64_t               index = lrc_model_dir_index(dir, name);
     if (index < 0)
         return NULL;
-    loader->used[index] = 1;
+    if (loader->used) /* the first walk's */
+        loader->used[index] = 1;
     return dir->tensors[index].entry;
 }
 
