@@ -1,5 +1,6 @@
 #include "base/json.h"
 
+#include "base/alloc.h"
 #include "base/file.h"
 #include <math.h>
 #include <stdio.h>
@@ -27,6 +28,16 @@ enum lrc_status lrc_json_load(json_t **json, const char *path, struct lrc_error 
     LRC_TRY(lrc_map_open(&map, path, err));
     const enum lrc_status status = lrc_json_parse(json, (const char *)map.data, map.size_bytes, path, err);
     lrc_map_close(&map);
+    return status;
+}
+
+enum lrc_status lrc_json_save(const char *path, const json_t *json, struct lrc_error *err)
+{
+    char *text = json_dumps(json, JSON_INDENT(2));
+    if (!text)
+        return lrc_fail_nomem(err, path);
+    const enum lrc_status status = lrc_file_write(path, text, strlen(text), err);
+    free(text);
     return status;
 }
 

@@ -15,6 +15,8 @@
 enum lrc_status lrc_json_parse(json_t **json, const char *bytes, size_t n, const char *name,
                                struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_json_load(json_t **json, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
+/* Indented, as lrc_file_write() does it. errors: IO, NOSPACE, NOMEM. */
+enum lrc_status lrc_json_save(const char *path, const json_t *json, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* Typed members of an object. `found` pointers stay as they were when the key is absent or null.
  * errors: FORMAT "<name>: '<key>': want an integer, got a string". */
@@ -34,5 +36,11 @@ const char *lrc_json_type_name(const json_t *json); /* "an object", "a string", 
 void lrc_json_append_string(struct lrc_buf *buf, const char *bytes, size_t n);
 /* Shortest decimal that reads back as the same double; "null" when not finite. */
 void lrc_json_append_number(struct lrc_buf *buf, double value);
+
+/* The text of an object, which has been parsed before, without one key of its first level: with a member
+ * behind it, that one takes its place; the last one goes with the comma in front of it. And with a key more,
+ * at its end. Every other byte stays; a key that is spelled with escapes is not found. */
+void lrc_json_cut_key(struct lrc_buf *out, const char *text, const char *key);
+void lrc_json_add_key(struct lrc_buf *out, const char *text, const char *key, const char *value);
 
 #endif

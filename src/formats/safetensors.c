@@ -229,3 +229,18 @@ const char *lrc_safetensors_metadata(const struct lrc_safetensors *file, const c
 {
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
+
+const char **lrc_safetensors_metadata_all(const struct lrc_safetensors *file)
+{
+    json_t      *metadata = json_object_get(file->header, "__metadata__");
+    const char **list = lrc_calloc(2 * (int64_t)json_object_size(metadata) + 1, sizeof *list), *key;
+    json_t      *value;
+    int64_t      n = 0;
+    if (!list)
+        return NULL;
+    json_object_foreach (metadata, key, value) {
+        list[n++] = key;
+        list[n++] = json_string_value(value);
+    }
+    return list;
+}

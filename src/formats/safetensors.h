@@ -44,6 +44,9 @@ void            lrc_safetensors_close(struct lrc_safetensors *file);
 const struct lrc_safetensors_entry *lrc_safetensors_find(const struct lrc_safetensors *file,
                                                          const char *name);                /* NULL: absent */
 const char *lrc_safetensors_metadata(const struct lrc_safetensors *file, const char *key); /* NULL: absent */
+/* All of it, {"key", "value", ..., NULL}, as the writer takes it; NULL when out of memory. The strings are
+ * the file's. ownership: lrc_free() of the array. */
+const char **lrc_safetensors_metadata_all(const struct lrc_safetensors *file) LRC_MUST_CHECK;
 
 /* Writing: describe all tensors, then give the data of each in the order of the writer's entries (sorted as
  * the reference writer does: dtype rank descending, then name). {"format": "pt"} is always in the metadata.

@@ -7,39 +7,10 @@
 #include "base/rng.h"
 #include "merge/merge_private.h"
 
-#include <errno.h>
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/statvfs.h>
-
-enum { SLACK_BYTES = 16 << 20 }; /* tokenizer files and the like */
-
-static enum lrc_status choose_out(struct lrc_merge_run *run, struct lrc_error *err)
-{
-    char  **names;
-    int64_t n_names = 0;
-    run->out = lrc_strdup(run->options->out);
-    if (!run->out)
-        return lrc_fail_nomem(err, run->options->out);
-    for (size_t n = strlen(run->out); n > 1 && run->out[n - 1] == '/'; n--)
-        run->out[n - 1] = '\0';
-    struct lrc_buf aside = { 0 };
-    lrc_buf_printf(&aside, "%s.tmp", run->out);
-    run->aside = aside.data;
-    LRC_TRY(lrc_buf_check(&aside, err));
-    if (!lrc_path_exists(run->out))
-        return LRC_STATUS_OK;
-    if (!lrc_path_is_dir(run->out))
-        return lrc_fail(err, LRC_STATUS_USAGE, "%s: want a folder to make, got a file", run->out);
-    LRC_TRY(lrc_dir_list(run->out, &names, &n_names, err));
-    lrc_dir_list_free(names, n_names);
-    return n_names == 0 ? LRC_STATUS_OK
-                        : lrc_fail(err, LRC_STATUS_USAGE,
-                                   "%s: want a new or empty folder, got one that holds %lld file(s)",
-                                   run->out, (long long)n_names);
-}
 
 /* The base's hash, computed beside the merge of the first file, against what the adapter says. */
 static enum lrc_status check_hash(struct lrc_merge_run *run, struct lrc_error *err)
@@ -90,38 +61,15 @@ static enum lrc_status load(struct lrc_merge_run *run, struct lrc_problems *prob
     return LRC_STATUS_OK;
 }
 
-/* The nearest folder of a path that is there. ownership: lrc_free(). */
-static char *existing_parent(const char *path)
-{
-    char *dir = lrc_path_dir(path);
-    while (dir && !lrc_path_exists(dir)) {
-        char *up = lrc_path_dir(dir);
-        lrc_free(dir);
-        dir = up;
-    }
-    return dir;
-}
-
 static enum lrc_status check_disk(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    struct statvfs  disk;
-    uint64_t        need = SLACK_BYTES;
-    enum lrc_status status = LRC_STATUS_OK;
+    uint64_t need = 0;
     for (int64_t i = 0; i < run->model.dir.n_tensors; i++) {
         struct lrc_merge_entry entry;
         lrc_merge_classify(&entry, run, run->model.dir.tensors[i].entry);
         need += lrc_merge_entry_bytes(&entry);
     }
-    char *dir = existing_parent(run->out);
-    if (!dir)
-        return lrc_fail_nomem(err, run->out);
-    if (statvfs(dir, &disk) != 0)
-        status = lrc_fail_errno(err, "%s: cannot ask for the room on its disk", dir);
-    else if ((uint64_t)disk.f_bavail * disk.f_frsize < need)
-        status = lrc_fail(err, LRC_STATUS_NOSPACE, "%s: want %.1f MiB on its disk, got %.1f MiB", run->out,
-                          (double)need / 0x1p20, (double)disk.f_bavail * (double)disk.f_frsize / 0x1p20);
-    lrc_free(dir);
-    return status;
+    return lrc_out_dir_check_disk(&run->out, need, err);
 }
 
 static int64_t longest_row(const struct lrc_model *model)
@@ -179,8 +127,7 @@ static void release_workers(struct lrc_merge_run *run)
 
 static enum lrc_status write_all(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    LRC_TRY(lrc_dir_remove(run->aside, err));
-    LRC_TRY(lrc_dir_make(run->aside, err));
+    LRC_TRY(lrc_out_dir_make(&run->out, err));
     for (int i = 0; i < run->model.dir.n_shards; i++) {
         LRC_TRY(lrc_merge_shard(run, i, err));
         if (i == 0)
@@ -197,34 +144,20 @@ static enum lrc_status write_all(struct lrc_merge_run *run, struct lrc_error *er
                         "change is below "
                         "the rounding of its tensor",
                         run->options->adapter);
-    LRC_TRY(lrc_merge_rest(run, err));
-    return lrc_file_sync(run->aside, err);
-}
-
-static enum lrc_status publish(struct lrc_merge_run *run, struct lrc_error *err)
-{
-    if (rename(run->aside, run->out) != 0)
-        return lrc_fail_errno(err, "%s: cannot rename to %s", run->aside, run->out);
-    char *dir = lrc_path_dir(run->out);
-    if (!dir)
-        return lrc_fail_nomem(err, run->out);
-    const enum lrc_status status = lrc_file_sync(dir, err);
-    lrc_free(dir);
-    return status;
+    return lrc_merge_rest(run, err);
 }
 
 static enum lrc_status merge(struct lrc_merge_run *run, struct lrc_problems *problems, struct lrc_error *err)
 {
-    LRC_TRY(choose_out(run, err));
+    LRC_TRY(lrc_out_dir_choose(&run->out, run->options->out, err));
     LRC_TRY(load(run, problems, err));
     LRC_TRY(check_disk(run, err));
     LRC_TRY(allocate(run, err));
     enum lrc_status status = write_all(run, err);
     if (status == LRC_STATUS_OK)
-        status = publish(run, err);
-    if (status != LRC_STATUS_OK &&
-        lrc_dir_remove(run->aside, NULL) != LRC_STATUS_OK) /* the first failure is in err */
-        lrc_log_warn("%s: cannot be removed", run->aside);
+        status = lrc_out_dir_publish(&run->out, err);
+    if (status != LRC_STATUS_OK)
+        lrc_out_dir_abort(&run->out);
     return status;
 }
 
@@ -239,7 +172,6 @@ enum lrc_status lrc_merge(const struct lrc_merge_options *options, struct lrc_me
     release_workers(&run);
     lrc_adapter_release(&run.adapter);
     lrc_model_release(&run.model);
-    lrc_free(run.aside);
-    lrc_free(run.out);
+    lrc_out_dir_release(&run.out);
     return status;
 }

@@ -3,6 +3,7 @@
 #define LRC_MERGE_MERGE_PRIVATE_H
 
 #include "adapter/adapter.h"
+#include "base/out_dir.h"
 #include "merge/merge.h"
 
 /* A thread makes a step of rows, and writes it while it is in the cache; its weights come there a panel at a
@@ -39,9 +40,8 @@ struct lrc_merge_run {
     int64_t                         step_elems, panel_elems; /* as above */
     double                         *signs;                   /* (PROBES, cols_max): the x of the proof */
     int64_t                         cols_max, n_done;        /* done: tensors */
-    char                           *out;                     /* without trailing slashes */
-    char  recorded[LRC_HASH_HEX_MAX];                        /* the base that the adapter names; "": none */
-    char *aside; /* "<out>.tmp": what is written until all is done */
+    struct lrc_out_dir              out;
+    char recorded[LRC_HASH_HEX_MAX]; /* the base that the adapter names; "": none */
 };
 
 /* What is done with an entry of the base's files. */

@@ -4,62 +4,9 @@
 #include "base/file.h"
 #include "merge/merge_private.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 static const char index_name[] = "model.safetensors.index.json";
-
-/* Past a JSON value or string that starts at text; the text has been parsed before. */
-static const char *skip_string(const char *text)
-{
-    for (text++; *text && *text != '"'; text++)
-        if (*text == '\\' && text[1])
-            text++;
-    return *text ? text + 1 : text;
-}
-
-static const char *skip_value(const char *text)
-{
-    int depth = 0;
-    do {
-        if (*text == '"') {
-            text = skip_string(text);
-            continue;
-        }
-        if ((*text == ',' || *text == '}' || *text == ']') && depth == 0)
-            return text;
-        depth += (*text == '{' || *text == '[') - (*text == '}' || *text == ']');
-        text++;
-    } while (*text);
-    return text;
-}
-
-static const char *skip_space(const char *text)
-{
-    return text + strspn(text, " \t\r\n");
-}
-
-/* The text of an object without one key of its first level. With a member behind it, that one takes its
- * place; the last one goes with the comma in front of it. */
-static void cut_key(struct lrc_buf *out, const char *text, const char *key)
-{
-    const size_t n_key = strlen(key);
-    const char  *from = text, *to = text, *comma = NULL;
-    for (const char *member = skip_space(skip_space(text) + 1); *member == '"';) {
-        const char *end = skip_value(skip_string(member));
-        const char *next = *end == ',' ? skip_space(end + 1) : end;
-        if (strncmp(member + 1, key, n_key) == 0 && member[1 + n_key] == '"') {
-            from = *end == ',' || !comma ? member : comma;
-            for (to = next; *end != ',' && to > member && strchr(" \t\r\n", to[-1]);)
-                to--;
-            break;
-        }
-        comma = end;
-        member = next;
-    }
-    lrc_buf_append(out, text, (size_t)(from - text));
-    lrc_buf_puts(out, to);
-}
 
 static enum lrc_status write_config(struct lrc_merge_run *run, const char *from, const char *to,
                                     struct lrc_error *err)
@@ -70,7 +17,7 @@ static enum lrc_status write_config(struct lrc_merge_run *run, const char *from,
     if (status != LRC_STATUS_OK)
         goto done;
     if (run->model.config.is_bnb_4bit)
-        cut_key(&cut, lrc_buf_text(&text), "quantization_config");
+        lrc_json_cut_key(&cut, lrc_buf_text(&text), "quantization_config");
     else
         lrc_buf_append(&cut, text.data, text.len);
     status = lrc_buf_check(&cut, err);
@@ -116,12 +63,8 @@ static enum lrc_status write_index(struct lrc_merge_run *run, const char *from, 
         return lrc_file_copy(to, from, err);
     LRC_TRY(lrc_json_load(&index, from, err));
     enum lrc_status status = shrink_index(run, index, err);
-    char           *text = status == LRC_STATUS_OK ? json_dumps(index, JSON_INDENT(2)) : NULL;
-    if (text)
-        status = lrc_file_write(to, text, strlen(text), err);
-    else if (status == LRC_STATUS_OK)
-        status = lrc_fail_nomem(err, to);
-    free(text);
+    if (status == LRC_STATUS_OK)
+        status = lrc_json_save(to, index, err);
     json_decref(index);
     return status;
 }
@@ -132,7 +75,7 @@ typedef enum lrc_status write_file(struct lrc_merge_run *run, const char *from, 
 static enum lrc_status write_if_there(struct lrc_merge_run *run, const char *name, write_file *write,
                                       struct lrc_error *err)
 {
-    char           *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->aside, name);
+    char *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->out.aside, name);
     enum lrc_status status = from && to ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
     if (status == LRC_STATUS_OK && lrc_path_exists(from))
         status = write(run, from, to, err);
@@ -143,7 +86,7 @@ static enum lrc_status write_if_there(struct lrc_merge_run *run, const char *nam
 
 enum lrc_status lrc_merge_rest(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    LRC_TRY(lrc_model_dir_copy_rest(&run->model.dir, run->aside, err));
+    LRC_TRY(lrc_model_dir_copy_rest(&run->model.dir, run->out.aside, err));
     LRC_TRY(write_if_there(run, "config.json", write_config, err));
     return write_if_there(run, index_name, write_index, err);
 }

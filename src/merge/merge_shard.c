@@ -266,23 +266,6 @@ static enum lrc_status for_pieces(struct shard *shard, piece_job *job, struct lr
     return status;
 }
 
-/* {"key", "value", ..., NULL} of __metadata__. ownership: lrc_free() of the array. */
-static const char **metadata_of(const struct lrc_safetensors *shard)
-{
-    json_t      *metadata = json_object_get(shard->header, "__metadata__");
-    const char **list = lrc_calloc(2 * (int64_t)json_object_size(metadata) + 1, sizeof *list), *key;
-    json_t      *value;
-    int64_t      n = 0;
-    if (!list)
-        return NULL;
-    json_object_foreach(metadata, key, value)
-    {
-        list[n++] = key;
-        list[n++] = json_string_value(value);
-    }
-    return list;
-}
-
 /* Entries that stay move to the front: specs[i] describes entries[i]. */
 static int64_t describe(struct lrc_merge_entry *entries, struct lrc_safetensors_spec *specs,
                         const struct lrc_safetensors *shard)
@@ -330,7 +313,7 @@ static enum lrc_status write_new(struct shard *shard, const char *path, struct l
 {
     struct lrc_safetensors_writer writer;
     struct lrc_safetensors_spec  *specs = lrc_calloc(shard->source->n_entries, sizeof *specs);
-    const char                  **metadata = metadata_of(shard->source);
+    const char                  **metadata = lrc_safetensors_metadata_all(shard->source);
     enum lrc_status               status = LRC_STATUS_OK;
     if (!specs || !metadata) {
         status = lrc_fail_nomem(err, path);
@@ -414,8 +397,8 @@ static enum lrc_status plan(struct shard *shard, struct lrc_error *err)
 enum lrc_status lrc_merge_shard(struct lrc_merge_run *run, int shard_index, struct lrc_error *err)
 {
     struct shard    shard = { .run = run, .source = &run->model.dir.shards[shard_index] };
-    char           *path = lrc_path_join(run->aside, run->model.dir.shard_names[shard_index]);
-    enum lrc_status status = path ? plan(&shard, err) : lrc_fail_nomem(err, run->aside);
+    char           *path = lrc_path_join(run->out.aside, run->model.dir.shard_names[shard_index]);
+    enum lrc_status status = path ? plan(&shard, err) : lrc_fail_nomem(err, run->out.aside);
     if (status == LRC_STATUS_OK)
         status = run->model.config.is_bnb_4bit ? write_new(&shard, path, err) : write_same(&shard, path, err);
     const double written_at = lrc_machine_seconds();
