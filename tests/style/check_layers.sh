@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # An #include points down, or sideways; never up:
 #   base < tensor < kernels < {config, tokenizer, template, quant, formats} < {data, model, adapter, optim}
-#   < {train, infer, merge, checkpoint} < cli
+#   < {train, infer, merge, convert, checkpoint} < cli
 # lorica.h, what other programs see, declares types of its own and may be included by all.
 set -euo pipefail
 cd "${1:?project folder}"
@@ -9,7 +9,7 @@ cd "${1:?project folder}"
 find src kernels -name '*.[ch]' -o -name '*.cu' | sort | xargs awk '
 BEGIN {
     split("base", l0); split("tensor", l1); split("config tokenizer template quant formats", l3)
-    split("data model adapter optim", l4); split("train infer merge checkpoint", l5); split("cli", l6)
+    split("data model adapter optim", l4); split("train infer merge convert checkpoint", l5); split("cli", l6)
     for (i in l0) level[l0[i]] = 0; for (i in l1) level[l1[i]] = 1; for (i in l3) level[l3[i]] = 3
     for (i in l4) level[l4[i]] = 4; for (i in l5) level[l5[i]] = 5; for (i in l6) level[l6[i]] = 6
 }

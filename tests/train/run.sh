@@ -114,6 +114,21 @@ ok "full fine-tuning" exits 0 "$lorica" train run.yaml adapter=full lora_dropout
 ok "its result is a model" exits 0 "$lorica" score full rows.jsonl
 ok "4-bit base" exits 0 "$lorica" train run.yaml adapter=qlora output_dir=nf4 max_steps=6
 
+# a base that was put into 4 bits before: the same bits as one that is quantized while it is loaded
+tensors() { tail -c +$((9 + $(od -An -t u8 -N 8 "$1/adapter_model.safetensors"))) "$1/adapter_model.safetensors"; } # the header names the base
+ok "a base in 4 bits" exits 0 "$lorica" quantize "$model" --out base4
+ok "nothing temporary is left" test ! -e base4.tmp
+ok "trains" exits 0 "$lorica" train run.yaml base_model=base4 adapter=qlora output_dir=nf4-before max_steps=6
+ok "to the same adapter" cmp <(tensors nf4) <(tensors nf4-before)
+ok "of some size" test "$(tensors nf4 | wc -c)" -gt 1000
+for bf16 in false true; do
+    "$lorica" score base4 rows.jsonl --bf16 $bf16 --logits before.safetensors --json >before.json 2>last.err
+    "$lorica" score "$model" rows.jsonl --bf16 $bf16 --logits loaded.safetensors --json --load-in-4bit >loaded.json 2>last.err
+    ok "its score with bf16 $bf16" cmp before.json loaded.json
+    ok "and every logit" cmp before.safetensors loaded.safetensors
+done
+ok "is not the dense one's" test "$("$lorica" score "$model" rows.jsonl --json --quiet)" != "$(cat before.json)"
+
 # packed: less steps of the same rows, the same bits twice and resumed
 ok "a packed run" exits 0 "$lorica" train run.yaml output_dir=packed sample_packing=true longest_batch_first=true
 ok "says how full its sequences are" grep -Eq 'packing: 54 rows into [0-9]+ sequences, 9[0-9]\.[0-9] % full' last.err
