@@ -16,6 +16,14 @@ constexpr int WGMMA_GROUPS = 2, WGMMA_THREADS = WGMMA_GROUPS * LRC_WGMMA_THREADS
 constexpr int WGMMA_KEYS = 128;   /* of a tile, forward */
 constexpr int WGMMA_QUERIES = 64; /* of a tile, backward */
 
+/* Two tiles of queries and of d_out, and what their softmax left: lse and delta follow the elements. */
+template <int CP> static __host__ __device__ constexpr int wgmma_key_stage()
+{
+    return 2 * WGMMA_QUERIES * CP;
+}
+
+#if LRC_WGMMA_HERE
+
 /* ROWS rows of `head` from `first` on, zeros from row `end` and column C on; the caller commits, waits and
  * publishes. A thread has a column of 16-byte pieces, whose place in a row is then the same in all its rows. */
 template <int ROWS, int CP, int THREADS>
@@ -72,6 +80,77 @@ static __device__ __forceinline__ void wgmma_tiles_arrived()
     lrc_wgmma_publish();
     __syncthreads();
 }
+
+/* Rows beyond `end` are zero, lse and delta too: what they give, exp2(0) times zeros, is nothing. */
+template <int CP>
+static __device__ __forceinline__ void wgmma_key_load(uint16_t *stage, float *lse, int64_t head,
+                                                      int64_t first, int64_t end,
+                                                      const struct attention_job &job)
+{
+    constexpr int BQ = WGMMA_QUERIES;
+    wgmma_tile_load<BQ, CP, WGMMA_THREADS>(stage, job.q, head, first, end, job);
+    wgmma_tile_load<BQ, CP, WGMMA_THREADS>(stage + BQ * CP, job.d_out, head, first, end, job);
+    for (int i = (int)threadIdx.x; i < 2 * BQ; i += WGMMA_THREADS) {
+        const bool    there = first + i % BQ < end;
+        const float  *from = i < BQ ? job.lse : job.delta;
+        const int64_t at = there ? (first + i % BQ) * job.n_heads + head : 0;
+        lrc_cp_async_4(lse + i, from + at, there ? 4 : 0);
+    }
+}
+
+/* The group's scores and d_p of a tile of queries are under way: two groups of products. */
+template <int CP>
+static __device__ __forceinline__ void wgmma_key_scores(float s[WGMMA_QUERIES / 8][4],
+                                                        float d_p[WGMMA_QUERIES / 8][4], const uint16_t *k,
+                                                        const uint16_t *v, int row, const uint16_t *stage)
+{
+    lrc_wgmma_fence();
+    wgmma_scores<WGMMA_QUERIES, CP, WGMMA_ROWS>(s, k, row, stage);
+    lrc_wgmma_commit();
+    wgmma_scores<WGMMA_QUERIES, CP, WGMMA_ROWS>(d_p, v, row, stage + WGMMA_QUERIES * CP);
+    lrc_wgmma_commit();
+}
+
+/* What they add to d_k and d_v. While p is made the products of d_p run, and while d_s is made those of d_v. The
+ * warp's keys begin with row j0, the tile's queries with i; d_s goes to `kept` unless that is NULL. */
+template <int CP>
+static __device__ __forceinline__ void wgmma_key_add(float d_k[CP / 8][4], float d_v[CP / 8][4],
+                                                     float s[WGMMA_QUERIES / 8][4],
+                                                     float d_p[WGMMA_QUERIES / 8][4], const uint16_t *stage,
+                                                     const float *lse, uint4 *kept,
+                                                     const struct attention_job &job, int64_t i, int64_t j0)
+{
+    constexpr int   BQ = WGMMA_QUERIES;
+    const int       first = threadIdx.x % 4 * 2;
+    const uint16_t *q = stage, *d_out = stage + BQ * CP;
+    const float    *delta = lse + BQ;
+    const auto      lse_of = [&](int n, int e) { return lse[8 * n + first + e % 2] * MMA_LOG2E; };
+    const auto      delta_of = [&](int n, int e) { return delta[8 * n + first + e % 2]; };
+    uint32_t        p_words[BQ / 16][4], d_s_words[BQ / 16][4];
+    lrc_wgmma_wait<1>();
+    lrc_wgmma_hold<BQ / 8>(s);
+    mma_probability<BQ, true>(s, lse_of, job, i, j0);
+    wgmma_pack<BQ>(p_words, s);
+    lrc_wgmma_fence();
+    wgmma_weighted<BQ, CP>(d_v, p_words, d_out);
+    lrc_wgmma_commit();
+    lrc_wgmma_wait<1>();
+    lrc_wgmma_hold<BQ / 8>(d_p);
+    mma_gradient<BQ>(s, d_p, delta_of);
+    if (kept)
+        mma_keep<BQ>(kept, d_p);
+    wgmma_pack<BQ>(d_s_words, d_p);
+    lrc_wgmma_fence();
+    wgmma_weighted<BQ, CP>(d_k, d_s_words, q);
+    lrc_wgmma_commit();
+    lrc_wgmma_wait<0>();
+    lrc_wgmma_hold<CP / 8>(d_k);
+    lrc_wgmma_hold<CP / 8>(d_v);
+    lrc_wgmma_hold<BQ / 16>(p_words);
+    lrc_wgmma_hold<BQ / 16>(d_s_words);
+}
+
+#endif
 
 template <int CP> static constexpr size_t wgmma_forward_shared()
 {
@@ -144,37 +223,13 @@ static __global__ void __launch_bounds__(WGMMA_THREADS, 1)
 #endif
 }
 
-/* Two tiles of queries and of d_out, and what their softmax left: lse and delta follow the elements. */
-template <int CP> static __host__ __device__ constexpr int wgmma_key_stage()
-{
-    return 2 * WGMMA_QUERIES * CP;
-}
-
 template <int CP> static constexpr size_t wgmma_key_shared()
 {
     return sizeof(uint16_t) * (size_t)(2 * WGMMA_ROWS * CP + 2 * wgmma_key_stage<CP>()) +
            sizeof(float) * 4 * WGMMA_QUERIES;
 }
 
-/* Rows beyond `end` are zero, lse and delta too: what they give, exp2(0) times zeros, is nothing. */
-template <int CP>
-static __device__ __forceinline__ void wgmma_key_load(uint16_t *stage, float *lse, int64_t head,
-                                                      int64_t first, int64_t end,
-                                                      const struct attention_job &job)
-{
-    constexpr int BQ = WGMMA_QUERIES;
-    wgmma_tile_load<BQ, CP, WGMMA_THREADS>(stage, job.q, head, first, end, job);
-    wgmma_tile_load<BQ, CP, WGMMA_THREADS>(stage + BQ * CP, job.d_out, head, first, end, job);
-    for (int i = (int)threadIdx.x; i < 2 * BQ; i += WGMMA_THREADS) {
-        const bool    there = first + i % BQ < end;
-        const float  *from = i < BQ ? job.lse : job.delta;
-        const int64_t at = there ? (first + i % BQ) * job.n_heads + head : 0;
-        lrc_cp_async_4(lse + i, from + at, there ? 4 : 0);
-    }
-}
-
-/* d_k and d_v; scores are made transposed, keys by queries. While p is made the products of d_p run, and while
- * d_s is made those of d_v. grid: (blocks of WGMMA_ROWS, K) */
+/* d_k and d_v; scores are made transposed, keys by queries. grid: (blocks of WGMMA_ROWS, K) */
 template <int CP>
 static __global__ void __launch_bounds__(WGMMA_THREADS, 1)
     attention_wgmma_key_kernel(struct attention_job job)
@@ -188,13 +243,12 @@ static __global__ void __launch_bounds__(WGMMA_THREADS, 1)
     if (b.n == 0)
         return;
     const int64_t kv_head = blockIdx.y, n_group = job.n_heads / job.n_kv_heads, end = (int64_t)b.first + b.n;
-    const int     pair = threadIdx.x % 4, row = (int)threadIdx.x / LRC_WGMMA_THREADS * LRC_WGMMA_ROWS;
-    const int64_t j0 = b.first + (int)threadIdx.x / LRC_CUDA_LANES * 16,
-                  slot = attention_slot(b, b.first + row);
-    const bool                  keeps = job.d_s && b.first + row < end;
+    const int     row = (int)threadIdx.x / LRC_WGMMA_THREADS * LRC_WGMMA_ROWS; /* the group's */
+    const int64_t j0 = b.first + (int)threadIdx.x / LRC_CUDA_LANES * 16;       /* the warp's */
+    const int64_t slot = attention_slot(b, b.first + row);
+    const bool    keeps = job.d_s && b.first + row < end;
     const struct attention_span queries = attention_queries(job, b, b.first, b.n);
     float                       d_k[CP / 8][4], d_v[CP / 8][4], s[BQ / 8][4], d_p[BQ / 8][4];
-    uint32_t                    p_words[BQ / 16][4], d_s_words[BQ / 16][4];
     mma_zero<CP>(d_k);
     mma_zero<CP>(d_v);
     wgmma_tile_load<WGMMA_ROWS, CP, WGMMA_THREADS>(k, job.k, kv_head, b.first, end, job);
@@ -203,43 +257,17 @@ static __global__ void __launch_bounds__(WGMMA_THREADS, 1)
     lrc_cp_async_commit();
     int now = 0;
     for (int64_t head = kv_head * n_group, i = queries.from; head < (kv_head + 1) * n_group; now = 1 - now) {
-        const bool      is_last_tile = i + BQ >= queries.to;
-        const int64_t   next_head = head + is_last_tile, next = is_last_tile ? queries.from : i + BQ;
-        const uint16_t *q = stages + now * STAGE, *d_out = q + BQ * CP;
-        const float    *lse = statistics + now * 2 * BQ, *delta = lse + BQ;
-        const auto      lse_of = [&](int n, int e) { return lse[8 * n + 2 * pair + e % 2] * MMA_LOG2E; };
-        const auto      delta_of = [&](int n, int e) { return delta[8 * n + 2 * pair + e % 2]; };
+        const bool    is_last_tile = i + BQ >= queries.to;
+        const int64_t next_head = head + is_last_tile, next = is_last_tile ? queries.from : i + BQ;
+        uint4 *kept = keeps ? attention_d_s(job, slot, head, (i - b.doc_first) / ATTENTION_GROUP) : nullptr;
         wgmma_tiles_arrived();
-        lrc_wgmma_fence();
-        wgmma_scores<BQ, CP, WGMMA_ROWS>(s, k, row, q);
-        lrc_wgmma_commit();
-        wgmma_scores<BQ, CP, WGMMA_ROWS>(d_p, v, row, d_out);
-        lrc_wgmma_commit();
+        wgmma_key_scores<CP>(s, d_p, k, v, row, stages + now * STAGE);
         if (next_head < (kv_head + 1) * n_group)
             wgmma_key_load<CP>(stages + (1 - now) * STAGE, statistics + (1 - now) * 2 * BQ, next_head, next,
                                queries.to, job);
         lrc_cp_async_commit();
-        lrc_wgmma_wait<1>();
-        lrc_wgmma_hold<BQ / 8>(s);
-        mma_probability<BQ, true>(s, lse_of, job, i, j0);
-        wgmma_pack<BQ>(p_words, s);
-        lrc_wgmma_fence();
-        wgmma_weighted<BQ, CP>(d_v, p_words, d_out);
-        lrc_wgmma_commit();
-        lrc_wgmma_wait<1>();
-        lrc_wgmma_hold<BQ / 8>(d_p);
-        mma_gradient<BQ>(s, d_p, delta_of);
-        if (keeps)
-            mma_keep<BQ>(attention_d_s(job, slot, head, (i - b.doc_first) / ATTENTION_GROUP), d_p);
-        wgmma_pack<BQ>(d_s_words, d_p);
-        lrc_wgmma_fence();
-        wgmma_weighted<BQ, CP>(d_k, d_s_words, q);
-        lrc_wgmma_commit();
-        lrc_wgmma_wait<0>();
-        lrc_wgmma_hold<CP / 8>(d_k);
-        lrc_wgmma_hold<CP / 8>(d_v);
-        lrc_wgmma_hold<BQ / 16>(p_words);
-        lrc_wgmma_hold<BQ / 16>(d_s_words);
+        wgmma_key_add<CP>(d_k, d_v, s, d_p, stages + now * STAGE, statistics + now * 2 * BQ, kept, job, i,
+                          j0);
         head = next_head;
         i = next;
     }

@@ -158,20 +158,20 @@ float left_factor(const product &p, uint32_t r, uint32_t k)
     return __uint_as_float(k % 2 ? word & 0xffff0000u : word << 16);
 }
 
+/* All n_max columns, the same number for every product: the compiler makes vectors of that. */
 void run(product &p)
 {
     const matrix b = decode(p.args.b, p.args.b_is_mn_major);
-    const int    n = p.args.n;
     sums        &to = *p.to;
     if (p.args.is_first)
         memset(to.value, 0, sizeof to.value);
     for (uint32_t k = 0; k < 16; k++) {
-        float right[n_max];
-        for (int c = 0; c < n; c++)
+        float right[n_max] = {};
+        for (int c = 0; c < p.args.n; c++)
             right[c] = load(element(b, k, (uint32_t)c));
         for (uint32_t r = 0; r < 16; r++) {
             const float left = left_factor(p, r, k);
-            for (int c = 0; c < n; c++)
+            for (size_t c = 0; c < n_max; c++)
                 to.value[r][c] += left * right[c];
         }
     }
