@@ -36,6 +36,8 @@ enum mistake {
     OTHER_SWIZZLE
 };
 
+#if LRC_WGMMA_HERE
+
 /* A tile (rows, cols) of an array of as many columns. */
 template <int TILE_ROWS> static __device__ void load(uint16_t *tile, const uint16_t *from, int cols)
 {
@@ -61,40 +63,44 @@ static __device__ void overwrite(uint16_t *tile, const uint16_t *from)
     lrc_cp_async_16(tile + threadIdx.x * 8, from, 16);
 }
 
+#endif
+
 /* out (ROWS, N) = a (ROWS, K) b, twice: the second time it is added. b is (N, K), or with MN-major (K, N). */
-template <int N, enum lrc_wgmma_major B, bool WORDS>
-static __global__ void product_kernel(const uint16_t *a, const uint16_t *b, float *out, enum mistake mistake)
+template <int N, enum lrc_wgmma_major B, bool WORDS, enum mistake MISTAKE>
+static __global__ void product_kernel(const uint16_t *a, const uint16_t *b, float *out)
 {
 #if LRC_WGMMA_HERE
     constexpr int RIGHT = B == LRC_WGMMA_K_MAJOR ? N : K;
     LRC_SHARED_TILES(uint16_t, left);
-    uint16_t *right = left + ROWS * K + (mistake == MISALIGNED ? LRC_WGMMA_PANEL : 0);
+    uint16_t *right = left + ROWS * K + (MISTAKE == MISALIGNED ? LRC_WGMMA_PANEL : 0);
     float     sums[N / 8][4];
     uint32_t  words[K / 16][4];
     const int lane = threadIdx.x % 32, row = (int)threadIdx.x / LRC_WGMMA_THREADS * LRC_WGMMA_ROWS;
     load<ROWS>(left, a, K);
     load<RIGHT>(right, b, B == LRC_WGMMA_K_MAJOR ? K : N);
     lrc_cp_async_commit();
-    if (mistake != NO_COPY_WAIT)
+    if (MISTAKE != NO_COPY_WAIT)
         lrc_cp_async_wait<0>();
-    if (mistake != NO_PUBLISH)
+    if (MISTAKE != NO_PUBLISH)
         lrc_wgmma_publish();
-    if (mistake != NO_BARRIER)
+    if (MISTAKE != NO_BARRIER)
         __syncthreads();
+#pragma unroll
     for (int k = 0; k < K; k += 16)
         left_words(words[k / 16], a, k);
-    if (mistake != NO_FENCE)
+    if (MISTAKE != NO_FENCE)
         lrc_wgmma_fence();
-    if (mistake == SOME_WARPS && threadIdx.x / 32 == 2)
+    if (MISTAKE == SOME_WARPS && threadIdx.x / 32 == 2)
         return;
-    if (mistake == SOME_LANES && lane == 7)
+    if (MISTAKE == SOME_LANES && lane == 7)
         return;
+#pragma unroll
     for (int turn = 0; turn < 2; turn++)
 #pragma unroll
         for (int k = 0; k < K; k += 16) {
             uint64_t by =
                 B == LRC_WGMMA_K_MAJOR ? lrc_wgmma_k_major<N>(right, 0, k) : lrc_wgmma_mn_major<K>(right, k);
-            if (mistake == OTHER_SWIZZLE)
+            if (MISTAKE == OTHER_SWIZZLE)
                 by ^= (uint64_t)3 << 62; /* of 64 bytes */
             if (WORDS)
                 lrc_wgmma_words<N, B>(sums, words[k / 16], by, turn + k == 0);
@@ -102,27 +108,27 @@ static __global__ void product_kernel(const uint16_t *a, const uint16_t *b, floa
                 lrc_wgmma_tiles<N, B>(sums, lrc_wgmma_k_major<ROWS>(left, row, k), by, turn + k == 0);
         }
     lrc_wgmma_commit();
-    if (mistake == WRITES_SUMS)
+    if (MISTAKE == WRITES_SUMS)
         sums[0][0] = 1;
-    if (mistake == CHANGES_LEFT)
+    if (MISTAKE == CHANGES_LEFT)
         words[1][2] ^= 1;
-    if (mistake == OVERWRITES)
+    if (MISTAKE == OVERWRITES)
         overwrite(right, b);
-    if (mistake == READS_EARLY)
+    if (MISTAKE == READS_EARLY)
         out[threadIdx.x] = sums[0][0];
-    if (mistake != NO_WAIT)
+    if (MISTAKE != NO_WAIT)
         lrc_wgmma_wait<0>();
     lrc_wgmma_hold<N / 8>(sums);
-    if (mistake == OVERWRITES_AFTER)
+    if (MISTAKE == OVERWRITES_AFTER)
         overwrite(right, b);
-    if (mistake == READS_EARLY)
+    if (MISTAKE == READS_EARLY)
         return;
     for (int n = 0; n < N / 8; n++)
         for (int i = 0; i < 4; i++)
             out[((int)threadIdx.x / 32 * 16 + lane / 4 + i / 2 * 8) * N + 8 * n + lane % 4 * 2 + i % 2] =
                 sums[n][i];
 #else
-    (void)a, (void)b, (void)out, (void)mistake;
+    (void)a, (void)b, (void)out;
 #endif
 }
 
@@ -154,7 +160,7 @@ static bool succeeded(cudaError_t error)
 }
 
 /* Elements that differ from twice a b; -1 when the device fails. */
-template <int N, enum lrc_wgmma_major B, bool WORDS> static int wrong_elements(enum mistake mistake)
+template <int N, enum lrc_wgmma_major B, bool WORDS, enum mistake MISTAKE> static int wrong_elements()
 {
     constexpr size_t            shared = sizeof(uint16_t) * (ROWS * K + K * COLS_MAX) + 1024;
     const std::vector<uint16_t> a = numbers((size_t)ROWS * K, 1), b = numbers((size_t)N * K, 2);
@@ -167,10 +173,10 @@ template <int N, enum lrc_wgmma_major B, bool WORDS> static int wrong_elements(e
         return -1;
     (void)cudaMemcpyAsync(device[0], a.data(), a.size() * 2, cudaMemcpyHostToDevice, nullptr);
     (void)cudaMemcpyAsync(device[1], b.data(), b.size() * 2, cudaMemcpyHostToDevice, nullptr);
-    LRC_SHARED_ALLOW((product_kernel<N, B, WORDS>), shared);
-    LRC_LAUNCH((product_kernel<N, B, WORDS>), 1, 2 * LRC_WGMMA_THREADS, shared, nullptr,
+    LRC_SHARED_ALLOW((product_kernel<N, B, WORDS, MISTAKE>), shared);
+    LRC_LAUNCH((product_kernel<N, B, WORDS, MISTAKE>), 1, 2 * LRC_WGMMA_THREADS, shared, nullptr,
                static_cast<const uint16_t *>(device[0]), static_cast<const uint16_t *>(device[1]),
-               static_cast<float *>(device[2]), mistake);
+               static_cast<float *>(device[2]));
     if (!succeeded(cudaGetLastError()) ||
         !succeeded(cudaMemcpyAsync(out.data(), device[2], out.size() * 4, cudaMemcpyDeviceToHost, nullptr)) ||
         !succeeded(cudaStreamSynchronize(nullptr)))
@@ -197,7 +203,7 @@ static int report(const char *what, int n_wrong)
 #ifdef LRC_CUDA_HOST
 
 /* Whether the mistake ends a process of its own with these words; without words, whether it shows in the result. */
-static int is_missed(enum mistake mistake, const char *words)
+template <enum mistake MISTAKE> static int is_missed(const char *words)
 {
     int     ends[2], status;
     char    said[4096];
@@ -210,7 +216,7 @@ static int is_missed(enum mistake mistake, const char *words)
         (void)dup2(ends[1], 2);
         (void)close(ends[0]);
         (void)close(ends[1]);
-        _exit(wrong_elements<128, LRC_WGMMA_MN_MAJOR, true>(mistake) == 0 ? 0 : 3);
+        _exit(wrong_elements<128, LRC_WGMMA_MN_MAJOR, true, MISTAKE>() == 0 ? 0 : 3);
     }
     (void)close(ends[1]);
     while ((n = read(ends[0], said + n_said, sizeof said - 1 - n_said)) > 0)
@@ -221,7 +227,7 @@ static int is_missed(enum mistake mistake, const char *words)
         return 1;
     const bool is_seen = words ? WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT && strstr(said, words)
                                : WIFEXITED(status) && WEXITSTATUS(status) == 3;
-    printf("%s mistake %d: %s\n", is_seen ? "PASS" : "FAIL", mistake, words ? words : "a wrong result");
+    printf("%s mistake %d: %s\n", is_seen ? "PASS" : "FAIL", MISTAKE, words ? words : "a wrong result");
     if (!is_seen)
         printf("%s\n", said);
     return !is_seen;
@@ -229,19 +235,19 @@ static int is_missed(enum mistake mistake, const char *words)
 
 static int mistakes()
 {
-    return is_missed(NO_FENCE, "without a fence of its registers") +
-           is_missed(NO_COPY_WAIT, "not published after it was written") +
-           is_missed(NO_PUBLISH, "not published after it was written") +
-           is_missed(NO_BARRIER, "shared memory that was") + is_missed(NO_WAIT, "nobody has waited for") +
-           is_missed(READS_EARLY, nullptr) +
-           is_missed(WRITES_SUMS, "sums of a product under way were written") +
-           is_missed(CHANGES_LEFT, "left factor of a product under way was changed") +
-           is_missed(OVERWRITES, "that a product under way reads") +
-           is_missed(OVERWRITES_AFTER, "no barrier came since") +
-           is_missed(SOME_WARPS, "only some warps of a group") +
-           is_missed(SOME_LANES, "not all lanes of its mask reach") +
-           is_missed(MISALIGNED, "does not begin at the first row") +
-           is_missed(OTHER_SWIZZLE, "another swizzle");
+    return is_missed<NO_FENCE>("without a fence of its registers") +
+           is_missed<NO_COPY_WAIT>("not published after it was written") +
+           is_missed<NO_PUBLISH>("not published after it was written") +
+           is_missed<NO_BARRIER>("shared memory that was") + is_missed<NO_WAIT>("nobody has waited for") +
+           is_missed<READS_EARLY>(nullptr) +
+           is_missed<WRITES_SUMS>("sums of a product under way were written") +
+           is_missed<CHANGES_LEFT>("left factor of a product under way was changed") +
+           is_missed<OVERWRITES>("that a product under way reads") +
+           is_missed<OVERWRITES_AFTER>("no barrier came since") +
+           is_missed<SOME_WARPS>("only some warps of a group") +
+           is_missed<SOME_LANES>("not all lanes of its mask reach") +
+           is_missed<MISALIGNED>("does not begin at the first row") +
+           is_missed<OTHER_SWIZZLE>("another swizzle");
 }
 
 #else
@@ -263,14 +269,14 @@ int main()
         return 0;
     }
     const int n_failed =
-        report("tiles, 64 columns, K-major", wrong_elements<64, LRC_WGMMA_K_MAJOR, false>(NONE)) +
-        report("tiles, 128 columns, K-major", wrong_elements<128, LRC_WGMMA_K_MAJOR, false>(NONE)) +
-        report("tiles, 64 columns, MN-major", wrong_elements<64, LRC_WGMMA_MN_MAJOR, false>(NONE)) +
-        report("tiles, 128 columns, MN-major", wrong_elements<128, LRC_WGMMA_MN_MAJOR, false>(NONE)) +
-        report("words, 64 columns, K-major", wrong_elements<64, LRC_WGMMA_K_MAJOR, true>(NONE)) +
-        report("words, 128 columns, K-major", wrong_elements<128, LRC_WGMMA_K_MAJOR, true>(NONE)) +
-        report("words, 64 columns, MN-major", wrong_elements<64, LRC_WGMMA_MN_MAJOR, true>(NONE)) +
-        report("words, 128 columns, MN-major", wrong_elements<128, LRC_WGMMA_MN_MAJOR, true>(NONE)) +
+        report("tiles, 64 columns, K-major", wrong_elements<64, LRC_WGMMA_K_MAJOR, false, NONE>()) +
+        report("tiles, 128 columns, K-major", wrong_elements<128, LRC_WGMMA_K_MAJOR, false, NONE>()) +
+        report("tiles, 64 columns, MN-major", wrong_elements<64, LRC_WGMMA_MN_MAJOR, false, NONE>()) +
+        report("tiles, 128 columns, MN-major", wrong_elements<128, LRC_WGMMA_MN_MAJOR, false, NONE>()) +
+        report("words, 64 columns, K-major", wrong_elements<64, LRC_WGMMA_K_MAJOR, true, NONE>()) +
+        report("words, 128 columns, K-major", wrong_elements<128, LRC_WGMMA_K_MAJOR, true, NONE>()) +
+        report("words, 64 columns, MN-major", wrong_elements<64, LRC_WGMMA_MN_MAJOR, true, NONE>()) +
+        report("words, 128 columns, MN-major", wrong_elements<128, LRC_WGMMA_MN_MAJOR, true, NONE>()) +
         mistakes();
     printf("%d failed\n", n_failed);
     return n_failed == 0 ? 0 : 1;
