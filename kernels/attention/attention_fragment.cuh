@@ -1,5 +1,5 @@
-/* What attention does with the pieces that a product leaves in registers, whichever instruction made it: a warp's
- * 16 rows, as lrc_mma_bf16 has them (common/mma.cuh). For attention_cuda.cu only. */
+/* What attention does with the pieces that a product leaves in registers, whichever instruction made it: a
+ * warp's 16 rows, as lrc_mma_bf16 has them (common/mma.cuh). For attention_cuda.cu only. */
 #ifndef LRC_ATTENTION_FRAGMENT_CUH
 #define LRC_ATTENTION_FRAGMENT_CUH
 
@@ -177,9 +177,9 @@ static __device__ __forceinline__ void mma_pack(uint32_t words[4], const float l
     words[3] = lrc_vec_pack_bf16(high[2], high[3]);
 }
 
-/* Backward, in two steps. s (16, N) becomes p: rows are queries i0 .. and columns keys j0 .., or with TRANSPOSED
- * rows keys j0 .. and columns queries i0 ... lse in units of log2, and delta: of(n, e) of an element's query.
- */
+/* Backward, in two steps. s (16, N) becomes p: rows are queries i0 .. and columns keys j0 .., or with
+ * TRANSPOSED rows keys j0 .. and columns queries i0 ... lse in units of log2, and delta: of(n, e) of an
+ * element's query. */
 template <int N, bool TRANSPOSED, bool MASKED, typename Lse>
 static __device__ __forceinline__ void mma_probability_tile(float s[N / 8][4], Lse lse,
                                                             const struct attention_job &job, int64_t i0,
@@ -212,8 +212,8 @@ static __device__ __forceinline__ void mma_probability(float s[N / 8][4], Lse ls
         mma_probability_tile<N, TRANSPOSED, true>(s, lse, job, i0, j0);
 }
 
-/* d_p becomes d_s, which leaves out the factor `scale`: the results are multiplied by it when they are stored.
- */
+/* d_p becomes d_s, which leaves out the factor `scale`: the results are multiplied by it when they are
+ * stored. */
 template <int N, typename Delta>
 static __device__ __forceinline__ void mma_gradient(const float p[N / 8][4], float d_p[N / 8][4], Delta delta)
 {
@@ -224,8 +224,8 @@ static __device__ __forceinline__ void mma_gradient(const float p[N / 8][4], flo
             d_p[n][e] = p[n][e] * (d_p[n][e] - delta(n, e));
 }
 
-/* The warp's d_s (16 keys, BQ queries) for a kernel that folds them into d_q, rounded as its own product takes
- * it; `to` is that of the block of 64 keys. */
+/* The warp's d_s (16 keys, BQ queries) for a kernel that folds them into d_q, rounded as its own product
+ * takes it; `to` is that of the block of 64 keys. */
 template <int BQ> static __device__ __forceinline__ void mma_keep(uint4 *to, const float d_s[BQ / 8][4])
 {
 #pragma unroll
@@ -251,8 +251,8 @@ static __device__ __forceinline__ bool mma_is_kept(const struct attention_job  &
 
 constexpr int MMA_FOLD_STEPS = ATTENTION_BLOCK / ATTENTION_GROUP;
 
-/* The d_s that was kept of the warp's 16 queries from row i on and block number `nth` of the document's keys, a
- * word of four to a step of 16 keys; `slot` is that block's. */
+/* The d_s that was kept of the warp's 16 queries from row i on and block number `nth` of the document's keys,
+ * a word of four to a step of 16 keys; `slot` is that block's. */
 template <int BQ>
 static __device__ __forceinline__ void mma_kept_load(uint4                        words[MMA_FOLD_STEPS],
                                                      const struct attention_job  &job,

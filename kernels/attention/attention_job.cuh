@@ -44,8 +44,8 @@ static __device__ __forceinline__ uint4 *attention_d_s(const struct attention_jo
                          (ATTENTION_BLOCK / ATTENTION_GROUP) * LRC_CUDA_LANES;
 }
 
-/* Block `index` of up to BLOCK rows. Document d has the numbers first(d) .. first(d + 1) - 1, where first(d) =
- * doc_offsets[d] / BLOCK + d: as many as it needs, or one more, of which nothing is left. So the number of
+/* Block `index` of up to BLOCK rows. Document d has the numbers first(d) .. first(d + 1) - 1, where first(d)
+ * = doc_offsets[d] / BLOCK + d: as many as it needs, or one more, of which nothing is left. So the number of
  * blocks depends on the number of documents and rows alone, and no table has to be made: a few steps in
  * offsets that lie in the cache. */
 template <int BLOCK = ATTENTION_BLOCK>

@@ -1,10 +1,11 @@
-/* Attention on the tensor cores of compute capability 9.0 (common/wgmma.cuh): what attention_mma.cuh does, for
- * heads of up to 128 whose rows can be moved 16 bytes at a time. For attention_cuda.cu only.
+/* Attention on the tensor cores of compute capability 9.0 (common/wgmma.cuh): what attention_mma.cuh does,
+ * for heads of up to 128 whose rows can be moved 16 bytes at a time. For attention_cuda.cu only.
  *
- * A block of two warp groups holds 128 rows of a document, 64 to a group: two blocks of the table. Both work on the
- * same tiles of the other side, and while one has its scores under way through exponentials the other's products
- * run. Tiles come one ahead, so that one barrier a tile is enough: before it everybody has waited for the
- * products that read the tile which is overwritten after it. source: Shah et al. 2024, arXiv:2407.08608. */
+ * A block of two warp groups holds 128 rows of a document, 64 to a group: two blocks of the table. Both work
+ * on the same tiles of the other side, and while one has its scores under way through exponentials the
+ * other's products run. Tiles come one ahead, so that one barrier a tile is enough: before it everybody has
+ * waited for the products that read the tile which is overwritten after it. source: Shah et al. 2024,
+ * arXiv:2407.08608. */
 #ifndef LRC_ATTENTION_WGMMA_CUH
 #define LRC_ATTENTION_WGMMA_CUH
 
@@ -25,7 +26,8 @@ template <int CP> static __host__ __device__ constexpr int wgmma_key_stage()
 #if LRC_WGMMA_HERE
 
 /* ROWS rows of `head` from `first` on, zeros from row `end` and column C on; the caller commits, waits and
- * publishes. A thread has a column of 16-byte pieces, whose place in a row is then the same in all its rows. */
+ * publishes. A thread has a column of 16-byte pieces, whose place in a row is then the same in all its rows.
+ */
 template <int ROWS, int CP, int THREADS>
 static __device__ __forceinline__ void wgmma_tile_load(uint16_t *tile, const struct attention_view &view,
                                                        int64_t head, int64_t first, int64_t end,
@@ -111,8 +113,8 @@ static __device__ __forceinline__ void wgmma_key_scores(float s[WGMMA_QUERIES / 
     lrc_wgmma_commit();
 }
 
-/* What they add to d_k and d_v. While p is made the products of d_p run, and while d_s is made those of d_v. The
- * warp's keys begin with row j0, the tile's queries with i; d_s goes to `kept` unless that is NULL. */
+/* What they add to d_k and d_v. While p is made the products of d_p run, and while d_s is made those of d_v.
+ * The warp's keys begin with row j0, the tile's queries with i; d_s goes to `kept` unless that is NULL. */
 template <int CP>
 static __device__ __forceinline__ void wgmma_key_add(float d_k[CP / 8][4], float d_v[CP / 8][4],
                                                      float s[WGMMA_QUERIES / 8][4],
@@ -282,8 +284,8 @@ template <int CP> static constexpr size_t wgmma_fold_shared()
     return sizeof(uint16_t) * (size_t)(2 * ATTENTION_BLOCK) * CP;
 }
 
-/* d_q from the d_s that the key kernel kept, as attention_mma_fold_kernel. One warp group to a block of the table:
- * what it waits for is memory, so several blocks share a processor. grid: (n_blocks, H) */
+/* d_q from the d_s that the key kernel kept, as attention_mma_fold_kernel. One warp group to a block of the
+ * table: what it waits for is memory, so several blocks share a processor. grid: (n_blocks, H) */
 template <int CP>
 static __global__ void __launch_bounds__(LRC_WGMMA_THREADS, 4)
     attention_wgmma_fold_kernel(struct attention_job job)

@@ -1,24 +1,24 @@
-/* Products of four warps on the tensor cores of compute capability 9.0, one wrapper per instruction, each with a
- * plain twin for tests/cuda_host (warpgroup.cc). Only code for sm_90a may hold them: the bodies of kernels stand
- * in #if LRC_WGMMA_HERE.
+/* Products of four warps on the tensor cores of compute capability 9.0, one wrapper per instruction, each
+ * with a plain twin for tests/cuda_host (warpgroup.cc). Only code for sm_90a may hold them: the bodies of
+ * kernels stand in #if LRC_WGMMA_HERE.
  *
- * lrc_wgmma_tiles, lrc_wgmma_words: d (64, N) += a (64, 16) b (16, N), bf16 in, float32 sums, N 64 or 128; with
- * `is_first` d = a b. All threads of a warp group, 128 of them with numbers from a multiple of 128 on, take part.
- * Warp w of the group holds rows 16 w .. of d, columns 8 n .. in d[n], and of `a` where it lies in registers, as
- * lrc_mma_bf16 has them (common/mma.cuh). b lies in shared memory, `a` may.
+ * lrc_wgmma_tiles, lrc_wgmma_words: d (64, N) += a (64, 16) b (16, N), bf16 in, float32 sums, N 64 or 128;
+ * with `is_first` d = a b. All threads of a warp group, 128 of them with numbers from a multiple of 128 on,
+ * take part. Warp w of the group holds rows 16 w .. of d, columns 8 n .. in d[n], and of `a` where it lies in
+ * registers, as lrc_mma_bf16 has them (common/mma.cuh). b lies in shared memory, `a` may.
  *
- * A product works on its own from the call on. Until lrc_wgmma_wait<n>() has left its group not among the n last
- * committed ones, nobody may read or write d, change `a`, or write what it reads in shared memory.
- *   lrc_wgmma_fence    between the last use of d and `a` by other instructions and the first product with them
+ * A product works on its own from the call on. Until lrc_wgmma_wait<n>() has left its group not among the n
+ * last committed ones, nobody may read or write d, change `a`, or write what it reads in shared memory.
+ *   lrc_wgmma_fence    stands between other uses of d and `a` and the first product with them
  *   lrc_wgmma_commit   makes a group of the products asked for since the last one, or an empty one
  *   lrc_wgmma_hold     after a wait: the compiler moves no use of these registers to before it
- *   lrc_wgmma_publish  products read shared memory by the async proxy: what this thread wrote there, by cp.async
- *                      too, once that was waited for, is seen by products after this and a barrier
+ *   lrc_wgmma_publish  products read shared memory by the async proxy: what this thread wrote there (by
+ *                      cp.async too, once that was waited for) is seen by products after this and a barrier
  *
- * A tile in shared memory is (ROWS, COLS) in panels of 64 columns, 128 bytes a row, and begins at a multiple of
- * 1024 bytes (LRC_SHARED_TILES). The eight pieces of 16 bytes of a row change places so that eight rows' pieces
- * of a column lie in different banks: piece p of row r is at p ^ r % 8, which is bits 4 .. 6 of the address XORed
- * with its bits 7 .. 9. What a product reads of it is named by a descriptor:
+ * A tile in shared memory is (ROWS, COLS) in panels of 64 columns, 128 bytes a row, and begins at a multiple
+ * of 1024 bytes (LRC_SHARED_TILES). The eight pieces of 16 bytes of a row change places so that eight rows'
+ * pieces of a column lie in different banks: piece p of row r is at p ^ r % 8, which is bits 4 .. 6 of the
+ * address XORed with its bits 7 .. 9. What a product reads of it is named by a descriptor:
  *
  *   bits  0 .. 13  address / 16, of the first element as if no piece had changed places
  *   bits 16 .. 29  leading byte offset / 16
@@ -27,13 +27,14 @@
  *   bits 62 .. 63  1: swizzle of 128 bytes
  *
  *   K-major:  rows are M or N, columns k: (r, k) at r % 8 * 128 + r / 8 * stride + 2 k; leading is not used
- *   MN-major: rows are k, columns M or N: (k, c) at k % 8 * 128 + k / 8 * stride + c % 64 * 2 + c / 64 * leading
+ *   MN-major: rows are k, columns M or N: (k, c) at k % 8 * 128 + k / 8 * stride + c % 64 * 2 + c / 64 *
+ *             leading
  *
  * Pieces change places by the address that all this adds up to, so 16 columns on in a panel are 32 bytes on.
  *
- * source: PTX ISA 8.0, Asynchronous Warpgroup Level Matrix Multiply-Accumulate Instructions: Register Fragments
- * for wgmma.mma_async.m64nNk16; Shared Memory Matrix Layout (swizzle atoms, canonical layouts, strides, matrix
- * descriptor); wgmma.fence, commit_group, wait_group; and Async proxy, fence.proxy.async. */
+ * source: PTX ISA 8.0, Asynchronous Warpgroup Level Matrix Multiply-Accumulate Instructions: Register
+ * Fragments for wgmma.mma_async.m64nNk16; Shared Memory Matrix Layout (swizzle atoms, canonical layouts,
+ * strides, matrix descriptor); wgmma.fence, commit_group, wait_group; and Async proxy, fence.proxy.async. */
 #ifndef LRC_KERNELS_COMMON_WGMMA_CUH
 #define LRC_KERNELS_COMMON_WGMMA_CUH
 
@@ -141,8 +142,7 @@ template <int N, typename Word> static inline void lrc_wgmma_hold(Word (*)[4])
     "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"                                                  \
     ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"
 #define LRC_WGMMA_D64                                                                                        \
-    "%0,%1,%2,%3,%4,%5,%6,%7,%8,%9,%10,%11,%12,%13,%14,%15"                                                  \
-    ",%16,%17,%18,%19,%20,%21,%22,%23,%24,%25,%26,%27,%28,%29,%30,%31"                                       \
+    LRC_WGMMA_D32                                                                                            \
     ",%32,%33,%34,%35,%36,%37,%38,%39,%40,%41,%42,%43,%44,%45,%46,%47"                                       \
     ",%48,%49,%50,%51,%52,%53,%54,%55,%56,%57,%58,%59,%60,%61,%62,%63"
 /* `last` is the operand of is_first; what is multiplied is not negated; B's major follows */

@@ -68,8 +68,8 @@ void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, s
 void lrc_cuda_host_copy_commit();
 void lrc_cuda_host_copy_wait(size_t n_under_way);
 
-/* What common/wgmma.cuh asks for (warpgroup.cc). A product of a warp group: d (64, n) += a (64, 16) b (16, n), `a`
- * in four words of every lane, or as b by a descriptor. */
+/* What common/wgmma.cuh asks for (warpgroup.cc). A product of a warp group: d (64, n) += a (64, 16) b (16,
+ * n), `a` in four words of every lane, or as b by a descriptor. */
 struct lrc_cuda_host_product_args {
     float          *d; /* n / 2 of a lane */
     int             n;

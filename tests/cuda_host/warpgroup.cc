@@ -1,17 +1,17 @@
 /* Products of warp groups (common/wgmma.cuh), as a device of compute capability 9.0 runs them: later.
  *
- * A product's sums are NaN from the call until the wait that covers it, and nobody may write them; it runs when it
- * is committed or when it is waited for, as the seed draws. Descriptors are taken apart here, and what they name is
- * found from the address alone.
+ * A product's sums are NaN from the call until the wait that covers it, and nobody may write them; it runs
+ * when it is committed or when it is waited for, as the seed draws. Descriptors are taken apart here, and
+ * what they name is found from the address alone.
  *
- * Of every 16 bytes of dynamic shared memory it is known whether they were written by cp.async, waited for and
- * published by the thread that wrote them, and which barrier came since; and who reads them. Nothing else is known
- * to write what products read: a plain store counts as not published. What ends the program:
+ * Of every 16 bytes of dynamic shared memory it is known whether they were written by cp.async, waited for
+ * and published by the thread that wrote them, and which barrier came since; and who reads them. Nothing else
+ * is known to write what products read: a plain store counts as not published. What ends the program:
  *   - a product that reads what is not published, or was since the last barrier
  *   - a copy to what a product under way reads, or has read since the last barrier
  *   - a product without lrc_wgmma_fence() since the last wait
- *   - lanes that ask for different products; warps of a group that ask for more of them than others; a group that
- *     is not whole
+ *   - lanes that ask for different products; warps of a group that ask for more of them than others; a group
+ *     that is not whole
  *   - a descriptor of another swizzle, with a base offset, or that begins within the pattern of 1024 bytes
  *   - sums or a left factor that were changed under way; products that nobody waits for */
 #include "scheduler.h"
@@ -202,8 +202,8 @@ void take(sums &from, size_t lane)
     }
 }
 
-/* Every operation is the whole warp's; true for the lane that comes first behind it. No lane comes to the next one
- * before all have done their part of this one. */
+/* Every operation is the whole warp's; true for the lane that comes first behind it. No lane comes to the
+ * next one before all have done their part of this one. */
 const unsigned char *meet(const void *give_words, size_t bytes, bool &is_first)
 {
     const unsigned char *all = lrc_cuda_host_gather(0xffffffffu, give_words, bytes);

@@ -1,8 +1,7 @@
-/* The wrappers of common/wgmma.cuh against plain loops: small whole numbers, so that every sum is exact. Without
- * arguments all products; on the stand-in also every mistake that it must see, each in a process of its own. On a
- * device (built with an architecture 90a) it tells descriptors and fragments apart from what kernels do with them.
- * Exit code 0: all as they should be, or no device of compute
- * capability 9.0. */
+/* The wrappers of common/wgmma.cuh against plain loops: small whole numbers, so that every sum is exact.
+ * Without arguments all products; on the stand-in also every mistake that it must see, each in a process of
+ * its own. On a device (built with an architecture 90a) it tells descriptors and fragments apart from what
+ * kernels do with them. Exit code 0: all as they should be, or no device of compute capability 9.0. */
 #include "common/mma.cuh"
 #include "common/wgmma.cuh"
 
@@ -202,7 +201,8 @@ static int report(const char *what, int n_wrong)
 
 #ifdef LRC_CUDA_HOST
 
-/* Whether the mistake ends a process of its own with these words; without words, whether it shows in the result. */
+/* Whether the mistake ends a process of its own with these words; without words, whether it shows in the
+ * result. */
 template <enum mistake MISTAKE> static int is_missed(const char *words)
 {
     int     ends[2], status;
