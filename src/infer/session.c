@@ -1,9 +1,9 @@
 /* lorica.h's session: a model, its tokenizer and an adapter, kept from one prompt to the next. */
-#include "adapter/adapter.h"
 #include "base/alloc.h"
 #include "device.h"
 #include "infer/generate.h"
 #include "infer/prompt.h"
+#include "infer/runner.h"
 #include "infer/session.h"
 
 #include <string.h>
@@ -11,37 +11,23 @@
 enum { POSITIONS_DEFAULT = 4096 };
 
 struct lrc_session {
-    const struct lrc_backend *backend;
-    enum lrc_dtype            activation;
-    struct lrc_tokenizer     *tokenizer;
-    struct lrc_model          model;
-    struct lrc_adapter        adapter;
-    char                     *model_dir, *adapter_dir; /* adapter_dir NULL: no adapter */
+    struct lrc_tokenizer *tokenizer;
+    struct lrc_runner     runner;
+    char                 *model_dir, *adapter_dir; /* adapter_dir NULL: no adapter */
 };
 
 static enum lrc_status load(struct lrc_session *session, const struct lrc_session_options *options,
                             struct lrc_problems *problems, struct lrc_error *err)
 {
-    struct lrc_model *model = &session->model;
-    LRC_TRY(lrc_device_choose(&session->backend, options->device ? options->device : "auto", "device", err));
-    LRC_TRY(lrc_tokenizer_load(&session->tokenizer, options->model, err));
-    struct lrc_model_options how = {
-        .device = session->backend,
+    struct lrc_runner_options how = {
+        .adapter_dir = options->adapter,
         .load_in_4bit = options->load_in_4bit,
-        .quant = { lrc_quant_type_find("nf4"), 64, 1 },
         .n_positions = options->n_positions > 0 ? options->n_positions : POSITIONS_DEFAULT,
-        .plan_only = 1,
     };
-    LRC_TRY(lrc_model_load(model, options->model, &how, problems, err));
-    LRC_TRY(lrc_prompt_check_ids(session->tokenizer, &model->config, options->model, err));
-    if (options->adapter) /* which may name its base */
-        lrc_model_hash_start(model, LRC_HASH_KEEPS_PAGES);
-    LRC_TRY(lrc_model_commit(model, &how, err));
-    const int is_wide = model->config.dtype == LRC_DTYPE_F32 && !options->load_in_4bit;
-    session->activation = !is_wide && lrc_device_has_bf16(session->backend) ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;
-    return options->adapter ? lrc_adapter_load(&session->adapter, model, options->adapter,
-                                               LRC_ADAPTER_INFERENCE, problems, err)
-                            : LRC_STATUS_OK;
+    LRC_TRY(lrc_device_choose(&how.backend, options->device ? options->device : "auto", "device", err));
+    LRC_TRY(lrc_tokenizer_load(&session->tokenizer, options->model, err));
+    LRC_TRY(lrc_runner_load(&session->runner, options->model, &how, problems, err));
+    return lrc_prompt_check_ids(session->tokenizer, &session->runner.model.config, options->model, err);
 }
 
 enum lrc_status lrc_session__open(struct lrc_session **out, const struct lrc_session_options *options,
@@ -67,8 +53,7 @@ void lrc_session_free(struct lrc_session *session)
 {
     if (!session)
         return;
-    lrc_adapter_release(&session->adapter);
-    lrc_model_release(&session->model);
+    lrc_runner_release(&session->runner);
     lrc_tokenizer_free(session->tokenizer);
     lrc_free(session->adapter_dir);
     lrc_free(session->model_dir);
@@ -105,8 +90,8 @@ static enum lrc_status generate(struct lrc_session *session, const struct lrc_id
                                 const struct lrc_generate_options *options, enum lrc_stop *stop,
                                 struct writing *writing, struct lrc_error *err)
 {
-    const struct lrc_adapter *adapter = session->adapter_dir ? &session->adapter : NULL;
-    LRC_TRY(lrc_generate(stop, &session->model, adapter, ids, options, err));
+    struct lrc_runner *runner = &session->runner;
+    LRC_TRY(lrc_generate(stop, &runner->model, runner->adapter, ids, options, err));
     if (*stop == LRC_STOP_CALLER)
         return LRC_STATUS_OK;
     LRC_TRY(lrc_decode_finish(&writing->decoder, &writing->text, err));
@@ -127,15 +112,16 @@ enum lrc_status lrc_session_write(struct lrc_session *session, const struct lrc_
     enum lrc_stop               why = LRC_STOP_LENGTH;
     struct writing              writing = { .on_text = on_text, .context = context };
     struct lrc_generate_options options = {
-        .backend = session->backend,
-        .activation = session->activation,
+        .backend = session->runner.backend,
+        .activation = session->runner.activation,
         .max_new_tokens = n_new_max,
         .end_ids = end_ids,
-        .n_end_ids = lrc_prompt_end_ids(end_ids, &session->model.config, session->tokenizer),
+        .n_end_ids = lrc_prompt_end_ids(end_ids, &session->runner.model.config, session->tokenizer),
         .on_token = on_token,
         .context = &writing,
     };
-    LRC_TRY(lrc_sampling_default(&options.sampling, &n_configured, session->model.dir.generation, err));
+    LRC_TRY(
+        lrc_sampling_default(&options.sampling, &n_configured, session->runner.model.dir.generation, err));
     if (sampling)
         options.sampling = *sampling;
     lrc_decode_init(&writing.decoder, session->tokenizer, LRC_SKIP_SPECIAL);

@@ -84,6 +84,13 @@ static int64_t elems_of(const struct lrc_model_tensor *tensor)
     return tensor->shape[0] * (tensor->n_dims == 2 ? tensor->shape[1] : 1);
 }
 
+static int stays_away(const struct lrc_model *model, const struct lrc_model_tensor *tensor,
+                      const struct lrc_synthetic_options *options)
+{
+    return options->embedding_offloading && model->device && !model->config.tied &&
+           tensor->weight == &model->embedding;
+}
+
 static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_options *options,
                             size_t *largest, struct lrc_error *err)
 {
@@ -93,6 +100,10 @@ static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
         const size_t dense = (size_t)elems_of(&tensor) * lrc_dtype_bytes(options->dtype);
         *largest = dense > *largest ? dense : *largest;
+        if (stays_away(model, &tensor, options)) {
+            LRC_TRY(lrc_model_device__plan_away(model, dense, err));
+            continue;
+        }
         if (!is_quantized(&tensor, options->quant)) {
             copies += round_up(dense);
             continue;
@@ -114,9 +125,9 @@ static enum lrc_status fill_tensor(struct lrc_model *model, const struct lrc_mod
                                    const struct lrc_synthetic_options *options, void *room,
                                    struct lrc_error *err)
 {
-    const int64_t     n = elems_of(tensor);
-    const int         quantizes = is_quantized(tensor, options->quant);
-    void             *data = quantizes || model->device ? room : *copy;
+    const int64_t n = elems_of(tensor);
+    const int quantizes = is_quantized(tensor, options->quant), is_away = stays_away(model, tensor, options);
+    void     *data = is_away ? model->away_embedding : quantizes || model->device ? room : *copy;
     struct lrc_weight dense = {
         .rows = tensor->shape[0], .cols = tensor->shape[1], .dtype = options->dtype, .data = data
     };
@@ -130,6 +141,10 @@ static enum lrc_status fill_tensor(struct lrc_model *model, const struct lrc_mod
         return model->device
                    ? lrc_model_device__quantize(model, tensor->weight, storage, &dense, options->quant, err)
                    : lrc_quantize(tensor->weight, storage, &dense, options->quant, err);
+    }
+    if (is_away) {
+        *tensor->weight = dense;
+        return LRC_STATUS_OK;
     }
     if (model->device)
         LRC_TRY(lrc_model_device__send(model, *copy, data, (size_t)n * lrc_dtype_bytes(options->dtype), err));

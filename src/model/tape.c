@@ -4,23 +4,23 @@ struct slot {
     const char          *name;
     enum lrc_tape_policy policy;
     enum lrc_tape_type   type;
+    uint32_t             phases;
 };
 
 static const struct slot slots[LRC_TAPE_SLOT_COUNT] = {
-#define XX(slot, name, policy, type, cols) { name, LRC_TAPE_##policy, LRC_TAPE_##type },
+#define XX(slot, name, policy, type, cols, phases) { name, LRC_TAPE_##policy, LRC_TAPE_##type, phases },
     LRC_TAPE_SLOT_MAP(XX)
 #undef XX
 };
 
 enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
-                              const struct lrc_model_config *config, int64_t n_tokens_max, int64_t rank_sum,
-                              enum lrc_dtype activation, enum lrc_tape_use use, int offloads,
-                              struct lrc_error *err)
+                              const struct lrc_model_config *config, const struct lrc_tape_ranks *ranks,
+                              int64_t n_tokens_max, enum lrc_dtype activation, enum lrc_tape_use use,
+                              int offloads, struct lrc_error *err)
 {
     const struct lrc_model_config *c = config;
-    const int64_t                  ranks = rank_sum > 0 ? rank_sum : 1;
     const int64_t                  cols[LRC_TAPE_SLOT_COUNT] = {
-#define XX(slot, name, policy, type, cols) cols,
+#define XX(slot, name, policy, type, cols, phases) cols,
         LRC_TAPE_SLOT_MAP(XX)
 #undef XX
     };
@@ -35,9 +35,10 @@ enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
         tape->n_copies[s] = per_layer ? config->n_layers + is_input : 1;
         if (offloads && is_input && tape->n_copies[s] > LRC_TAPE_RING)
             tape->n_copies[s] = LRC_TAPE_RING;
-        LRC_TRY(lrc_arena_plan(arena, slots[s].name, &tape->memory[s],
-                               tape->n_copies[s] * n_tokens_max * cols[s], lrc_dtype_bytes(tape->dtype[s]),
-                               err));
+        const uint32_t phases = per_layer ? LRC_ARENA_ALL_PHASES : slots[s].phases;
+        LRC_TRY(lrc_arena_plan_during(arena, phases, slots[s].name, &tape->memory[s],
+                                      tape->n_copies[s] * n_tokens_max * cols[s],
+                                      lrc_dtype_bytes(tape->dtype[s]), err));
     }
     return LRC_STATUS_OK;
 }

@@ -3,7 +3,7 @@
 #include "base/json.h"
 #include "cli/command.h"
 #include "cli/op_table.h"
-#include "cli/runner.h"
+#include "cli/model_options.h"
 #include "cli/yardstick.h"
 #include "common/cases.h"
 #include "mirror.h"
@@ -165,8 +165,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     options.n_arguments = 0; /* they are ops, not a config */
     LRC_TRY(lrc_bench_settings_read(&settings, &options, problems, err));
     LRC_TRY(lrc_cli_number(cli, "seconds", &seconds_min, 0.0, 60.0, err));
-    LRC_TRY(lrc_runner_set_threads(cli, err));
-    LRC_TRY(lrc_runner_choose(&backend, cli, err));
+    LRC_TRY(lrc_cli_set_threads(cli, err));
+    LRC_TRY(lrc_cli_choose_device(&backend, cli, err));
     LRC_TRY(lrc_yardstick_measure(&before, backend, &settings, err));
     const struct lrc_backend *timed = lrc_op_times_start(backend);
     if (backend->memory)

@@ -1,6 +1,6 @@
 #include "base/log.h"
 #include "base/machine.h"
-#include "cli/runner.h"
+#include "cli/model_options.h"
 #include "infer/generate.h"
 #include "infer/prompt.h"
 
@@ -162,13 +162,13 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     int32_t                     end_ids[LRC_END_IDS_MAX + 1];
     enum lrc_stop               stop = LRC_STOP_LENGTH;
 
-    LRC_TRY(lrc_runner_set_threads(job->cli, err));
+    LRC_TRY(lrc_cli_set_threads(job->cli, err));
     LRC_TRY(read_options(job, err));
     LRC_TRY(encode_prompt(job, model_dir, err));
     const int64_t n_new = job->asked.new_tokens > 0 ? job->asked.new_tokens : DEFAULT_NEW_TOKENS * 16;
     int64_t       n_positions = job->prompt.len + n_new; /* to prepare; the model's own limit holds below */
     n_positions = n_positions < POSITIONS_PREPARED_MAX ? n_positions : POSITIONS_PREPARED_MAX;
-    LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, n_positions, problems, err));
+    LRC_TRY(lrc_cli_load_model(&job->runner, job->cli, model_dir, n_positions, problems, err));
     LRC_TRY(lrc_prompt_check_ids(job->tokenizer, &job->runner.model.config, model_dir, err));
     LRC_TRY(read_sampling(&options, job, err));
 
@@ -199,7 +199,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
                                   .streams = !lrc_cli_has(cli, "json") };
     const enum lrc_status status = generate(&job, cli->arguments[0], problems, err);
     if (status != LRC_STATUS_OK)
-        lrc_runner_explain(&job.runner, cli, "prompt and --max-new-tokens", err);
+        lrc_cli_explain_memory(cli, &job.runner, "prompt and --max-new-tokens", err);
     lrc_decode_release(&job.decoder);
     lrc_buf_release(&job.text);
     lrc_ids_release(&job.new_ids);

@@ -1,6 +1,6 @@
 #include "base/json.h"
 #include "cli/progress.h"
-#include "cli/runner.h"
+#include "cli/model_options.h"
 #include "merge/merge.h"
 
 #include <string.h>
@@ -52,7 +52,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     if (!options.out || options.out[0] == '\0')
         lrc_problems_add(problems, "--out: want the folder to make, got nothing");
     LRC_TRY(lrc_problems_fail(problems, LRC_STATUS_USAGE, "merge", err));
-    LRC_TRY(lrc_runner_set_threads(cli, err));
+    LRC_TRY(lrc_cli_set_threads(cli, err));
     const enum lrc_status status = lrc_merge(&options, &report, problems, err);
     lrc_progress_end();
     LRC_TRY(status);

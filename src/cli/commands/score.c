@@ -1,5 +1,5 @@
 #include "cli/progress.h"
-#include "cli/runner.h"
+#include "cli/model_options.h"
 #include "data/dataset.h"
 #include "infer/score.h"
 
@@ -88,8 +88,8 @@ static void print_text(const struct job *job)
 static enum lrc_status score(struct job *job, struct lrc_problems *problems, struct lrc_error *err)
 {
     const char *model_dir = job->cli->arguments[0];
-    LRC_TRY(lrc_runner_set_threads(job->cli, err));
-    LRC_TRY(lrc_runner_load(&job->runner, job->cli, model_dir, 0, problems, err));
+    LRC_TRY(lrc_cli_set_threads(job->cli, err));
+    LRC_TRY(lrc_cli_load_model(&job->runner, job->cli, model_dir, 0, problems, err));
     LRC_TRY(load_data(job, model_dir, problems, err));
     const struct lrc_score_options options = {
         .backend = job->runner.backend,
@@ -112,7 +112,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     struct job            job = { .cli = cli };
     const enum lrc_status status = score(&job, problems, err);
     if (status != LRC_STATUS_OK)
-        lrc_runner_explain(&job.runner, cli, "the longest row", err);
+        lrc_cli_explain_memory(cli, &job.runner, "the longest row", err);
     lrc_free(job.score.rows);
     lrc_dataset_release(&job.dataset);
     lrc_template_free(job.template);
