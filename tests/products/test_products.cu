@@ -170,14 +170,14 @@ template <int N, enum lrc_wgmma_major B, bool WORDS, enum mistake MISTAKE> stati
         !succeeded(cudaMalloc(&device[1], b.size() * 2)) ||
         !succeeded(cudaMalloc(&device[2], out.size() * 4)))
         return -1;
-    (void)cudaMemcpyAsync(device[0], a.data(), a.size() * 2, cudaMemcpyHostToDevice, nullptr);
-    (void)cudaMemcpyAsync(device[1], b.data(), b.size() * 2, cudaMemcpyHostToDevice, nullptr);
+    (void)cudaMemcpyAsync(device[0], a.data(), a.size() * 2, cudaMemcpyDefault, nullptr);
+    (void)cudaMemcpyAsync(device[1], b.data(), b.size() * 2, cudaMemcpyDefault, nullptr);
     LRC_SHARED_ALLOW((product_kernel<N, B, WORDS, MISTAKE>), shared);
     LRC_LAUNCH((product_kernel<N, B, WORDS, MISTAKE>), 1, 2 * LRC_WGMMA_THREADS, shared, nullptr,
                static_cast<const uint16_t *>(device[0]), static_cast<const uint16_t *>(device[1]),
                static_cast<float *>(device[2]));
     if (!succeeded(cudaGetLastError()) ||
-        !succeeded(cudaMemcpyAsync(out.data(), device[2], out.size() * 4, cudaMemcpyDeviceToHost, nullptr)) ||
+        !succeeded(cudaMemcpyAsync(out.data(), device[2], out.size() * 4, cudaMemcpyDefault, nullptr)) ||
         !succeeded(cudaStreamSynchronize(nullptr)))
         return -1;
     for (int r = 0; r < ROWS; r++)
