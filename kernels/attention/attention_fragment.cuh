@@ -232,7 +232,7 @@ template <int BQ> static __device__ __forceinline__ void mma_keep(uint4 *to, con
     for (int k = 0; k < BQ; k += ATTENTION_GROUP) {
         uint32_t words[4];
         mma_pack(words, d_s[k / 8], d_s[k / 8 + 1]);
-        to[k / ATTENTION_GROUP * MMA_THREADS + threadIdx.x % MMA_THREADS] =
+        to[k / ATTENTION_GROUP * MMA_THREADS + (int)threadIdx.x % MMA_THREADS] =
             make_uint4(words[0], words[1], words[2], words[3]);
     }
 }
