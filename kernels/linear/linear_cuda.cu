@@ -104,6 +104,7 @@ LRC_CUDA_OP(linear_forward)
     p.stream = stream;
     p.compute = compute;
     p.left = rows_of(stream, args->x, nullptr, compute, scratch.room);
+    p.left_tail = args->x_room;
     p.weight = weight;
     p.transposed = true;
     p.bias = args->bias;
@@ -169,7 +170,7 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
 }
 
 /* d_out in the compute type, once for all products, with room behind each row for what is appended; *tail is
- * then that room. Left as it is when it is in that type, or when the workspace is too small. */
+ * that room. Left as it is when it is in that type, or when the workspace is too small. */
 static enum lrc_status d_out_prepare(struct lrc_tensor *d_out, int64_t *tail, struct linear_scratch *scratch,
                                      const struct lrc_linear_backward_args *args, const linear_rows &rows,
                                      struct lrc_error *err)
@@ -180,7 +181,7 @@ static enum lrc_status d_out_prepare(struct lrc_tensor *d_out, int64_t *tail, st
     const struct lrc_linear_layout layout =
         lrc_linear__layout(n_rows, args->weight->cols, args->weight->rows, rank, rows.compute);
     const size_t least = layout.total - (layout.bias - layout.a); /* for the products' windows */
-    *tail = 0;
+    *tail = args->d_out_room;
     if (rows_are_direct(rows) || scratch->room.size_bytes < bytes + least)
         return LRC_STATUS_OK;
     LRC_TRY(rows_copy(rows, 0, n_rows, scratch->room.memory, stride, err));

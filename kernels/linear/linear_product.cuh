@@ -80,8 +80,8 @@ static linear_plan plan_of_form(const linear_product &p, enum linear_form form)
     plan.form = form;
     plan.tail = is_appended ? lrc_linear__tail(p.rank) : 0;
     plan.left_direct = rows_are_direct(p.left) && p.left_tail >= plan.tail;
-    plan.weight_direct = !is_appended && p.weight->type == LRC_BLOCK_DENSE && p.weight->dtype == p.compute &&
-                         ((uintptr_t)p.weight->data & (bytes - 1)) == 0;
+    plan.weight_direct = p.weight->type == LRC_BLOCK_DENSE && p.weight->dtype == p.compute &&
+                         ((uintptr_t)p.weight->data & (bytes - 1)) == 0 && p.weight->room >= plan.tail;
     plan.to_c =
         p.c.dtype == LRC_DTYPE_F32 || (p.compute == LRC_DTYPE_BF16 && !p.bias.data && (form != LINEAR_AFTER));
     return plan;
@@ -94,7 +94,7 @@ static double bytes_of_form(const linear_product &p, const linear_plan &plan)
     const double bytes = (double)lrc_dtype_bytes(p.compute);
     if (plan.form != LINEAR_APPEND)
         return 2 * m * n * (double)lrc_dtype_bytes(p.c.dtype);
-    const bool weight_lies = plan_of_form(p, LINEAR_AFTER).weight_direct;
+    const bool weight_lies = plan_of_form(p, LINEAR_AFTER).weight_direct && !plan.weight_direct;
     const bool left_lies = rows_are_direct(p.left) && !plan.left_direct;
     return (left_lies ? 2 * m * k * bytes : 0) + (weight_lies ? 2 * n * k * bytes : 0);
 }
@@ -139,9 +139,9 @@ static linear_plan plan_make(const linear_product &p, const linear_room &room)
     return plan;
 }
 
-/* `right` behind W' in the panel, as rows of W' or, transposed, as columns of what is stored. */
+/* `right` behind W' at `panel`, as rows of W' or, transposed, as columns of what is stored. */
 static enum lrc_status panel_append(const linear_product &p, const linear_plan &plan, int64_t col, int64_t n,
-                                    struct lrc_error *err)
+                                    const struct lrc_gemm_operand &panel, struct lrc_error *err)
 {
     const size_t       bytes = lrc_dtype_bytes(p.compute);
     const int64_t      k = p.left.tensor.shape[1];
@@ -150,15 +150,15 @@ static enum lrc_status panel_append(const linear_product &p, const linear_plan &
     part.from_stride = p.right.stride;
     part.from = static_cast<const unsigned char *>(p.right.data) +
                 (size_t)(p.right.transposed ? col * p.right.stride : col) * bytes;
+    part.to = static_cast<unsigned char *>(const_cast<void *>(panel.data)) +
+              (size_t)(p.transposed ? k : k * panel.stride) * bytes;
+    part.to_stride = panel.stride;
     if (p.transposed) {
-        part.to = plan.panel + (size_t)k * bytes;
-        part.to_stride = k + plan.tail;
         part.n_rows = part.rows_there = n;
         part.n_cols = plan.tail;
         part.cols_there = p.rank;
     } else {
-        part.to = plan.panel + (size_t)(k * n) * bytes;
-        part.to_stride = part.n_cols = part.cols_there = n;
+        part.n_cols = part.cols_there = n;
         part.n_rows = plan.tail;
         part.rows_there = p.rank;
     }
@@ -170,19 +170,20 @@ static enum lrc_status weight_panel(const linear_product &p, const linear_plan &
                                     struct lrc_gemm_operand *operand, struct lrc_error *err)
 {
     const struct lrc_weight *weight = p.weight;
-    const int64_t            first = p.transposed ? col * weight->cols : col;
+    const int64_t            from_stride = lrc_weight_stride(weight);
+    const int64_t            first = p.transposed ? col * from_stride : col;
     if (plan.weight_direct) {
         *operand = { static_cast<const unsigned char *>(weight->data) +
                          (size_t)first * lrc_dtype_bytes(p.compute),
-                     weight->cols, p.transposed };
-        return LRC_STATUS_OK;
+                     from_stride, p.transposed };
+    } else {
+        const int64_t                    stride = p.transposed ? weight->cols + plan.tail : n;
+        const struct lrc_dequantize_part part = { first, from_stride, p.transposed ? n : weight->rows,
+                                                  p.transposed ? weight->cols : n, stride };
+        *operand = { plan.panel, stride, p.transposed };
+        LRC_TRY(lrc_dequantize__cuda(p.stream, plan.panel, p.compute, weight, &part, err));
     }
-    const int64_t                    stride = p.transposed ? weight->cols + plan.tail : n;
-    const struct lrc_dequantize_part part = { first, weight->cols, p.transposed ? n : weight->rows,
-                                              p.transposed ? weight->cols : n, stride };
-    *operand = { plan.panel, stride, p.transposed };
-    LRC_TRY(lrc_dequantize__cuda(p.stream, plan.panel, p.compute, weight, &part, err));
-    return plan.tail > 0 ? panel_append(p, plan, col, n, err) : LRC_STATUS_OK;
+    return plan.tail > 0 ? panel_append(p, plan, col, n, *operand, err) : LRC_STATUS_OK;
 }
 
 /* Rows [first, first + n) of left, with low behind them when it is appended. */
@@ -249,16 +250,16 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
                                       const struct lrc_gemm_operand &panel, const linear_room &room,
                                       struct lrc_error *err)
 {
-    const int64_t   n = p.c.shape[1];
+    const int64_t   stride = p.c.stride[0];
     struct lrc_gemm gemm = {};
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
     gemm.k = p.left.tensor.shape[1] + plan.tail;
     gemm.b = panel;
     gemm.c = plan.to_c ? static_cast<unsigned char *>(p.c.data) +
-                             (size_t)(window.row * n + window.col) * lrc_dtype_bytes(p.c.dtype)
+                             (size_t)(window.row * stride + window.col) * lrc_dtype_bytes(p.c.dtype)
                        : reinterpret_cast<unsigned char *>(plan.tile);
-    gemm.c_stride = plan.to_c ? n : window.n_cols;
+    gemm.c_stride = plan.to_c ? stride : window.n_cols;
     gemm.dtype = p.compute;
     gemm.c_dtype = plan.to_c ? p.c.dtype : LRC_DTYPE_F32;
     gemm.mode = plan.to_c ? p.mode : LRC_GEMM_SET;

@@ -218,7 +218,7 @@ static __global__ void __launch_bounds__(THREADS)
         return;
     const float shift = bias.data ? lrc_cuda_load(bias.data, bias.dtype, window.col + i) : 0.0f;
     for (int64_t r = blockIdx.y; r < window.n_rows; r += gridDim.y) {
-        const int64_t to = (window.row + r) * c.shape[1] + window.col + i;
+        const int64_t to = (window.row + r) * c.stride[0] + window.col + i;
         float         sum = window.sums[r * window.stride + i] + shift;
         if (adds)
             sum += static_cast<const float *>(c.data)[to];
@@ -239,7 +239,7 @@ static __global__ void __launch_bounds__(COLUMNS *SLICES)
     float         sum = 0;
     if (column < n_cols)
         for (int64_t r = threadIdx.y; r < n_rows; r += SLICES)
-            sum += lrc_cuda_load(d_out.data, d_out.dtype, r * n_cols + column);
+            sum += lrc_cuda_load(d_out.data, d_out.dtype, r * d_out.stride[0] + column);
     sums[threadIdx.y * COLUMNS + threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y > 0 || column >= n_cols)

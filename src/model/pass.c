@@ -112,15 +112,16 @@ static enum lrc_status plan_gradients(struct lrc_pass *pass, struct lrc_error *e
     const struct lrc_model_config *c = &pass->model->config;
     struct lrc_arena              *arena = &pass->arena;
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
-    const int64_t n = pass->options.n_tokens, q = c->n_heads * c->head_dim, kv = c->n_kv_heads * c->head_dim;
+    const int64_t n = pass->options.n_tokens, room = pass->room, q = c->n_heads * c->head_dim,
+                  kv = c->n_kv_heads * c->head_dim;
 
     LRC_TRY(lrc_arena_plan(arena, "d residual", &pass->d_x, n * c->hidden_size, sizeof(float), err));
     LRC_TRY(lrc_arena_plan(arena, "d norm", &pass->d_norm, n * c->hidden_size, sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "d gate", &pass->d_act, n * c->intermediate_size, act, err));
+    LRC_TRY(lrc_arena_plan(arena, "d gate", &pass->d_act, n * (c->intermediate_size + room), act, err));
     LRC_TRY(lrc_arena_plan(arena, "d attention", &pass->d_att, n * q, act, err));
-    LRC_TRY(lrc_arena_plan(arena, "d queries", &pass->d_q, n * q, act, err));
-    LRC_TRY(lrc_arena_plan(arena, "d keys", &pass->d_k, n * kv, act, err));
-    return lrc_arena_plan(arena, "d values", &pass->d_v, n * kv, act, err);
+    LRC_TRY(lrc_arena_plan(arena, "d queries", &pass->d_q, n * (q + room), act, err));
+    LRC_TRY(lrc_arena_plan(arena, "d keys", &pass->d_k, n * (kv + room), act, err));
+    return lrc_arena_plan(arena, "d values", &pass->d_v, n * (kv + room), act, err);
 }
 
 /* The host's side of what goes to a device and comes back. */
@@ -158,8 +159,14 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     pass->options.n_trained = pass->feed.n_trained;
-    LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, options->n_tokens, options->rank_sum,
-                          options->activation, options->use, offloads, err));
+    pass->room = is_wide(options) ? lrc_linear_room(options->rank_max) : 0;
+    const struct lrc_tape_options tape = { .n_tokens = options->n_tokens,
+                                           .rank_sum = options->rank_sum,
+                                           .room = pass->room,
+                                           .activation = options->activation,
+                                           .use = options->use,
+                                           .offloads = offloads };
+    LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, &tape, err));
     LRC_TRY(plan_head(pass, err));
     if (backend->memory)
         LRC_TRY(plan_staging(pass, err));

@@ -11,6 +11,14 @@ static struct lrc_tensor buffer(const struct lrc_walk *walk, void *memory, enum 
     return lrc_tensor_2d(memory, dtype, walk->n_tokens, cols);
 }
 
+/* One that a linear reads: with room behind each row. */
+static struct lrc_tensor buffer_in(const struct lrc_walk *walk, void *memory, int64_t cols)
+{
+    struct lrc_tensor rows = buffer(walk, memory, walk->pass->options.activation, cols);
+    rows.stride[0] += walk->pass->room;
+    return rows;
+}
+
 static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum lrc_module module,
                               struct lrc_tensor d_out, struct lrc_tensor x, struct lrc_tensor d_x,
                               enum lrc_accumulate accumulate, struct lrc_error *err)
@@ -20,6 +28,7 @@ static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum l
         walk->gradients ? &walk->gradients->layers[layer] : NULL;
     const struct lrc_linear_backward_args args = {
         .d_out = d_out,
+        .d_out_room = lrc_walk__room(d_out),
         .x = x,
         .weight = &base->weight,
         .adapter = lrc_adapter_at(walk->adapter, layer, module),
@@ -74,22 +83,23 @@ static enum lrc_status mlp(const struct lrc_walk *walk, int64_t layer, struct lr
     const struct lrc_model_layer  *weights = &pass->model->layers[layer];
     const struct lrc_tensor        d_x = buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size);
     const struct lrc_tensor        d_n2 = buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size);
-    const struct lrc_tensor        d_gate =
-        buffer(walk, pass->d_act, pass->options.activation, config->intermediate_size);
-    const struct lrc_tensor up = lrc_walk__slot(walk, LRC_TAPE_UP, layer),
+    const struct lrc_tensor        d_gate = buffer_in(walk, pass->d_act, config->intermediate_size);
+    const struct lrc_tensor        act = lrc_walk__slot(walk, LRC_TAPE_ACT, layer),
                             n2 = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer);
 
-    LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, d_x, lrc_walk__slot(walk, LRC_TAPE_ACT, layer), d_gate,
-                   LRC_ACCUMULATE_SET, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, d_x, act, d_gate, LRC_ACCUMULATE_SET, err));
     const struct lrc_gated_backward_args gated = {
-        /* d(act * up) becomes d_gate in place, and up becomes d_up: both are read for the last time */
-        .d_out = d_gate, .gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
-        .up = up,        .d_gate = d_gate,
-        .d_up = up,      .activation = LRC_ACTIVATION_SILU,
+        /* d(act * up) becomes d_gate in place, and act, which was read for the last time, d_up */
+        .d_out = d_gate,
+        .gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
+        .up = lrc_walk__slot(walk, LRC_TAPE_UP, layer),
+        .d_gate = d_gate,
+        .d_up = act,
+        .activation = LRC_ACTIVATION_SILU,
     };
     LRC_TRY(lrc_gated_backward(pass->options.backend, pass->options.stream, &gated, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, d_gate, n2, d_n2, LRC_ACCUMULATE_SET, err));
-    LRC_TRY(linear(walk, layer, LRC_MODULE_UP, up, n2, d_n2, LRC_ACCUMULATE_ADD, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_UP, act, n2, d_n2, LRC_ACCUMULATE_ADD, err));
     return norm(walk, lrc_walk__slot(walk, LRC_TAPE_MID, layer), &weights->norm_mlp,
                 lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data,
                 walk->gradients ? walk->gradients->layers[layer].norm_mlp : none(), err);
@@ -102,9 +112,9 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     const enum lrc_dtype           type = pass->options.activation;
     const int64_t                  n_q = config->n_heads, n_kv = config->n_kv_heads, dim = config->head_dim;
     const struct lrc_tensor        d_att = buffer(walk, pass->d_att, type, n_q * dim),
-                            d_q = buffer(walk, pass->d_q, type, n_q * dim);
-    const struct lrc_tensor d_k = buffer(walk, pass->d_k, type, n_kv * dim),
-                            d_v = buffer(walk, pass->d_v, type, n_kv * dim);
+                            d_q = buffer_in(walk, pass->d_q, n_q * dim);
+    const struct lrc_tensor d_k = buffer_in(walk, pass->d_k, n_kv * dim),
+                            d_v = buffer_in(walk, pass->d_v, n_kv * dim);
     const struct lrc_tensor out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer),
                             n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
     const int               wants_d_x = walk->gradients || layer > walk->adapter->first_layer;

@@ -15,25 +15,26 @@
 #include "model/model.h"
 
 enum lrc_tape_policy { LRC_TAPE_ALWAYS, LRC_TAPE_KEEP, LRC_TAPE_CHEAP };
-enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_F32 };
+/* INPUT: an activation that linears read, with room for them behind each row (lrc_linear_room()). */
+enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_INPUT, LRC_TAPE_F32 };
 
 /* name, policy, element type, columns: an expression of c (the model's configuration) and ranks (the sum of a
  * layer's) */
 #define LRC_TAPE_SLOT_MAP(XX)                                                                                \
     XX(X, "layer input", ALWAYS, ACTIVATION, c->hidden_size)                                                 \
     XX(RSTD_1, "norm 1 statistics", KEEP, F32, 1)                                                            \
-    XX(NORM_1, "norm 1", CHEAP, ACTIVATION, c->hidden_size)                                                  \
+    XX(NORM_1, "norm 1", CHEAP, INPUT, c->hidden_size)                                                       \
     XX(Q, "queries", KEEP, ACTIVATION, c->n_heads * c->head_dim)                                             \
     XX(K, "keys", KEEP, ACTIVATION, c->n_kv_heads * c->head_dim)                                             \
     XX(V, "values", KEEP, ACTIVATION, c->n_kv_heads * c->head_dim)                                           \
     XX(LSE, "attention lse", KEEP, F32, c->n_heads)                                                          \
-    XX(ATT, "attention output", KEEP, ACTIVATION, c->n_heads * c->head_dim)                                  \
+    XX(ATT, "attention output", KEEP, INPUT, c->n_heads * c->head_dim)                                       \
     XX(MID, "middle residual", KEEP, ACTIVATION, c->hidden_size)                                             \
     XX(RSTD_2, "norm 2 statistics", KEEP, F32, 1)                                                            \
-    XX(NORM_2, "norm 2", CHEAP, ACTIVATION, c->hidden_size)                                                  \
+    XX(NORM_2, "norm 2", CHEAP, INPUT, c->hidden_size)                                                       \
     XX(GATE, "gate", KEEP, ACTIVATION, c->intermediate_size)                                                 \
     XX(UP, "up", KEEP, ACTIVATION, c->intermediate_size)                                                     \
-    XX(ACT, "gated activation", CHEAP, ACTIVATION, c->intermediate_size)                                     \
+    XX(ACT, "gated activation", CHEAP, INPUT, c->intermediate_size)                                          \
     XX(U, "adapter products", ALWAYS, F32, ranks)
 
 enum lrc_tape_slot {
@@ -49,19 +50,27 @@ enum { LRC_TAPE_RING = 3 };
 
 enum lrc_tape_use { LRC_TAPE_INFERENCE, LRC_TAPE_TRAINING, LRC_TAPE_CHECKPOINTING };
 
+struct lrc_tape_options {
+    int64_t           n_tokens; /* most of a batch */
+    int64_t           rank_sum; /* of a layer's adapters */
+    int64_t           room;     /* columns behind each row of an input */
+    enum lrc_dtype    activation;
+    enum lrc_tape_use use;
+    int               offloads; /* of layer inputs LRC_TAPE_RING alone, the others are elsewhere */
+};
+
 struct lrc_tape {
     unsigned char *memory[LRC_TAPE_SLOT_COUNT];
-    int64_t        cols[LRC_TAPE_SLOT_COUNT];
+    int64_t        cols[LRC_TAPE_SLOT_COUNT], stride[LRC_TAPE_SLOT_COUNT];
     enum lrc_dtype dtype[LRC_TAPE_SLOT_COUNT];
     int64_t        n_copies[LRC_TAPE_SLOT_COUNT]; /* layer l has number l mod n_copies */
     int64_t        n_tokens_max;
 };
 
 /* Plan one region per slot. Layer inputs have one copy more than there are layers, the input of the final
- * norm; offloads: only LRC_TAPE_RING, the others are elsewhere. */
+ * norm. */
 enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
-                              const struct lrc_model_config *config, int64_t n_tokens_max, int64_t rank_sum,
-                              enum lrc_dtype activation, enum lrc_tape_use use, int offloads,
+                              const struct lrc_model_config *config, const struct lrc_tape_options *options,
                               struct lrc_error *err) LRC_MUST_CHECK;
 
 /* View (n_tokens, columns) of a slot. */

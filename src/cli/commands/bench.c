@@ -126,6 +126,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .dtype = b->activation,
         .quant = strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
         .n_positions = s->seq,
+        .room = lrc_linear_room(s->rank),
     };
     LRC_TRY(lrc_model_synthetic(&b->model, &s->shape, &synthetic, err));
     LRC_TRY(make_adapter(b, err));
