@@ -739,6 +739,16 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 300, 600, 1100, 8, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0, 64 },
         { 1, 64, 48, 8, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
         { 5, 192, 9, 3, 0, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 64 },
+        /* an adapter's gradients on a device: tiles of 128, groups of 512 or 256 rows, blocks of two or more */
+        { 600, 400, 264, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
+        { 1100, 136, 40, 8, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_ADD, 1, 64 },
+        { 300, 136, 264, 32, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 64 },
+        { 700, 72, 136, 20, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 300, 136, 264, 16, 0.3f, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 130, 128, 128, 1, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 128, 128, 256, 64, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1,
+          64 }, /* a rank too large */
+        { 530, 264, 400, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 64 }, /* windows */
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);
