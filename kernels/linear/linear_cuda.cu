@@ -113,15 +113,13 @@ LRC_CUDA_OP(linear_forward)
     p.mode = LRC_GEMM_SET;
     if (adapter) {
         const linear_rows x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, scratch.room);
-        const void       *a = nullptr, *b = nullptr;
-        LRC_TRY(factor(stream, scratch.a, compute, adapter->a, &a, err));
-        LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, { a, weight->cols, 1 }, rank,
+        linear_factor     a = factor_of(adapter->a, 1.0f, scratch.a);
+        LRC_TRY(factor_round(stream, &a, compute, err));
+        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, { a.data, weight->cols, 1 }, rank,
                                scratch.room, err));
-        LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_rows * rank, adapter->scale, err));
-        p.low = scratch.low;
+        p.low = factor_of(args->u, adapter->scale, scratch.low);
         p.rank = rank;
-        p.right = { b, rank, 1 };
+        p.right = factor_of(adapter->b, 1.0f, scratch.b);
     }
     return product_run(p, scratch.room, err);
 }
@@ -186,11 +184,11 @@ static enum lrc_status out_backward(const struct lrc_linear_backward_args *args,
     const int64_t                    rank = adapter->a.shape[0], n_low = args->x.shape[0] * rank;
     const struct lrc_tensor          low = lrc_tensor_2d(scratch.low, d_out.compute, args->x.shape[0], rank);
     const linear_rows low_rows = rows_of(d_out.stream, low, nullptr, d_out.compute, scratch.room);
-    const void       *b = nullptr;
+    linear_factor     b = factor_of(adapter->b, 1.0f, scratch.b);
     LRC_TRY(scale_to(d_out.stream, scratch.low, d_out.compute, args->u.data, n_low, adapter->scale, err));
     LRC_TRY(row_product_run(d_out, low_rows, adapter->d_b.data, scratch.room, err));
-    LRC_TRY(factor(d_out.stream, scratch.b, d_out.compute, adapter->b, &b, err));
-    LRC_TRY(narrow_product(scratch.d_u, d_out, { b, rank, 0 }, rank, scratch.room, err));
+    LRC_TRY(factor_round(d_out.stream, &b, d_out.compute, err));
+    LRC_TRY(narrow_product(scratch.d_u, d_out, { b.data, rank, 0 }, rank, scratch.room, err));
     return scale_to(d_out.stream, scratch.low, d_out.compute, scratch.d_u, n_low, adapter->scale, err);
 }
 
@@ -204,8 +202,9 @@ static enum lrc_status adapter_backward(struct lrc_stream                     *s
     const int64_t             rank = args->adapter->a.shape[0];
     const struct lrc_tensor   low = lrc_tensor_2d(scratch.low, compute, args->x.shape[0], rank);
     const linear_rows         x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, room);
-    float *const out_parts = rank_place(d_out, rank, true, room), *const x_parts =
-                                                                      rank_place(x, rank, false, room);
+    float *const              out_parts = rank_place(d_out, rank, true, room);
+    float *const              x_parts = rank_place(x, rank, false, room);
+
     if (out_parts)
         LRC_TRY(out_backward_once(args, d_out, scratch, out_parts, err));
     else
@@ -229,11 +228,10 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
     p.c = args->d_x;
     p.mode = args->accumulate == LRC_ACCUMULATE_ADD ? LRC_GEMM_ADD : LRC_GEMM_SET;
     if (adapter) {
-        const void *a = nullptr;
-        LRC_TRY(factor(p.stream, scratch.a, p.compute, adapter->a, &a, err));
-        p.low = scratch.low;
         p.rank = adapter->a.shape[0];
-        p.right = { a, args->weight->cols, 0 };
+        p.low = factor_of(lrc_tensor_2d(scratch.low, p.compute, args->x.shape[0], p.rank), 1.0f, nullptr);
+        p.right = factor_of(adapter->a, 1.0f, scratch.a);
+
         p.dropout = dropout_or_null(args->dropout);
     }
     return product_run(p, scratch.room, err);

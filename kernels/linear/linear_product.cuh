@@ -26,15 +26,16 @@ struct linear_room {
 };
 
 struct linear_product {
-    struct lrc_stream        *stream;
-    enum lrc_dtype            compute;
-    linear_rows               left;      /* (m,k) */
-    int64_t                   left_tail; /* columns behind each row of a direct left, for APPEND */
-    const struct lrc_weight  *weight;
-    bool                      transposed; /* W', (k,n), is Wᵀ */
-    const void               *low;        /* (m,rank) in the compute type; NULL: no low-rank part */
-    int64_t                   rank;
-    struct lrc_gemm_operand   right;   /* (rank,n) */
+    struct lrc_stream       *stream;
+    enum lrc_dtype           compute;
+    linear_rows              left;      /* (m,k) */
+    int64_t                  left_tail; /* columns behind each row of a direct left, for APPEND */
+    const struct lrc_weight *weight;
+    bool                     transposed; /* W', (k,n), is Wᵀ */
+    linear_factor            low;        /* (m,rank); data NULL: no low-rank part */
+    int64_t                  rank;
+    linear_factor            right; /* (rank,n), or (n,rank) when `transposed` */
+
     const struct lrc_dropout *dropout; /* masks the low-rank part; NULL: none */
     struct lrc_tensor         bias;    /* (n); data NULL: none */
     struct lrc_tensor         c;       /* (m,n) */
@@ -101,7 +102,7 @@ static double bytes_of_form(const linear_product &p, const linear_plan &plan)
 
 static linear_plan plan_choose(const linear_product &p, const linear_room &room)
 {
-    if (!p.low)
+    if (!p.low.data)
         return plan_of_form(p, LINEAR_NONE);
     const bool is_narrow = p.compute == LRC_DTYPE_BF16 && p.c.dtype == LRC_DTYPE_BF16;
     if (p.dropout || p.bias.data)
@@ -139,6 +140,11 @@ static linear_plan plan_make(const linear_product &p, const linear_room &room)
     return plan;
 }
 
+static int64_t right_stride(const linear_product &p)
+{
+    return p.transposed ? p.rank : p.c.shape[1];
+}
+
 /* `right` behind W' at `panel`, as rows of W' or, transposed, as columns of what is stored. */
 static enum lrc_status panel_append(const linear_product &p, const linear_plan &plan, int64_t col, int64_t n,
                                     const struct lrc_gemm_operand &panel, struct lrc_error *err)
@@ -147,9 +153,12 @@ static enum lrc_status panel_append(const linear_product &p, const linear_plan &
     const int64_t      k = p.left.tensor.shape[1];
     struct linear_part part = {};
     part.dtype = p.compute;
-    part.from_stride = p.right.stride;
+    part.from_dtype = p.right.dtype;
+    part.scale = p.right.scale;
+    part.from_stride = right_stride(p);
     part.from = static_cast<const unsigned char *>(p.right.data) +
-                (size_t)(p.right.transposed ? col * p.right.stride : col) * bytes;
+                (size_t)(p.transposed ? col * p.rank : col) * lrc_dtype_bytes(p.right.dtype);
+
     part.to = static_cast<unsigned char *>(const_cast<void *>(panel.data)) +
               (size_t)(p.transposed ? k : k * panel.stride) * bytes;
     part.to_stride = panel.stride;
@@ -204,7 +213,11 @@ static enum lrc_status left_get(const linear_product &p, const linear_plan &plan
     part.dtype = p.compute;
     part.to = static_cast<unsigned char *>(const_cast<void *>(operand->data)) + (size_t)k * bytes;
     part.to_stride = operand->stride;
-    part.from = static_cast<const unsigned char *>(p.low) + (size_t)(first * p.rank) * bytes;
+    part.from_dtype = p.low.dtype;
+    part.scale = p.low.scale;
+    part.from = static_cast<const unsigned char *>(p.low.data) +
+                (size_t)(first * p.rank) * lrc_dtype_bytes(p.low.dtype);
+
     part.from_stride = part.cols_there = p.rank;
     part.n_rows = part.rows_there = n;
     part.n_cols = plan.tail;
@@ -216,13 +229,16 @@ static enum lrc_status low_rank(const linear_product &p, const linear_window &wi
                                 const linear_room &room, struct lrc_error *err)
 {
     const size_t  bytes = lrc_dtype_bytes(p.compute);
-    const int64_t first = p.right.transposed ? window.col * p.right.stride : window.col;
+    const int64_t first = p.transposed ? window.col * p.rank : window.col;
+
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
     gemm.k = p.rank;
-    gemm.a = { static_cast<const unsigned char *>(p.low) + (size_t)(window.row * p.rank) * bytes, p.rank, 0 };
-    gemm.b = { static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, p.right.stride,
-               p.right.transposed };
+    gemm.a = { static_cast<const unsigned char *>(p.low.data) + (size_t)(window.row * p.rank) * bytes, p.rank,
+               0 };
+    gemm.b = { static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, right_stride(p),
+               p.transposed };
+
     gemm.dtype = p.compute;
     return lrc_gemm_cuda(p.stream, &gemm, &room.gemm, err);
 }
@@ -282,10 +298,15 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
                              (long long)window.n_cols);
 }
 
-static enum lrc_status product_run(const linear_product &p, const linear_room &room, struct lrc_error *err)
+static enum lrc_status product_run(linear_product p, const linear_room &room, struct lrc_error *err)
 {
     const int64_t     m = p.c.shape[0], n = p.c.shape[1];
     const linear_plan plan = plan_make(p, room);
+    if (plan.form == LINEAR_BEFORE || plan.form == LINEAR_AFTER) { /* appending rounds on the way */
+        LRC_TRY(factor_round(p.stream, &p.low, p.compute, err));
+        LRC_TRY(factor_round(p.stream, &p.right, p.compute, err));
+    }
+
     for (int64_t col = 0; col < n; col += plan.width) {
         const int64_t           n_cols = min64(plan.width, n - col);
         struct lrc_gemm_operand panel;
