@@ -28,6 +28,8 @@ struct lrc_backend {
      * for; NULL: both are the heap, and views on the host's data do. */
     const struct lrc_memory *memory;
     const struct lrc_memory *staging;
+    /* Host memory that ops reach too, at the speed of the bus; there where memory is. */
+    const struct lrc_memory *mapped;
     /* A transfer is in the stream's order; the host's side of it may be reused after an event behind it or
      * synchronize(). What fails in zero() shows at the next synchronize(). */
     void (*zero)(struct lrc_stream *, void *memory, size_t size_bytes);

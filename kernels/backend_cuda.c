@@ -7,6 +7,7 @@ const struct lrc_backend lrc_backend_cuda = {
     .name = "cuda",
     .memory = &lrc_cuda_memory,
     .staging = &lrc_cuda_staging,
+    .mapped = &lrc_cuda_mapped,
     .zero = lrc_cuda_zero,
     .upload = lrc_cuda_upload,
     .download = lrc_cuda_download,

@@ -45,6 +45,14 @@ static enum lrc_status staging_allocate(void **memory, size_t size_bytes, struct
                        size_bytes, err);
 }
 
+/* With unified addressing, which every device of 64-bit systems has, the host's address is the kernels' too. */
+static enum lrc_status mapped_allocate(void **memory, size_t size_bytes, struct lrc_error *err)
+{
+    *memory = nullptr;
+    return fail_memory(cudaHostAlloc(memory, size_bytes > 0 ? size_bytes : 1, cudaHostAllocMapped),
+                       "mapped memory", size_bytes, err);
+}
+
 static void staging_release(void *memory)
 {
     (void)cudaFreeHost(memory);
@@ -61,12 +69,16 @@ extern "C" const struct lrc_memory lrc_cuda_memory = { "device", device_allocate
 extern "C" const struct lrc_memory lrc_cuda_staging = { "host", staging_allocate, staging_release,
                                                         staging_clear };
 
+extern "C" const struct lrc_memory lrc_cuda_mapped = { "host", mapped_allocate, staging_release,
+                                                       staging_clear };
+
 extern "C" void lrc_cuda_zero(struct lrc_stream *stream, void *memory, size_t size_bytes)
 {
     if (size_bytes > 0)
         (void)cudaMemsetAsync(memory, 0, size_bytes, (cudaStream_t)stream);
 }
 
+/* cudaMemcpyDefault: what is uploaded to may be mapped. */
 static enum lrc_status transfer(struct lrc_stream *stream, void *to, const void *from, size_t size_bytes,
                                 cudaMemcpyKind kind, const char *verb, struct lrc_error *err)
 {
@@ -79,13 +91,13 @@ static enum lrc_status transfer(struct lrc_stream *stream, void *to, const void 
 extern "C" enum lrc_status lrc_cuda_upload(struct lrc_stream *stream, void *to, const void *from,
                                            size_t size_bytes, struct lrc_error *err)
 {
-    return transfer(stream, to, from, size_bytes, cudaMemcpyHostToDevice, "upload", err);
+    return transfer(stream, to, from, size_bytes, cudaMemcpyDefault, "upload", err);
 }
 
 extern "C" enum lrc_status lrc_cuda_download(struct lrc_stream *stream, void *to, const void *from,
                                              size_t size_bytes, struct lrc_error *err)
 {
-    return transfer(stream, to, from, size_bytes, cudaMemcpyDeviceToHost, "download", err);
+    return transfer(stream, to, from, size_bytes, cudaMemcpyDefault, "download", err);
 }
 
 extern "C" enum lrc_status lrc_cuda_copy(struct lrc_stream *stream, void *to, const void *from,

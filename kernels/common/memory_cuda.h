@@ -14,6 +14,7 @@ struct lrc_event;
 
 extern const struct lrc_memory lrc_cuda_memory;  /* the device's */
 extern const struct lrc_memory lrc_cuda_staging; /* the host's, page-locked */
+extern const struct lrc_memory lrc_cuda_mapped;  /* and mapped, so that kernels reach it */
 
 void            lrc_cuda_zero(struct lrc_stream *stream, void *memory, size_t size_bytes);
 enum lrc_status lrc_cuda_upload(struct lrc_stream *stream, void *to, const void *from, size_t size_bytes,

@@ -63,7 +63,8 @@ struct lrc_linear_backward_args {
     const struct lrc_linear_adapter *adapter;
     struct lrc_tensor                u; /* (T, R) of forward */
     struct lrc_dropout               dropout;
-    struct lrc_tensor                d_x; /* (T, in) F32 or BF16; data NULL: not wanted */
+    /* (T, in) F32 or BF16; data NULL: not wanted; may be x where it has its type: x is read before */
+    struct lrc_tensor d_x;
     /* of d_x: several linears read the same x; ADD needs d_x F32 */
     enum lrc_accumulate accumulate;
     struct lrc_tensor   d_weight; /* (out, in) F32, +=; data NULL when frozen */

@@ -420,14 +420,13 @@ static struct lrc_tensor apart_new(struct lrc_tensor *view, int64_t room)
     return wide;
 }
 
-/* Rows of an input are as they were, with `room` columns behind them that may not be; those of a result go
- * back. */
-static void apart_free(struct lrc_tensor *wide, const struct lrc_tensor *tensor, int64_t room)
+/* Rows of an input are as they were, those of a result go back; `room` columns behind them may be anything. */
+static void apart_free(struct lrc_tensor *wide, const struct lrc_tensor *tensor, int64_t room, int is_result)
 {
     const int64_t n_cols = tensor->shape[1], n_wide = wide->shape[1];
     const size_t  row_bytes = (size_t)n_cols * lrc_dtype_bytes(wide->dtype);
     for (int64_t row = 0; row < tensor->shape[0]; row++) {
-        if (room == 0)
+        if (is_result)
             memcpy(row_of(tensor, row), row_of(wide, row), row_bytes);
         cr_expect(memcmp(row_of(tensor, row), row_of(wide, row), row_bytes) == 0,
                   "linear: row %lld of an input was written", (long long)row);
@@ -446,13 +445,21 @@ struct call {
     struct lrc_tensor               wide[4];
 };
 
+static int is_in_place(const struct arrays *t)
+{
+    return t->d_x.data == t->x.data;
+}
+
 static struct call call_new(const struct arrays *t, const struct problem *p)
 {
     struct call              c = { forward_args(t, p), backward_args(t, p), { { 0 } } };
     struct lrc_tensor *const views[] = { &c.forward.x, &c.forward.out, &c.backward.d_out, &c.backward.d_x };
-    for (int i = 0; i < 4 && p->room > 0; i++)
+    const int                n = is_in_place(t) ? 3 : 4;
+    for (int i = 0; i < n && p->room > 0; i++)
         c.wide[i] = apart_new(views[i], p->room);
     c.backward.x = c.forward.x;
+    if (n == 3)
+        c.backward.d_x = c.forward.x;
     c.forward.x_room = c.backward.d_out_room = p->room;
     return c;
 }
@@ -460,8 +467,9 @@ static struct call call_new(const struct arrays *t, const struct problem *p)
 static void call_free(struct call *c, const struct arrays *t, const struct problem *p)
 {
     const struct lrc_tensor *const all[] = { &t->x, &t->y, &t->d_y, &t->d_x };
-    for (int i = 0; i < 4 && p->room > 0; i++)
-        apart_free(&c->wide[i], all[i], i % 2 == 0 ? p->room : 0);
+    const int                      n = is_in_place(t) ? 3 : 4;
+    for (int i = 0; i < n && p->room > 0; i++)
+        apart_free(&c->wide[i], all[i], i % 2 == 0 ? p->room : 0, i % 2 == 1 || (i == 0 && n == 3));
 }
 
 static void run(const struct lrc_backend *backend, const struct arrays *t, const struct problem *p)
@@ -472,20 +480,31 @@ static void run(const struct lrc_backend *backend, const struct arrays *t, const
     call_free(&c, t, p);
 }
 
-static void expect_twice(const struct lrc_backend *backend, const struct arrays *first,
-                         const struct problem *p)
+/* The same bits once more, with d_x in a memory of its own or in x's. */
+static void expect_again(const struct lrc_backend *backend, const struct arrays *first,
+                         const struct problem *p, int in_place)
 {
-    struct arrays again = arrays_new(p);
+    struct arrays           again = arrays_new(p);
+    const struct lrc_tensor own = again.d_x;
+    if (in_place)
+        again.d_x = again.x;
     run(backend, &again, p);
-    lrc_cases_expect_same(backend, "linear: out, twice", &again.y, &first->y);
-    lrc_cases_expect_same(backend, "linear: d_x, twice", &again.d_x, &first->d_x);
-    lrc_cases_expect_same(backend, "linear: d_weight, twice", &again.d_weight, &first->d_weight);
-    lrc_cases_expect_same(backend, "linear: d_bias, twice", &again.d_bias, &first->d_bias);
-    if (p->rank > 0) {
-        lrc_cases_expect_same(backend, "linear: u, twice", &again.u, &first->u);
-        lrc_cases_expect_same(backend, "linear: d_a, twice", &again.adapter.d_a, &first->adapter.d_a);
-        lrc_cases_expect_same(backend, "linear: d_b, twice", &again.adapter.d_b, &first->adapter.d_b);
+    const struct {
+        const char              *name;
+        const struct lrc_tensor *got, *want;
+    } results[] = { { "out", &again.y, &first->y },
+                    { "d_x", &again.d_x, &first->d_x },
+                    { "d_weight", &again.d_weight, &first->d_weight },
+                    { "d_bias", &again.d_bias, &first->d_bias },
+                    { "u", &again.u, &first->u },
+                    { "d_a", &again.adapter.d_a, &first->adapter.d_a },
+                    { "d_b", &again.adapter.d_b, &first->adapter.d_b } };
+    for (size_t i = 0; i < (p->rank > 0 ? 7 : 4); i++) {
+        char what[64];
+        snprintf(what, sizeof what, "linear: %s, %s", results[i].name, in_place ? "in place" : "twice");
+        lrc_cases_expect_same(backend, what, results[i].got, results[i].want);
     }
+    again.d_x = own;
     arrays_free(&again);
 }
 
@@ -531,7 +550,9 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
                  lrc_dtype_info[p->x].name, lrc_dtype_info[p->y].name, (int)p->kind, results[i].name);
         lrc_cases_expect_close(backend, what, results[i].got, results[i].want, results[i].bound);
     }
-    expect_twice(backend, &t, p);
+    expect_again(backend, &t, p, 0);
+    if (p->accumulate == LRC_ACCUMULATE_SET)
+        expect_again(backend, &t, p, 1);
     oracle_free(&o);
     arrays_free(&t);
 }

@@ -415,10 +415,10 @@ enum lrc_status LRC_CPU(linear_backward)(struct lrc_stream                     *
             make_d_u(&rows);
             add_d_a(&rows);
         }
-        if (args->d_x.data)
-            make_d_x(&rows);
         if (args->d_weight.data)
             LRC_TRY(add_d_weight(&rows, source_rows(&plain, word, row, rows.n, &x_room), err));
+        if (args->d_x.data)
+            make_d_x(&rows);
     }
     if (args->d_bias.data)
         add_columns(args->d_bias.data, &args->d_out);

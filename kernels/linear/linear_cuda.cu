@@ -279,12 +279,12 @@ LRC_CUDA_OP(linear_backward)
     const linear_rows d_out = rows_of(stream, rows, nullptr, compute, scratch.room);
     if (args->adapter)
         LRC_TRY(adapter_backward(stream, args, d_out, scratch, err));
-    if (args->d_x.data)
-        LRC_TRY(input_backward(args, d_out, tail, scratch, err));
     if (args->d_weight.data) {
         const linear_rows x = rows_of(stream, args->x, nullptr, compute, scratch.room);
         LRC_TRY(row_product_run(d_out, x, args->d_weight.data, scratch.room, err));
     }
+    if (args->d_x.data)
+        LRC_TRY(input_backward(args, d_out, tail, scratch, err));
     if (!args->d_bias.data)
         return LRC_STATUS_OK;
     LRC_LAUNCH(linear_bias_kernel, (unsigned)lrc_cuda_blocks(weight->rows, COLUMNS), dim3(COLUMNS, SLICES), 0,

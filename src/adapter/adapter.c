@@ -21,13 +21,18 @@ const struct lrc_linear_adapter *lrc_adapter_at(const struct lrc_adapter *adapte
     return found->a.data ? found : NULL;
 }
 
+static int64_t larger(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
 /* Shapes and scales of the chosen linears; a.shape[0] > 0 marks them until the memory is there. */
 static enum lrc_status choose_modules(struct lrc_adapter *adapter, const struct lrc_model *model,
                                       struct lrc_error *err)
 {
     adapter->first_layer = adapter->n_layers;
     for (int64_t layer = 0; layer < adapter->n_layers; layer++) {
-        int64_t rank_sum = 0;
+        int64_t before_down = 0;
         for (int m = 0; m < LRC_MODULE_COUNT; m++) {
             char name[LRC_MODULE_NAME_MAX];
             int  targeted = 0;
@@ -45,14 +50,15 @@ static enum lrc_status choose_modules(struct lrc_adapter *adapter, const struct 
             module->scale = (float)(alpha / (adapter->config.use_rslora ? sqrt((double)r) : (double)r));
             adapter->n_params += r * (weight->rows + weight->cols);
             adapter->n_adapted++;
-            rank_sum += r;
-            if (r > adapter->rank_max)
-                adapter->rank_max = r;
+            adapter->ranks.any = larger(adapter->ranks.any, r);
+            if (m == LRC_MODULE_DOWN)
+                adapter->ranks.down = larger(adapter->ranks.down, r);
+            else
+                before_down += r;
             if (layer < adapter->first_layer)
                 adapter->first_layer = layer;
         }
-        if (rank_sum > adapter->rank_sum_max)
-            adapter->rank_sum_max = rank_sum;
+        adapter->ranks.before_down = larger(adapter->ranks.before_down, before_down);
     }
     return LRC_STATUS_OK;
 }

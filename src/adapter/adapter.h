@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "formats/peft.h"
 #include "model/model.h"
+#include "model/tape.h"
 #include "optim/optim.h"
 
 struct lrc_adapter {
@@ -18,10 +19,9 @@ struct lrc_adapter {
     struct lrc_linear_adapter *modules; /* (n_layers, LRC_MODULE_COUNT); a.data NULL: the linear has none */
     int64_t                    n_adapted;
     int64_t                    n_params;
-    int64_t                    rank_max;
-    int64_t                    rank_sum_max; /* of the ranks of one layer: width of the saved x aᵀ */
-    int64_t                    first_layer;  /* lowest layer with an adapter */
-    const struct lrc_backend  *device;       /* the model's: NULL when values and grads lie in host memory */
+    struct lrc_tape_ranks      ranks;
+    int64_t                    first_layer; /* lowest layer with an adapter */
+    const struct lrc_backend  *device;      /* the model's: NULL when values and grads lie in host memory */
     struct lrc_arena           arena;
     float                     *values; /* every A and B, one after the other: (n_params) */
     float                     *grads;  /* NULL in inference */

@@ -11,8 +11,67 @@ static void set_slot(void *slot, void *address)
     memcpy(slot, &address, sizeof address);
 }
 
+static size_t end_of(const struct lrc_region *region)
+{
+    const size_t align = LRC_ARENA_ALIGN_BYTES;
+    return region->offset_bytes + (region->size_bytes + align - 1) / align * align;
+}
+
+/* The lowest place where the region meets none of the n others with which it shares a phase. */
+static void place(struct lrc_region *region, struct lrc_region *const *others, int n)
+{
+    region->offset_bytes = 0;
+    for (int i = 0; i < n;) {
+        const struct lrc_region *other = others[i];
+        const int meets = (region->phases & other->phases) != 0 && region->offset_bytes < end_of(other) &&
+                          other->offset_bytes < end_of(region);
+        if (meets)
+            region->offset_bytes = end_of(other);
+        i = meets ? 0 : i + 1;
+    }
+}
+
+static int n_phases(const struct lrc_region *region)
+{
+    int n = 0;
+    for (uint32_t left = region->phases; left; left &= left - 1)
+        n++;
+    return n;
+}
+
+/* Whether the later planned of two regions is placed first: for it has more phases, or as many and is larger.
+ * Those of all phases stay in order. */
+static int goes_before(const struct lrc_region *later, const struct lrc_region *earlier)
+{
+    const int more = n_phases(later) - n_phases(earlier);
+    return more > 0 ||
+           (more == 0 && later->phases != LRC_ARENA_ALL_PHASES && later->size_bytes > earlier->size_bytes);
+}
+
+static void place_all(struct lrc_arena *arena)
+{
+    struct lrc_region *placed[LRC_ARENA_REGIONS_MAX];
+    for (int i = 0; i < arena->n_regions; i++) {
+        int at = i;
+        for (; at > 0 && goes_before(&arena->regions[i], placed[at - 1]); at--)
+            placed[at] = placed[at - 1];
+        placed[at] = &arena->regions[i];
+    }
+    arena->size_bytes = 0;
+    for (int i = 0; i < arena->n_regions; i++) {
+        place(placed[i], placed, i);
+        arena->size_bytes = end_of(placed[i]) > arena->size_bytes ? end_of(placed[i]) : arena->size_bytes;
+    }
+}
+
 enum lrc_status lrc_arena_plan(struct lrc_arena *arena, const char *name, void *slot, int64_t n_elems,
                                size_t elem_bytes, struct lrc_error *err)
+{
+    return lrc_arena_plan_during(arena, LRC_ARENA_ALL_PHASES, name, slot, n_elems, elem_bytes, err);
+}
+
+enum lrc_status lrc_arena_plan_during(struct lrc_arena *arena, uint32_t phases, const char *name, void *slot,
+                                      int64_t n_elems, size_t elem_bytes, struct lrc_error *err)
 {
     const size_t align = LRC_ARENA_ALIGN_BYTES;
 
@@ -26,10 +85,24 @@ enum lrc_status lrc_arena_plan(struct lrc_arena *arena, const char *name, void *
                         "arena: region '%s' of %lld x %zu bytes does not fit in memory", name,
                         (long long)n_elems, elem_bytes);
 
-    const size_t size_bytes = (size_t)n_elems * elem_bytes;
-    arena->regions[arena->n_regions++] = (struct lrc_region){ name, arena->size_bytes, size_bytes, slot };
-    arena->size_bytes += (size_bytes + align - 1) / align * align;
+    arena->regions[arena->n_regions++] =
+        (struct lrc_region){ name, 0, (size_t)n_elems * elem_bytes, phases, slot };
+    place_all(arena);
     return LRC_STATUS_OK;
+}
+
+size_t lrc_arena_added_bytes(const struct lrc_arena *arena, int i)
+{
+    const struct lrc_region *region = &arena->regions[i];
+    size_t                   before = 0;
+    for (int j = 0; j < arena->n_regions; j++) {
+        const struct lrc_region *other = &arena->regions[j];
+        const int                is_before = other->offset_bytes < region->offset_bytes ||
+                              (other->offset_bytes == region->offset_bytes && j < i);
+        if (is_before && end_of(other) > before)
+            before = end_of(other);
+    }
+    return end_of(region) > before ? end_of(region) - before : 0;
 }
 
 static enum lrc_status fail_allocation(const struct lrc_arena *arena, const struct lrc_error *why,

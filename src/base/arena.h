@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 enum { LRC_ARENA_ALIGN_BYTES = 64, LRC_ARENA_REGIONS_MAX = 96 };
+#define LRC_ARENA_ALL_PHASES UINT32_MAX
 
 struct lrc_memory {
     const char *where; /* "host", "device": as plans show it */
@@ -21,6 +22,7 @@ struct lrc_region {
     const char *name;
     size_t      offset_bytes;
     size_t      size_bytes;
+    uint32_t    phases;
     void       *slot; /* address of the caller's pointer: set at commit, NULL at release */
 };
 
@@ -41,6 +43,17 @@ struct lrc_arena {
  * ownership: borrows name and slot until lrc_arena_release(). */
 enum lrc_status lrc_arena_plan(struct lrc_arena *arena, const char *name, void *slot, int64_t n_elems,
                                size_t elem_bytes, struct lrc_error *err) LRC_MUST_CHECK;
+
+/* The same for a region whose contents are needed in some phases only: bits of the caller's choosing, a phase
+ * each. Regions that have no phase in common may lie in the same memory, so that nobody finds in one what the
+ * phase before left there. lrc_arena_plan() is for all phases; its regions lie in the order of planning. */
+enum lrc_status lrc_arena_plan_during(struct lrc_arena *arena, uint32_t phases, const char *name, void *slot,
+                                      int64_t n_elems, size_t elem_bytes,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
+
+/* What region i adds to the arena: its bytes, and of one that shares memory what reaches beyond the regions
+ * that begin before it. The sum over all regions is size_bytes. */
+size_t lrc_arena_added_bytes(const struct lrc_arena *arena, int i);
 
 /* Allocate every planned region, zeroed, in one block and fill in the pointers.
  *

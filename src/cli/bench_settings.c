@@ -35,6 +35,31 @@ static enum lrc_status read_base(struct lrc_model_shape *shape, const char *base
     return status;
 }
 
+const char *const lrc_bench_ckpt_words[] = { [LRC_BENCH_CKPT_OFF] = "off",
+                                             [LRC_BENCH_CKPT_ON] = "on",
+                                             [LRC_BENCH_CKPT_OFFLOAD] = "offload",
+                                             [LRC_BENCH_CKPT_OFFLOAD_ALL] = "offload-all" };
+
+static enum lrc_status read_ckpt(enum lrc_bench_ckpt *ckpt, const char *word, struct lrc_error *err)
+{
+    for (int i = LRC_BENCH_CKPT_OFF; i <= LRC_BENCH_CKPT_OFFLOAD_ALL; i++)
+        if (strcmp(word, lrc_bench_ckpt_words[i]) == 0) {
+            *ckpt = (enum lrc_bench_ckpt)i;
+            return LRC_STATUS_OK;
+        }
+    return lrc_fail(err, LRC_STATUS_USAGE, "--ckpt: want off, on, offload or offload-all, got '%s'", word);
+}
+
+static enum lrc_bench_ckpt ckpt_of(const struct lrc_config *config)
+{
+    if (strcmp(config->gradient_checkpointing, "true") != 0)
+        return LRC_BENCH_CKPT_OFF;
+    if (!config->activation_offloading)
+        return LRC_BENCH_CKPT_ON;
+    return config->embedding_offloading && config->optimizer_offloading ? LRC_BENCH_CKPT_OFFLOAD_ALL
+                                                                        : LRC_BENCH_CKPT_OFFLOAD;
+}
+
 static enum lrc_status read_config(struct lrc_bench_settings *s, const char *path,
                                    struct lrc_problems *problems, struct lrc_error *err)
 {
@@ -51,7 +76,7 @@ static enum lrc_status read_config(struct lrc_bench_settings *s, const char *pat
         s->batch = config.micro_batch_size;
         s->seq = config.sequence_len;
         s->rank = config.lora_r > 0 ? config.lora_r : s->rank;
-        s->checkpointing = strcmp(config.gradient_checkpointing, "true") == 0;
+        s->ckpt = ckpt_of(&config);
     }
     lrc_config_release(&config);
     return status;
@@ -79,7 +104,8 @@ enum lrc_status lrc_bench_settings_read(struct lrc_bench_settings *s, const stru
                         shape);
     s->shape = shape ? *lrc_model_shape_find(shape) : s->shape;
     s->mode = mode ? mode : s->mode;
-    s->checkpointing = ckpt ? strcmp(ckpt, "off") != 0 : s->checkpointing;
+    if (ckpt)
+        LRC_TRY(read_ckpt(&s->ckpt, ckpt, err));
     if (strcmp(s->mode, "bf16") != 0 && strcmp(s->mode, "nf4") != 0 && strcmp(s->mode, "f32") != 0)
         return lrc_fail(err, LRC_STATUS_USAGE, "--mode: want bf16, nf4 or f32, got '%s'", s->mode);
     LRC_TRY(lrc_cli_int(cli, "batch", &s->batch, 1, 1024, err));

@@ -8,11 +8,20 @@
 
 enum { LRC_BENCH_STEPS_MAX = 1000 };
 
+/* What checkpointing keeps, and then what else, lies in the host's memory; each beside those before it. */
+enum lrc_bench_ckpt {
+    LRC_BENCH_CKPT_OFF,
+    LRC_BENCH_CKPT_ON,
+    LRC_BENCH_CKPT_OFFLOAD,    /* layer inputs */
+    LRC_BENCH_CKPT_OFFLOAD_ALL /* and embedding and optimizer's states */
+};
+extern const char *const lrc_bench_ckpt_words[];
+
 struct lrc_bench_settings {
     const char            *mode, *label, *targets;
     struct lrc_model_shape shape;
     int64_t                batch, seq, rank, steps, warmup;
-    int                    checkpointing;
+    enum lrc_bench_ckpt    ckpt;
 };
 
 /* No weight is opened. errors: USAGE for an option; those of the config file and of its base's config.json.

@@ -102,8 +102,7 @@ enum lrc_status lrc_generate(enum lrc_stop *stop, struct lrc_model *model, const
         .n_trained = 1,
         .n_logits = 1,
         .n_cache = n_all,
-        .rank_max = adapter ? adapter->rank_max : 0,
-        .rank_sum = adapter ? adapter->rank_sum_max : 0,
+        .ranks = adapter ? adapter->ranks : (struct lrc_tape_ranks){ 0 },
     };
     g->adapter = adapter;
     g->scratch = lrc_calloc(model->config.vocab_size, sizeof *g->scratch);

@@ -146,8 +146,7 @@ enum lrc_status lrc_score_run(struct lrc_score *score, struct lrc_model *model,
         .n_tokens = dataset->longest,
         .n_trained = dataset->longest,
         .n_logits = options->logits_path ? dataset->longest : 0,
-        .rank_max = adapter ? adapter->rank_max : 0,
-        .rank_sum = adapter ? adapter->rank_sum_max : 0,
+        .ranks = adapter ? adapter->ranks : (struct lrc_tape_ranks){ 0 },
     };
     *score = (struct lrc_score){ .n_rows = dataset->n_examples };
     score->rows = lrc_calloc(dataset->n_examples, sizeof *score->rows);

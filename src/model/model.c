@@ -63,6 +63,7 @@ void lrc_model_release(struct lrc_model *model)
     if (model->hasher)
         (void)wait_for_hash(model, NULL); /* it reads what is closed here */
     lrc_arena_release(&model->arena);
+    lrc_arena_release(&model->away);
     lrc_model_device__loaded(model);
     lrc_free(model->layers);
     lrc_model_config_release(&model->config);

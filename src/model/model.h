@@ -27,6 +27,8 @@ struct lrc_model {
     /* NULL: weights lie in host memory, in the map where they can; else all of them in this backend's */
     const struct lrc_backend *device;
     struct lrc_arena          arena; /* quantized blocks, copies, rope tables */
+    /* of a device, with embedding_offloading: in the host's memory that it reaches */
+    struct lrc_arena away;
     /* while loading onto a device: what is made on the host first, and what is quantized there */
     struct lrc_arena        staging;
     struct lrc_arena        loading;
@@ -36,19 +38,20 @@ struct lrc_model {
     struct lrc_model_layer *layers;
     unsigned char          *blocks; /* arena: quantized linears, one after the other */
     /* arena: float32 copies (trainable); tensors unaligned in the file; on a device all that stays dense */
-    unsigned char *copies;
-    float         *quant_tables; /* arena, on a device: a code (16), the 8-bit map (256) */
-    unsigned char *stage;        /* staging */
-    unsigned char *load_dense;   /* loading: a tensor as it is in the file */
-    float         *load_absmax;  /* loading: of its blocks */
-    size_t         stage_bytes, load_bytes;
-    int64_t        load_blocks;
-    float         *rope_cos; /* (n_positions, head_dim / 2) */
-    float         *rope_sin;
-    int64_t        n_positions;
-    size_t         mapped_bytes;           /* of the files, used where they lie */
-    char           hash[LRC_HASH_HEX_MAX]; /* of the folder's weights; "" until lrc_model_hash() */
-    struct lrc_model_hasher *hasher;       /* a thread that computes it; NULL: none */
+    unsigned char           *copies;
+    float                   *quant_tables; /* arena, on a device: a code (16), the 8-bit map (256) */
+    unsigned char           *away_embedding;
+    unsigned char           *stage;       /* staging */
+    unsigned char           *load_dense;  /* loading: a tensor as it is in the file */
+    float                   *load_absmax; /* loading: of its blocks */
+    size_t                   stage_bytes, load_bytes;
+    int64_t                  load_blocks;
+    float                   *rope_cos; /* (n_positions, head_dim / 2) */
+    float                   *rope_sin;
+    int64_t                  n_positions;
+    size_t                   mapped_bytes;           /* of the files, used where they lie */
+    char                     hash[LRC_HASH_HEX_MAX]; /* of the folder's weights; "" until lrc_model_hash() */
+    struct lrc_model_hasher *hasher;                 /* a thread that computes it; NULL: none */
 };
 
 struct lrc_model_options {
@@ -56,6 +59,9 @@ struct lrc_model_options {
         *device;       /* whose memory the weights are to lie in; NULL, or one without: the host's */
     int  load_in_4bit; /* quantize the blocks' linears (a folder that is 4-bit already stays as it is) */
     struct lrc_quant_options quant;
+    /* the embedding, a row of which a token reads, in the host's memory instead of the device's; not where the
+     * output layer shares it */
+    int     embedding_offloading;
     int     trainable;   /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
     int64_t room;        /* on a device: behind dense linears, for adapters (lrc_linear_room()) */
     int64_t n_positions; /* rope tables up to here; 0: config.max_positions */
@@ -79,8 +85,8 @@ void            lrc_model_release(struct lrc_model *model); /* safe on a zeroed 
 
 /* Begin to compute model->hash beside other work: it takes a second per 2 GB, and is needed only when
  * something is saved or compared. */
-void            lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages);
-int             lrc_model_is_hashing(const struct lrc_model *model); /* still */
+void lrc_model_hash_start(struct lrc_model *model, enum lrc_hash_pages pages);
+int  lrc_model_is_hashing(const struct lrc_model *model); /* still */
 /* model->hash, computed on first use, or waited for. */
 enum lrc_status lrc_model_hash(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -63,8 +63,15 @@ enum lrc_status lrc_model_device__plan(struct lrc_model *model, struct lrc_error
                           sizeof(float), err);
 }
 
+enum lrc_status lrc_model_device__plan_away(struct lrc_model *model, size_t size_bytes, struct lrc_error *err)
+{
+    model->away.memory = model->device->mapped;
+    return lrc_arena_plan(&model->away, "embedding", &model->away_embedding, (int64_t)size_bytes, 1, err);
+}
+
 enum lrc_status lrc_model_device__load(struct lrc_model *model, struct lrc_error *err)
 {
+    LRC_TRY(lrc_arena_commit(&model->away, err));
     LRC_TRY(lrc_arena_commit(&model->staging, err));
     return lrc_arena_commit(&model->loading, err);
 }

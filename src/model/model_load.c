@@ -105,15 +105,32 @@ static int64_t room_of(const struct lrc_model_loader *loader, const struct lrc_m
     return loader->model->device && is_linear && !loader->options->trainable ? loader->options->room : 0;
 }
 
-static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
+static int stays_away(const struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
+{
+    const struct lrc_model *model = loader->model;
+    return loader->options->embedding_offloading && model->device && !loader->options->trainable &&
+           !model->config.tied && tensor->weight == &model->embedding;
+}
+
+static const void *place_away(const struct lrc_model *model, const struct lrc_safetensors_entry *entry)
+{
+    memcpy(model->away_embedding, entry->data, entry->size_bytes);
+    lrc_map_drop(entry->data, entry->size_bytes);
+    return model->away_embedding;
+}
+
+static enum lrc_status plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
+                                   struct lrc_error *err)
 {
     if (tensor->linear && tensor->weight && lrc_model_bnb__is_stored(loader->model, tensor->name)) {
         lrc_model_bnb__plan(loader, tensor);
-        return;
+        return LRC_STATUS_OK;
     }
     const struct lrc_safetensors_entry *entry = lrc_model_loader__claim(loader, tensor->name);
     if (!check_dense(loader, tensor, entry))
-        return;
+        return LRC_STATUS_OK;
+    if (stays_away(loader, tensor))
+        return lrc_model_device__plan_away(loader->model, entry->size_bytes, err);
     if (is_quantized_here(loader, tensor)) {
         const struct lrc_quant_options *quant = &loader->options->quant;
         loader->blocks_bytes += round_up(lrc_quant_bytes(tensor->shape[0], tensor->shape[1], quant));
@@ -126,6 +143,7 @@ static void plan_tensor(struct lrc_model_loader *loader, const struct lrc_model_
     } else {
         lrc_model_loader__plan(loader, entry);
     }
+    return LRC_STATUS_OK;
 }
 
 static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
@@ -165,11 +183,16 @@ static enum lrc_status place_roomy(struct lrc_model_loader *loader, const struct
 }
 
 /* Dense data of a tensor and its dtype: the map, a copy, or a float32 copy. */
-static enum lrc_status place_dense(struct lrc_model_loader *loader, const void **data, enum lrc_dtype *dtype,
+static enum lrc_status place_dense(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
+                                   const void **data, enum lrc_dtype *dtype,
                                    const struct lrc_safetensors_entry *entry, struct lrc_error *err)
 {
     struct lrc_model *model = loader->model;
     *dtype = entry->dtype;
+    if (stays_away(loader, tensor)) {
+        *data = place_away(model, entry);
+        return LRC_STATUS_OK;
+    }
     if (!loader->options->trainable)
         return lrc_model_loader__place(loader, data, entry, err);
     void *copy = model->copies + loader->copies_bytes;
@@ -201,7 +224,7 @@ static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struc
         return place_roomy(loader, tensor, entry, err);
     enum lrc_dtype dtype;
     const void    *data;
-    LRC_TRY(place_dense(loader, &data, &dtype, entry, err));
+    LRC_TRY(place_dense(loader, tensor, &data, &dtype, entry, err));
     if (tensor->weight)
         *tensor->weight = (struct lrc_weight){ .rows = rows, .cols = cols, .dtype = dtype, .data = data };
     else
@@ -235,7 +258,7 @@ static enum lrc_status plan_all(struct lrc_model_loader *loader, struct lrc_erro
     struct lrc_model_tensor tensor;
     const int               before = loader->problems->count;
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++)
-        plan_tensor(loader, &tensor);
+        LRC_TRY(plan_tensor(loader, &tensor, err));
     list_extra(loader);
     if (loader->problems->count > before)
         return lrc_problems_fail(loader->problems, LRC_STATUS_FORMAT, model->dir.path, err);

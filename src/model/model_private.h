@@ -33,6 +33,9 @@ void lrc_model_device__want(struct lrc_model *model, int64_t rows, int64_t cols,
 /* Regions beside those of the host's layout, and those for the time of loading; then these, there and gone.
  */
 enum lrc_status lrc_model_device__plan(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
+/* The embedding in memory of the host that the device reaches. */
+enum lrc_status lrc_model_device__plan_away(struct lrc_model *model, size_t size_bytes,
+                                            struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_model_device__load(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_model_device__loaded(struct lrc_model *model);
 /* From host memory to the device's, done on return. */

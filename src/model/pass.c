@@ -73,8 +73,8 @@ static size_t workspace_of(const struct lrc_pass *pass)
     size_t                         most = attention_workspace(pass);
     for (int64_t i = 0; i < pass->model->config.n_layers * LRC_MODULE_COUNT; i++) {
         const struct lrc_model_layer *layer = &pass->model->layers[i / LRC_MODULE_COUNT];
-        most = larger(
-            most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight, o->rank_max));
+        most = larger(most, linear_workspace(o, o->n_tokens, &layer->linear[i % LRC_MODULE_COUNT].weight,
+                                             o->ranks.any));
     }
     most = larger(most, linear_workspace(o, pass->head_chunk, &pass->model->output, 0));
     return larger(most, lrc_grad_norm_workspace_bytes());
@@ -86,25 +86,27 @@ static enum lrc_status plan_head(struct lrc_pass *pass, struct lrc_error *err)
     struct lrc_arena              *arena = &pass->arena;
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int                      training = pass->options.use != LRC_TAPE_INFERENCE;
+    const uint32_t                 head = LRC_PHASE(HEAD);
 
     const int64_t n = at_least(pass->options.n_trained, 1);
     pass->head_chunk = lrc_pass_head_rows(&pass->options, c->vocab_size);
 
-    LRC_TRY(lrc_arena_plan(arena, "head rows", &pass->head_rows, n * c->hidden_size, act, err));
-    LRC_TRY(lrc_arena_plan(arena, "head norm", &pass->head_norm,
-                           at_least(n, pass->head_chunk) * c->hidden_size, act, err));
-    LRC_TRY(lrc_arena_plan(arena, "head statistics", &pass->head_rstd, n, sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "logits chunk", &pass->logits, pass->head_chunk * c->vocab_size,
-                           sizeof(float), err));
     LRC_TRY(lrc_arena_plan(arena, "log-probabilities", &pass->logprob,
                            pass->options.backend->memory ? n : at_least(n, pass->options.n_window),
                            sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "log-sum-exp", &pass->lse, n, sizeof(float), err));
+    if (training && !pass->options.backend->memory)
+        LRC_TRY(lrc_arena_plan(arena, "coefficients", &pass->coef, n, sizeof(float), err));
+    LRC_TRY(lrc_arena_plan_during(arena, head, "head rows", &pass->head_rows, n * c->hidden_size, act, err));
+    LRC_TRY(lrc_arena_plan_during(arena, head, "head norm", &pass->head_norm,
+                                  at_least(n, pass->head_chunk) * c->hidden_size, act, err));
+    LRC_TRY(lrc_arena_plan_during(arena, head, "head statistics", &pass->head_rstd, n, sizeof(float), err));
+    LRC_TRY(lrc_arena_plan_during(arena, head, "logits chunk", &pass->logits,
+                                  pass->head_chunk * c->vocab_size, sizeof(float), err));
+    LRC_TRY(lrc_arena_plan_during(arena, head, "log-sum-exp", &pass->lse, n, sizeof(float), err));
     if (!training)
         return LRC_STATUS_OK;
-    if (!pass->options.backend->memory)
-        LRC_TRY(lrc_arena_plan(arena, "coefficients", &pass->coef, n, sizeof(float), err));
-    return lrc_arena_plan(arena, "d head", &pass->d_head, n * c->hidden_size, sizeof(float), err);
+    return lrc_arena_plan_during(arena, head, "d head", &pass->d_head, n * c->hidden_size, sizeof(float),
+                                 err);
 }
 
 static enum lrc_status plan_gradients(struct lrc_pass *pass, struct lrc_error *err)
@@ -114,14 +116,17 @@ static enum lrc_status plan_gradients(struct lrc_pass *pass, struct lrc_error *e
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
     const int64_t n = pass->options.n_tokens, room = pass->room, q = c->n_heads * c->head_dim,
                   kv = c->n_kv_heads * c->head_dim;
+    const uint32_t heads = LRC_PHASES(BACK_ATTENTION, BACK_QKV);
 
-    LRC_TRY(lrc_arena_plan(arena, "d residual", &pass->d_x, n * c->hidden_size, sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "d norm", &pass->d_norm, n * c->hidden_size, sizeof(float), err));
-    LRC_TRY(lrc_arena_plan(arena, "d gate", &pass->d_act, n * (c->intermediate_size + room), act, err));
-    LRC_TRY(lrc_arena_plan(arena, "d attention", &pass->d_att, n * q, act, err));
-    LRC_TRY(lrc_arena_plan(arena, "d queries", &pass->d_q, n * (q + room), act, err));
-    LRC_TRY(lrc_arena_plan(arena, "d keys", &pass->d_k, n * (kv + room), act, err));
-    return lrc_arena_plan(arena, "d values", &pass->d_v, n * (kv + room), act, err);
+    LRC_TRY(lrc_arena_plan_during(arena, LRC_PHASES(HEAD, BACK_QKV), "d residual", &pass->d_x,
+                                  n * c->hidden_size, sizeof(float), err));
+    LRC_TRY(lrc_arena_plan_during(arena, LRC_PHASE(BACK_UP) | LRC_PHASE(BACK_QKV), "d norm", &pass->d_norm,
+                                  n * c->hidden_size, sizeof(float), err));
+    LRC_TRY(lrc_arena_plan_during(arena, LRC_PHASE(BACK_ATTENTION), "d attention", &pass->d_att, n * q, act,
+                                  err));
+    LRC_TRY(lrc_arena_plan_during(arena, heads, "d queries", &pass->d_q, n * (q + room), act, err));
+    LRC_TRY(lrc_arena_plan_during(arena, heads, "d keys", &pass->d_k, n * (kv + room), act, err));
+    return lrc_arena_plan_during(arena, heads, "d values", &pass->d_v, n * (kv + room), act, err);
 }
 
 /* The host's side of what goes to a device and comes back. */
@@ -159,9 +164,9 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     pass->options.n_trained = pass->feed.n_trained;
-    pass->room = is_wide(options) ? lrc_linear_room(options->rank_max) : 0;
+    pass->room = is_wide(options) ? lrc_linear_room(options->ranks.any) : 0;
     const struct lrc_tape_options tape = { .n_tokens = options->n_tokens,
-                                           .rank_sum = options->rank_sum,
+                                           .ranks = options->ranks,
                                            .room = pass->room,
                                            .activation = options->activation,
                                            .use = options->use,

@@ -43,11 +43,10 @@ struct lrc_pass_options {
     int64_t                   n_cache;   /* rows of the KV cache; 0: none */
     int offloads; /* on a device, with LRC_TAPE_CHECKPOINTING: layer inputs to the host */
     /* on a device: no more workspace than is needed, instead of what its products work best with */
-    int      narrow;
-    int64_t  rank_max; /* of the adapters it will be given; 0: none */
-    int64_t  rank_sum;
-    float    dropout; /* on the adapters' path while training */
-    uint64_t seed;
+    int                   narrow;
+    struct lrc_tape_ranks ranks;   /* of the adapters it will be given */
+    float                 dropout; /* on the adapters' path while training */
+    uint64_t              seed;
 };
 
 struct lrc_pass {
@@ -72,9 +71,9 @@ struct lrc_pass {
     struct lrc_step_scalars *host_scalars;
     float                   *host_logits, *host_logprob;
 
-    int64_t room; /* columns behind each row of what linears read: the tape's inputs, d_act, d_q, d_k, d_v */
-    float  *d_x, *d_norm; /* gradients of the residual stream and of a norm's output stay float32 */
-    unsigned char *d_act, *d_att, *d_q, *d_k, *d_v;
+    int64_t        room; /* columns behind each row of what linears read: the tape's inputs, d_q, d_k, d_v */
+    float         *d_x, *d_norm; /* gradients of the residual stream and of a norm's output stay float32 */
+    unsigned char *d_att, *d_q, *d_k, *d_v;
 
     unsigned char *cache_k, *cache_v; /* (n_layers, n_cache, K * C) */
     int64_t        n_past;            /* rows in the cache */

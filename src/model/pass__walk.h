@@ -13,9 +13,8 @@ struct lrc_walk {
     int64_t                           n_tokens;
 };
 
-/* Forward of one layer. SKIP_DOWN: up to the gated activation, which is all that the backward pass needs
- * again. */
-enum lrc_walk_part { LRC_WALK_WHOLE, LRC_WALK_SKIP_DOWN };
+/* Forward of one layer. AGAIN: as far as gate and up, which is all that the backward pass needs again. */
+enum lrc_walk_part { LRC_WALK_WHOLE, LRC_WALK_AGAIN };
 enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum lrc_walk_part part,
                                 struct lrc_error *err) LRC_MUST_CHECK;
 

@@ -83,25 +83,29 @@ static enum lrc_status mlp(const struct lrc_walk *walk, int64_t layer, struct lr
     const struct lrc_model_layer  *weights = &pass->model->layers[layer];
     const struct lrc_tensor        d_x = buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size);
     const struct lrc_tensor        d_n2 = buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size);
-    const struct lrc_tensor        d_gate = buffer_in(walk, pass->d_act, config->intermediate_size);
     const struct lrc_tensor        act = lrc_walk__slot(walk, LRC_TAPE_ACT, layer),
+                            gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
+                            up = lrc_walk__slot(walk, LRC_TAPE_UP, layer),
+                            mid = lrc_walk__slot(walk, LRC_TAPE_MID, layer),
                             n2 = lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer);
+    float *rstd = lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data;
 
-    LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, d_x, act, d_gate, LRC_ACCUMULATE_SET, err));
+    /* what is read for the last time becomes its gradient in place */
+    LRC_TRY(lrc_walk__gated(walk, layer, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, d_x, act, act, LRC_ACCUMULATE_SET, err));
     const struct lrc_gated_backward_args gated = {
-        /* d(act * up) becomes d_gate in place, and act, which was read for the last time, d_up */
-        .d_out = d_gate,
-        .gate = lrc_walk__slot(walk, LRC_TAPE_GATE, layer),
-        .up = lrc_walk__slot(walk, LRC_TAPE_UP, layer),
-        .d_gate = d_gate,
-        .d_up = act,
+        .d_out = act,
+        .gate = gate,
+        .up = up,
+        .d_gate = gate,
+        .d_up = up,
         .activation = LRC_ACTIVATION_SILU,
     };
     LRC_TRY(lrc_gated_backward(pass->options.backend, pass->options.stream, &gated, err));
-    LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, d_gate, n2, d_n2, LRC_ACCUMULATE_SET, err));
-    LRC_TRY(linear(walk, layer, LRC_MODULE_UP, act, n2, d_n2, LRC_ACCUMULATE_ADD, err));
-    return norm(walk, lrc_walk__slot(walk, LRC_TAPE_MID, layer), &weights->norm_mlp,
-                lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data,
+    LRC_TRY(lrc_walk__norm(walk, mid, &weights->norm_mlp, n2, rstd, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, gate, n2, d_n2, LRC_ACCUMULATE_SET, err));
+    LRC_TRY(linear(walk, layer, LRC_MODULE_UP, up, n2, d_n2, LRC_ACCUMULATE_ADD, err));
+    return norm(walk, mid, &weights->norm_mlp, rstd,
                 walk->gradients ? walk->gradients->layers[layer].norm_mlp : none(), err);
 }
 
@@ -116,9 +120,12 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     const struct lrc_tensor d_k = buffer_in(walk, pass->d_k, n_kv * dim),
                             d_v = buffer_in(walk, pass->d_v, n_kv * dim);
     const struct lrc_tensor out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer),
+                            x = lrc_walk__slot(walk, LRC_TAPE_X, layer),
                             n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);
-    const int               wants_d_x = walk->gradients || layer > walk->adapter->first_layer;
-    const struct lrc_tensor d_n1 =
+    const struct lrc_tensor *weight = &pass->model->layers[layer].norm_attention;
+    float                   *rstd = lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data;
+    const int                wants_d_x = walk->gradients || layer > walk->adapter->first_layer;
+    const struct lrc_tensor  d_n1 =
         wants_d_x ? buffer(walk, pass->d_norm, LRC_DTYPE_F32, config->hidden_size) : none();
 
     LRC_TRY(linear(walk, layer, LRC_MODULE_O, buffer(walk, pass->d_x, LRC_DTYPE_F32, config->hidden_size),
@@ -140,29 +147,14 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     LRC_TRY(lrc_attention_backward(pass->options.backend, pass->options.stream, &args, err));
     LRC_TRY(rope(walk, lrc_walk__heads(d_q, n_q), err));
     LRC_TRY(rope(walk, lrc_walk__heads(d_k, n_kv), err));
+    LRC_TRY(lrc_walk__norm(walk, x, weight, n1, rstd, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_Q, d_q, n1, d_n1, LRC_ACCUMULATE_SET, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_K, d_k, n1, d_n1, LRC_ACCUMULATE_ADD, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_V, d_v, n1, d_n1, LRC_ACCUMULATE_ADD, err));
     if (!wants_d_x)
         return LRC_STATUS_OK;
-    return norm(walk, lrc_walk__slot(walk, LRC_TAPE_X, layer), &pass->model->layers[layer].norm_attention,
-                lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data,
+    return norm(walk, x, weight, rstd,
                 walk->gradients ? walk->gradients->layers[layer].norm_attention : none(), err);
-}
-
-/* What the tape did not keep of a layer. */
-static enum lrc_status recompute(const struct lrc_walk *walk, int64_t layer, struct lrc_error *err)
-{
-    if (walk->pass->options.use == LRC_TAPE_CHECKPOINTING)
-        return lrc_walk__layer(walk, layer, LRC_WALK_SKIP_DOWN, err);
-    const struct lrc_model_layer *weights = &walk->pass->model->layers[layer];
-    LRC_TRY(lrc_walk__norm(walk, lrc_walk__slot(walk, LRC_TAPE_X, layer), &weights->norm_attention,
-                           lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer),
-                           lrc_walk__slot(walk, LRC_TAPE_RSTD_1, layer).data, err));
-    LRC_TRY(lrc_walk__norm(walk, lrc_walk__slot(walk, LRC_TAPE_MID, layer), &weights->norm_mlp,
-                           lrc_walk__slot(walk, LRC_TAPE_NORM_2, layer),
-                           lrc_walk__slot(walk, LRC_TAPE_RSTD_2, layer).data, err));
-    return lrc_walk__gated(walk, layer, err);
 }
 
 enum lrc_status lrc_walk__backward(const struct lrc_walk *walk, struct lrc_error *err)
@@ -172,7 +164,8 @@ enum lrc_status lrc_walk__backward(const struct lrc_walk *walk, struct lrc_error
 
     for (int64_t layer = pass->model->config.n_layers - 1; layer >= lowest; layer--) {
         LRC_TRY(lrc_offload_fetch(&pass->offload, layer, lowest, walk->n_tokens, err));
-        LRC_TRY(recompute(walk, layer, err));
+        if (pass->options.use == LRC_TAPE_CHECKPOINTING)
+            LRC_TRY(lrc_walk__layer(walk, layer, LRC_WALK_AGAIN, err));
         LRC_TRY(mlp(walk, layer, err));
         LRC_TRY(attention(walk, layer, err));
     }

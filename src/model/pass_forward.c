@@ -26,12 +26,13 @@ struct lrc_tensor lrc_walk__u(const struct lrc_walk *walk, int64_t layer, enum l
     const struct lrc_linear_adapter *found = lrc_adapter_at(walk->adapter, layer, module);
     if (!found)
         return (struct lrc_tensor){ 0 };
-    int64_t before = 0;
-    for (int m = 0; m < (int)module; m++) {
+    int64_t before = 0; /* down has a slot of its own */
+    for (int m = 0; m < (int)module && module != LRC_MODULE_DOWN; m++) {
         const struct lrc_linear_adapter *other = lrc_adapter_at(walk->adapter, layer, (enum lrc_module)m);
         before += other ? other->a.shape[0] : 0;
     }
-    const struct lrc_tensor slot = lrc_walk__slot(walk, LRC_TAPE_U, layer);
+    const struct lrc_tensor slot =
+        lrc_walk__slot(walk, module == LRC_MODULE_DOWN ? LRC_TAPE_U_DOWN : LRC_TAPE_U, layer);
     return lrc_tensor_2d((float *)slot.data + before * walk->n_tokens, LRC_DTYPE_F32, walk->n_tokens,
                          found->a.shape[0]);
 }
@@ -206,9 +207,9 @@ enum lrc_status lrc_walk__layer(const struct lrc_walk *walk, int64_t layer, enum
     LRC_TRY(middle(walk, layer, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_GATE, n2, lrc_walk__slot(walk, LRC_TAPE_GATE, layer), err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_UP, n2, lrc_walk__slot(walk, LRC_TAPE_UP, layer), err));
-    LRC_TRY(lrc_walk__gated(walk, layer, err));
-    if (part == LRC_WALK_SKIP_DOWN)
+    if (part == LRC_WALK_AGAIN)
         return LRC_STATUS_OK;
+    LRC_TRY(lrc_walk__gated(walk, layer, err));
     LRC_TRY(linear(walk, layer, LRC_MODULE_DOWN, lrc_walk__slot(walk, LRC_TAPE_ACT, layer), next, err));
     return residual(walk, mid, next, next, err);
 }

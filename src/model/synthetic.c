@@ -99,6 +99,13 @@ static size_t dense_bytes(const struct lrc_model *model, const struct lrc_model_
                     : round_up((size_t)elems_of(tensor) * lrc_dtype_bytes(options->dtype));
 }
 
+static int stays_away(const struct lrc_model *model, const struct lrc_model_tensor *tensor,
+                      const struct lrc_synthetic_options *options)
+{
+    return options->embedding_offloading && model->device && !model->config.tied &&
+           tensor->weight == &model->embedding;
+}
+
 static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_options *options,
                             size_t *largest, struct lrc_error *err)
 {
@@ -108,6 +115,10 @@ static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_
     for (int64_t i = 0; lrc_model_tensor_at(&tensor, model, i); i++) {
         const size_t dense = (size_t)elems_of(&tensor) * lrc_dtype_bytes(options->dtype);
         *largest = dense > *largest ? dense : *largest;
+        if (stays_away(model, &tensor, options)) {
+            LRC_TRY(lrc_model_device__plan_away(model, dense, err));
+            continue;
+        }
         if (!is_quantized(&tensor, options->quant)) {
             copies += dense_bytes(model, &tensor, options);
             continue;
@@ -129,9 +140,9 @@ static enum lrc_status fill_tensor(struct lrc_model *model, const struct lrc_mod
                                    const struct lrc_synthetic_options *options, void *room,
                                    struct lrc_error *err)
 {
-    const int64_t     n = elems_of(tensor);
-    const int         quantizes = is_quantized(tensor, options->quant);
-    void             *data = quantizes || model->device ? room : *copy;
+    const int64_t n = elems_of(tensor);
+    const int quantizes = is_quantized(tensor, options->quant), is_away = stays_away(model, tensor, options);
+    void     *data = is_away ? model->away_embedding : quantizes || model->device ? room : *copy;
     struct lrc_weight dense = {
         .rows = tensor->shape[0], .cols = tensor->shape[1], .dtype = options->dtype, .data = data
     };
@@ -145,6 +156,10 @@ static enum lrc_status fill_tensor(struct lrc_model *model, const struct lrc_mod
         return model->device
                    ? lrc_model_device__quantize(model, tensor->weight, storage, &dense, options->quant, err)
                    : lrc_quantize(tensor->weight, storage, &dense, options->quant, err);
+    }
+    if (is_away) {
+        *tensor->weight = dense;
+        return LRC_STATUS_OK;
     }
     const size_t bytes = lrc_dtype_bytes(options->dtype);
     dense.room = room_of(model, tensor, options);

@@ -4,10 +4,11 @@ struct slot {
     const char          *name;
     enum lrc_tape_policy policy;
     enum lrc_tape_type   type;
+    uint32_t             phases;
 };
 
 static const struct slot slots[LRC_TAPE_SLOT_COUNT] = {
-#define XX(slot, name, policy, type, cols) { name, LRC_TAPE_##policy, LRC_TAPE_##type },
+#define XX(slot, name, policy, type, cols, phases) { name, LRC_TAPE_##policy, LRC_TAPE_##type, phases },
     LRC_TAPE_SLOT_MAP(XX)
 #undef XX
 };
@@ -18,9 +19,9 @@ enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
 {
     const struct lrc_model_config *c = config;
     const enum lrc_tape_use        use = options->use;
-    const int64_t                  ranks = options->rank_sum > 0 ? options->rank_sum : 1;
+    const struct lrc_tape_ranks   *ranks = &options->ranks;
     const int64_t                  cols[LRC_TAPE_SLOT_COUNT] = {
-#define XX(slot, name, policy, type, cols) cols,
+#define XX(slot, name, policy, type, cols, phases) cols,
         LRC_TAPE_SLOT_MAP(XX)
 #undef XX
     };
@@ -36,9 +37,10 @@ enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
         tape->n_copies[s] = per_layer ? config->n_layers + is_input : 1;
         if (options->offloads && is_input && tape->n_copies[s] > LRC_TAPE_RING)
             tape->n_copies[s] = LRC_TAPE_RING;
-        LRC_TRY(lrc_arena_plan(arena, slots[s].name, &tape->memory[s],
-                               tape->n_copies[s] * tape->n_tokens_max * tape->stride[s],
-                               lrc_dtype_bytes(tape->dtype[s]), err));
+        const uint32_t phases = per_layer ? LRC_ARENA_ALL_PHASES : slots[s].phases;
+        LRC_TRY(lrc_arena_plan_during(arena, phases, slots[s].name, &tape->memory[s],
+                                      tape->n_copies[s] * tape->n_tokens_max * tape->stride[s],
+                                      lrc_dtype_bytes(tape->dtype[s]), err));
     }
     return LRC_STATUS_OK;
 }

@@ -36,11 +36,9 @@ static void add_region(struct lrc_train_report *report, const char *name, const 
 
 static void add_arena(struct lrc_train_report *report, const struct lrc_arena *arena)
 {
-    for (int i = 0; i < arena->n_regions; i++) {
-        const size_t end = i + 1 < arena->n_regions ? arena->regions[i + 1].offset_bytes : arena->size_bytes;
+    for (int i = 0; i < arena->n_regions; i++)
         add_region(report, arena->regions[i].name, lrc_arena_where(arena),
-                   (int64_t)(end - arena->regions[i].offset_bytes));
-    }
+                   (int64_t)lrc_arena_added_bytes(arena, i));
 }
 
 /* In memory, or what is kept there of tokens on the disk. */
@@ -75,8 +73,9 @@ static void list_regions(struct lrc_run *run)
     report->device_bytes = 0;
     add_region(report, "base weights, mapped", "file", (int64_t)run->model.mapped_bytes);
     const struct lrc_arena *const arenas[] = {
-        &run->model.arena,    &run->adapter.arena, &run->full.arena,   &run->optimizer_arena,
-        &run->snapshot.arena, &run->pass.arena,    &run->pass.staging, &run->model.staging,
+        &run->model.arena, &run->model.away,      &run->adapter.arena,
+        &run->full.arena,  &run->optimizer_arena, &run->snapshot.arena,
+        &run->pass.arena,  &run->pass.staging,    &run->model.staging,
     };
     for (size_t i = 0; i < sizeof arenas / sizeof arenas[0]; i++)
         add_arena(report, arenas[i]);
@@ -134,6 +133,12 @@ static struct amount amount_of(int64_t bytes)
     return amount;
 }
 
+static int64_t embedding_bytes(const struct lrc_model *model)
+{
+    const struct lrc_weight *weight = &model->embedding;
+    return weight->rows * weight->cols * (int64_t)lrc_dtype_bytes(weight->dtype);
+}
+
 static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
 {
     struct lrc_pass_options options = run->pass.options;
@@ -149,6 +154,12 @@ static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
         lrc_buf_printf(knobs, "and activation_offloading: true in all %s; ",
                        amount_of(saved_by(run, &away)).text);
     }
+    if (run->backend->memory && !run->config->optimizer_offloading)
+        lrc_buf_printf(knobs, "optimizer_offloading: true saves %s; ",
+                       amount_of((int64_t)run->optimizer_arena.size_bytes).text);
+    if (run->backend->memory && !run->is_full && !run->model.config.tied && run->model.away.size_bytes == 0)
+        lrc_buf_printf(knobs, "embedding_offloading: true saves %s; ",
+                       amount_of(embedding_bytes(&run->model)).text);
     options = run->pass.options;
     options.n_tokens =
         (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
@@ -230,6 +241,25 @@ static enum lrc_status plan_again(struct lrc_run *run, const struct lrc_pass_opt
     return LRC_STATUS_OK;
 }
 
+/* Keys that say nothing here. */
+static void warn_of_offloading(const struct lrc_run *run)
+{
+    const struct lrc_config *config = run->config;
+    const struct {
+        const char *key;
+        int         is_on;
+    } keys[] = { { "activation_offloading", config->activation_offloading },
+                 { "embedding_offloading", config->embedding_offloading },
+                 { "optimizer_offloading", config->optimizer_offloading } };
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++)
+        if (keys[i].is_on && !run->backend->memory)
+            lrc_log_warn("%s: %s has no effect on the CPU", lrc_config_where(config, keys[i].key),
+                         keys[i].key);
+    if (run->backend->memory && config->embedding_offloading && run->model.away.size_bytes == 0)
+        lrc_log_warn("%s: embedding_offloading has no effect: %s", lrc_config_where(config, keys[1].key),
+                     run->is_full ? "the embedding is trained" : "the output layer shares the embedding");
+}
+
 enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
 {
     const struct lrc_config    *config = run->config;
@@ -240,18 +270,15 @@ enum lrc_status lrc_run__plan(struct lrc_run *run, struct lrc_error *err)
             .activation = activation_of(run),
             .use =
             strcmp(config->gradient_checkpointing, "true") == 0 ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
-            .rank_max = run->adapter.rank_max,
-            .rank_sum = run->adapter.rank_sum_max,
+            .ranks = run->adapter.ranks,
             .dropout = run->is_full ? 0.0f : (float)run->adapter.config.lora_dropout,
             .seed = (uint64_t)config->seed,
     };
     options.offloads = config->activation_offloading;
-    if (config->activation_offloading && !run->backend->memory)
-        lrc_log_warn("%s: activation_offloading has no effect on the CPU",
-                     lrc_config_where(config, "activation_offloading"));
+    warn_of_offloading(run);
     largest_batch(run, &options);
     options.n_window = options.n_trained * config->gradient_accumulation_steps;
-    run->optimizer_arena.memory = run->backend->memory;
+    run->optimizer_arena.memory = config->optimizer_offloading ? run->backend->mapped : run->backend->memory;
     LRC_TRY(lrc_optimizer_plan(&run->optimizer_memory, &run->optimizer_arena, n_elems, type, err));
     run->snapshot.in_place = run->is_full && !run->backend->memory;
     LRC_TRY(lrc_snapshot_plan(&run->snapshot, run->backend, n_elems, type, err));

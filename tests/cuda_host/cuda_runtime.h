@@ -285,13 +285,7 @@ enum cudaError_t {
     cudaErrorStreamCaptureIsolation = 905,
     cudaErrorUnknown = 999
 };
-enum cudaMemcpyKind {
-    cudaMemcpyHostToHost,
-    cudaMemcpyHostToDevice,
-    cudaMemcpyDeviceToHost,
-    cudaMemcpyDeviceToDevice,
-    cudaMemcpyDefault
-};
+enum cudaMemcpyKind { cudaMemcpyDeviceToDevice = 3, cudaMemcpyDefault };
 struct cudaDeviceProp {
     char name[256];
     int  major, minor, multiProcessorCount;
@@ -307,6 +301,8 @@ cudaError_t        cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t        cudaMalloc(void **memory, size_t bytes);
 cudaError_t        cudaFree(void *memory);
 cudaError_t        cudaMallocHost(void **memory, size_t bytes);
+constexpr unsigned cudaHostAllocMapped = 2;
+cudaError_t        cudaHostAlloc(void **memory, size_t bytes, unsigned flags);
 cudaError_t        cudaFreeHost(void *memory);
 cudaError_t        cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                                    cudaStream_t stream);

@@ -45,7 +45,7 @@ struct block {
     size_t         bytes, mapped;
 };
 
-std::vector<block> device_blocks, pinned_blocks;
+std::vector<block> device_blocks, pinned_blocks, mapped_blocks;
 cudaError_t        last_error = cudaSuccess;
 
 size_t page_bytes()
@@ -115,6 +115,12 @@ const block *find(const std::vector<block> &blocks, const void *address, size_t 
         if (at >= b.start && at + bytes <= b.start + b.bytes)
             return &b;
     return nullptr;
+}
+
+/* By kernels. */
+bool is_reachable(const void *address, size_t bytes)
+{
+    return find(device_blocks, address, bytes) || find(mapped_blocks, address, bytes);
 }
 
 /* The device goes when the path comes to be. */
@@ -206,7 +212,7 @@ void lrc_cuda_host_check_arguments(const char *kernel, const void *words, size_t
         uintptr_t word;
         memcpy(&word, static_cast<const unsigned char *>(words) + i, sizeof word);
         void *page = reinterpret_cast<void *>(word / page_bytes() * page_bytes());
-        if (word >> 45 == 0 || word >> 47 != 0 || find(device_blocks, reinterpret_cast<void *>(word), 0))
+        if (word >> 45 == 0 || word >> 47 != 0 || is_reachable(reinterpret_cast<void *>(word), 0))
             continue;
         if (msync(page, 1, MS_ASYNC) == 0)
             stop(kernel, "an argument is an address of host memory");
@@ -335,24 +341,29 @@ cudaError_t cudaMallocHost(void **memory, size_t bytes)
     return map_block(pinned_blocks, memory, bytes);
 }
 
+cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned flags)
+{
+    const guard one(lock);
+    return map_block(flags & cudaHostAllocMapped ? mapped_blocks : pinned_blocks, memory, bytes);
+}
+
 cudaError_t cudaFreeHost(void *memory)
 {
     const guard one(lock);
     if (!memory)
         return cudaSuccess;
     (void)drain_all();
-    return unmap_block(pinned_blocks, memory);
+    return unmap_block(find(mapped_blocks, memory, 1) ? mapped_blocks : pinned_blocks, memory);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
     const guard one(lock);
-    const bool  to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
-    const bool  from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    const bool  to_device = is_reachable(to, bytes), from_device = is_reachable(from, bytes);
     if (lost != cudaSuccess)
         return remember(lost);
-    if ((to_device && !find(device_blocks, to, bytes)) || (from_device && !find(device_blocks, from, bytes)))
+    if (kind == cudaMemcpyDeviceToDevice ? !to_device || !from_device : !to_device && !from_device)
         return remember(cudaErrorInvalidValue);
     lrc_cuda_host_queue(stream, [=] {
         memcpy(to, from, bytes);

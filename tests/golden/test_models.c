@@ -64,8 +64,7 @@ static void make_pass(struct loaded *l, enum lrc_tape_use use, enum lrc_dtype ac
         .n_trained = MAX_TOKENS,
         .n_window = 2 * MAX_TOKENS,
         .n_logits = MAX_TOKENS,
-        .rank_max = l->adapter.rank_max,
-        .rank_sum = l->adapter.rank_sum_max,
+        .ranks = l->adapter.ranks,
     };
     cr_assert_eq(lrc_pass_init(&l->pass, &l->model, &options, &err), LRC_STATUS_OK, "%s", err.message);
 }

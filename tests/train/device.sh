@@ -123,9 +123,22 @@ for how in "sample_packing=true sequence_len=64 micro_batch_size=3" "micro_batch
     rm -rf a b
 done
 
+# embedding and optimizer's states in the host's memory, read and written from there: the same bits, checkpoints too
+ok "offloaded" exits 0 on_cuda output_dir=offloaded embedding_offloading=true optimizer_offloading=true
+ok "the same bits" same one offloaded
+rm -rf offloaded/checkpoint-[45] offloaded/run.json
+ok "resumed" exits 0 on_cuda output_dir=offloaded embedding_offloading=true optimizer_offloading=true --resume
+ok "to the same bits" same one offloaded
+ok "on the CPU" exits 0 "$cpu" train run.yaml device=cpu --dry-run output_dir=none embedding_offloading=true optimizer_offloading=true
+ok "is told" says "embedding_offloading has no effect on the CPU"
+ok "of both" says "optimizer_offloading has no effect on the CPU"
+ok "a tied embedding" exits 0 "$cuda" train away.yaml device=cuda --dry-run output_dir=none embedding_offloading=true
+ok "is told" says "no effect: the output layer shares the embedding"
+
 # what is planned is what is allocated, to the byte
 planned() { "$cuda" plan run.yaml device=cuda --json "$@" 2>/dev/null | number device_bytes; }
-for options in "" "micro_batch_size=1" "sequence_len=16 max_lost_rows_fraction=1" "lora_r=7 lora_alpha=7" "gradient_checkpointing=true bf16=true" "adapter=qlora" "adapter=full lora_dropout=0"; do
+for options in "" "micro_batch_size=1" "sequence_len=16 max_lost_rows_fraction=1" "lora_r=7 lora_alpha=7" "gradient_checkpointing=true bf16=true" "adapter=qlora" "adapter=full lora_dropout=0" \
+    "embedding_offloading=true" "optimizer_offloading=true adapter=full lora_dropout=0"; do
     # shellcheck disable=SC2086
     LRC_CUDA_HOST_PEAK=peak "$cuda" train run.yaml device=cuda --dry-run output_dir=none $options >last.out 2>last.err
     # shellcheck disable=SC2086

@@ -1,6 +1,7 @@
 #include "cli/bench_compare.h"
 #include "cli/bench_settings.h"
 #include "cli/op_table.h"
+#include "base/log.h"
 #include "cli/model_options.h"
 #include "cli/yardstick.h"
 
@@ -127,6 +128,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .quant = strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
         .n_positions = s->seq,
         .room = lrc_linear_room(s->rank),
+        .embedding_offloading = s->ckpt == LRC_BENCH_CKPT_OFFLOAD_ALL,
     };
     LRC_TRY(lrc_model_synthetic(&b->model, &s->shape, &synthetic, err));
     LRC_TRY(make_adapter(b, err));
@@ -135,15 +137,15 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         /* on a device, waiting for each op would be measured with it */
         .backend = b->backend->memory ? b->backend : lrc_op_times_start(b->backend),
         .activation = b->activation,
-        .use = s->checkpointing ? LRC_TAPE_CHECKPOINTING : LRC_TAPE_TRAINING,
+        .use = s->ckpt == LRC_BENCH_CKPT_OFF ? LRC_TAPE_TRAINING : LRC_TAPE_CHECKPOINTING,
+        .offloads = s->ckpt >= LRC_BENCH_CKPT_OFFLOAD,
         .n_tokens = s->batch * s->seq,
         .n_docs = s->batch,
         .n_trained = s->batch * s->seq,
-        .rank_max = b->adapter.rank_max,
-        .rank_sum = b->adapter.rank_sum_max,
+        .ranks = b->adapter.ranks,
     };
     LRC_TRY(lrc_pass_init(&b->pass, &b->model, &options, err));
-    b->arena.memory = b->backend->memory;
+    b->arena.memory = s->ckpt == LRC_BENCH_CKPT_OFFLOAD_ALL ? b->backend->mapped : b->backend->memory;
     LRC_TRY(lrc_optimizer_plan(&b->optimizer, &b->arena, b->trainables.n_elems, type, err));
     LRC_TRY(lrc_arena_commit(&b->arena, err));
     lrc_optimizer_bind(&b->optimizer, &b->trainables, type);
@@ -151,8 +153,10 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         (struct lrc_stepper){ &b->pass, &b->adapter, NULL, &b->trainables, { type, 0.9, 0.999, 1e-8, 0.0 },
                               0.0f };
     b->result.held_bytes = (int64_t)(b->model.arena.size_bytes + (size_t)b->adapter.n_params * sizeof(float));
-    b->result.allocated_bytes = (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes +
-                                          b->arena.size_bytes + b->pass.arena.size_bytes);
+    b->result.allocated_bytes =
+        (int64_t)(b->model.arena.size_bytes + b->adapter.arena.size_bytes + b->pass.arena.size_bytes);
+    if (s->ckpt != LRC_BENCH_CKPT_OFFLOAD_ALL)
+        b->result.allocated_bytes += (int64_t)b->arena.size_bytes;
     return LRC_STATUS_OK;
 }
 
@@ -311,7 +315,7 @@ static void print_text(struct bench *b)
     struct lrc_buf                   table = { 0 };
     lrc_cli_print("%s %s, batch %lld x %lld, rank %lld on %s, checkpointing %s, on %s\n", s->shape.name,
                   s->mode, (long long)s->batch, (long long)s->seq, (long long)s->rank, s->targets,
-                  s->checkpointing ? "on" : "off", b->backend->name);
+                  lrc_bench_ckpt_words[s->ckpt], b->backend->name);
     lrc_cli_print("%.1f tokens/s (%.1f to %.1f), %.1f %% of the %.0f GFLOP/s that products of the step's "
                   "shapes reach\n",
                   rates.median, rates.min, rates.max, 100.0 * rates.mfu, rates.gemm);
@@ -366,8 +370,7 @@ static void write_json(struct lrc_buf *out, struct bench *b)
     put(out, "batch", (double)s->batch);
     put(out, "seq", (double)s->seq);
     put(out, "rank", (double)s->rank);
-    lrc_buf_printf(out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets,
-                   s->checkpointing ? "on" : "off");
+    lrc_buf_printf(out, ", \"targets\": \"%s\", \"ckpt\": \"%s\"", s->targets, lrc_bench_ckpt_words[s->ckpt]);
     put(out, "steps", (double)s->steps);
     put(out, "warmup", (double)s->warmup);
     lrc_buf_puts(out, ", \"tokens_per_s\": {");
@@ -432,6 +435,10 @@ static enum lrc_status bench(struct bench *b, const struct lrc_cli *cli, struct 
     if (lrc_cli_option(cli, "compare"))
         LRC_TRY(lrc_file_read(&b->earlier, lrc_cli_option(cli, "compare"), err));
     LRC_TRY(lrc_cli_choose_device(&b->backend, cli, err));
+    if (b->settings.ckpt >= LRC_BENCH_CKPT_OFFLOAD && !b->backend->memory) {
+        lrc_log_warn("offloading has no effect on the CPU");
+        b->settings.ckpt = LRC_BENCH_CKPT_ON;
+    }
     LRC_TRY(lrc_yardstick_measure(&b->result.before, b->backend, &b->settings, err));
     LRC_TRY(make_all(b, err));
     LRC_TRY(measure_steps(b, err));
@@ -469,7 +476,8 @@ static const struct lrc_option bench_options[] = {
     { "seq", "N", "tokens per row; 512" },
     { "rank", "N", "of the adapters; 16" },
     { "targets", "all|attn|mlp|qv", "linears with an adapter; all" },
-    { "ckpt", "off|on", "gradient checkpointing; off" },
+    { "ckpt", "off|on|offload|offload-all",
+      "gradient checkpointing; with layer inputs, or all that can be, on the host" },
     { "steps", "N", "timed steps; 5" },
     { "warmup", "N", "steps before; 2" },
     { "compare", "FILE", "lines of an earlier --json: the last one of the same run is set beside this one" },
