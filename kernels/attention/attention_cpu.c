@@ -5,26 +5,18 @@
 
 static void delta_rows(const struct call *call)
 {
-    const int64_t n_rows = call->q->shape[0], n_heads = call->q->shape[1], n_cols = call->q->shape[2];
-#pragma omp      parallel for schedule(static)
-    for (int64_t r = 0; r < n_rows; r++)
-        for (int64_t h = 0; h < n_heads; h++) {
-                 float out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
-                 const struct tile_place out_at = { call->out, r, 1, h }, d_out_at = { call->d_out, r, 1, h };
-                 if (call->out->dtype == LRC_DTYPE_F32)
-                memcpy(out, tile_row(&out_at, 0), (size_t)n_cols * sizeof *out);
-            else
-                lrc_vec_from_bf16(out, tile_row(&out_at, 0), n_cols);
-            if (call->d_out->dtype == LRC_DTYPE_F32)
-                memcpy(d_out, tile_row(&d_out_at, 0), (size_t)n_cols * sizeof *d_out);
-            else
-                lrc_vec_from_bf16(d_out, tile_row(&d_out_at, 0), n_cols);
+    const int64_t n_heads = call->q->shape[1], n_cols = call->q->shape[2];
+#pragma omp parallel for schedule(static) num_threads(call->n_threads)
+    for (int64_t item = 0; item < call->q->shape[0] * n_heads; item++) {
+        float out[LRC_ATTENTION_HEAD_DIM_MAX], d_out[LRC_ATTENTION_HEAD_DIM_MAX], sum = 0;
+        tile_load(out, &(struct tile_place){ call->out, item / n_heads, 1, item % n_heads });
+        tile_load(d_out, &(struct tile_place){ call->d_out, item / n_heads, 1, item % n_heads });
 #pragma omp simd reduction(+ : sum)
-            for (int64_t c = 0; c < n_cols; c++)
-                sum += out[c] * d_out[c];
-            call->delta[r * n_heads + h] = sum;
-             }
-     }
+        for (int64_t c = 0; c < n_cols; c++)
+            sum += out[c] * d_out[c];
+        call->delta[item] = sum;
+    }
+}
 
 /* ---- backward ---- */
 
@@ -63,7 +55,7 @@ static void query_item(const struct call *call, const struct block *block, int64
         const int64_t     n_keys = min64(BLOCK, block->n_keys - key);
         struct tile_place place = { call->k, block->doc_first + key, n_keys, kv_head };
         const void       *k = multiply_rows(call, s.scores[0], s.tile[0], s.tile[3], &place);
-        mask_by_key(s.scores[0], shape, key, block->first, n_keys, 1);
+        mask_by_key(s.scores[0], shape, key, block->first, n_keys);
         k = words->right(s.tile[3], &place, k);
         place.tensor = call->v;
         (void)multiply_rows(call, s.scores[1], s.tile[1], s.tile[4], &place);

@@ -5,8 +5,6 @@
 
 #include "attention/attention_work.h"
 
-#include <float.h>
-
 static void floats_transpose(void *to, void *room, const struct tile_place *rows)
 {
     tile_load_transposed(to, room, rows);
@@ -27,19 +25,17 @@ static const void *floats_right(void *room, const struct tile_place *rows, const
     return room;
 }
 
-static inline __attribute__((always_inline)) void floats_softmax_vectors(float *scores, float *const state[3],
-                                                                         float scale, int64_t n_keys,
-                                                                         const int n_vectors)
+static void floats_softmax(float *scores, float *const state[3], float scale, int64_t n_keys)
 {
     float       *max = state[0], *sum = state[1], *rescale = state[2];
     const vector factor = vector_set(scale);
     vector       most[BLOCK_VECTORS], add[BLOCK_VECTORS];
-    for (int v = 0; v < n_vectors; v++)
+    for (int v = 0; v < BLOCK_VECTORS; v++)
         most[v] = vector_load(max + v * VECTOR_FLOATS);
     for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < n_vectors; v++)
+        for (int v = 0; v < BLOCK_VECTORS; v++)
             most[v] = vector_max(vector_load(scores + j * BLOCK + v * VECTOR_FLOATS), most[v]);
-    for (int v = 0; v < n_vectors; v++) {
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
         const vector old = vector_load(max + v * VECTOR_FLOATS);
         vector_store(max + v * VECTOR_FLOATS, most[v]);
         /* a row that has seen no key yet has the maximum -inf: any finite one gives exp(-inf) = 0 */
@@ -48,25 +44,31 @@ static inline __attribute__((always_inline)) void floats_softmax_vectors(float *
         add[v] = vector_set(0);
     }
     for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < n_vectors; v++) {
+        for (int v = 0; v < BLOCK_VECTORS; v++) {
             float       *at = scores + j * BLOCK + v * VECTOR_FLOATS;
             const vector p = vector_exp((vector_load(at) - most[v]) * factor);
             vector_store(at, p);
             add[v] = add[v] + p;
         }
-    for (int v = 0; v < n_vectors; v++) {
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
         float *at = sum + v * VECTOR_FLOATS;
         vector_store(at, vector_fma(vector_load(at), vector_load(rescale + v * VECTOR_FLOATS), add[v]));
     }
 }
 
-static void floats_softmax(float *scores, float *const state[3], float scale, int64_t n_keys,
-                           int64_t n_queries)
+static void floats_softmax_rows(float *scores, float *const state[3], float scale, int64_t n)
 {
-    if (n_queries <= FEW)
-        floats_softmax_vectors(scores, state, scale, n_keys, FEW / VECTOR_FLOATS);
-    else
-        floats_softmax_vectors(scores, state, scale, n_keys, BLOCK_VECTORS);
+    for (int64_t i = 0; i < n; i++) {
+        float      *row = scores + i * BLOCK;
+        const float most = row_begin(row, state, scale, i);
+        vector      add = vector_set(0);
+        for (int64_t j = 0; j < BLOCK; j += VECTOR_FLOATS) {
+            const vector p = vector_exp((vector_load(row + j) - vector_set(most)) * vector_set(scale));
+            vector_store(row + j, p);
+            add = add + p;
+        }
+        row_end(state, add, i);
+    }
 }
 
 static void floats_by_key(const struct scratch *scratch, float scale, int64_t n)
@@ -101,6 +103,7 @@ static const struct words words_floats = {
     .right = floats_right,
     .multiply = tile_multiply,
     .softmax = floats_softmax,
+    .softmax_rows = floats_softmax_rows,
     .by_key = floats_by_key,
     .by_query = floats_by_query,
 };

@@ -9,8 +9,6 @@
 #include "attention/attention_work.h"
 #include "common/pairs_cpu.h"
 
-#include <float.h>
-
 #ifdef LRC_ISA_avx512
 
 #define PAIRS_CODE   __attribute__((target("avx512bf16")))
@@ -47,7 +45,9 @@ PAIRS_INLINE void pairs_columns(const struct product *t, int64_t j, const int n_
     int64_t i = 0;
     for (; i + n_rows <= t->n_rows; i += n_rows)
         pairs_corner(t, i, j, n_rows, n_vectors);
-    for (; i < t->n_rows; i++)
+    for (; i + 2 <= t->n_rows; i += 2)
+        pairs_corner(t, i, j, 2, n_vectors);
+    if (i < t->n_rows)
         pairs_corner(t, i, j, 1, n_vectors);
 }
 
@@ -85,7 +85,7 @@ static void pairs_transpose(void *to, void *room, const struct tile_place *place
     for (int64_t r = 0; r < whole; r += 16)
         words_transpose(words + r, BLOCK, rows + r * stride, stride, n_words);
     for (int64_t w = 0; w < n_words; w++)
-        for (int64_t r = whole; r < (place->n <= FEW ? FEW : BLOCK); r++)
+        for (int64_t r = whole; r < BLOCK; r++)
             words[w * BLOCK + r] = r < place->n ? rows[r * stride + w] : 0;
 }
 
@@ -110,19 +110,18 @@ PAIRS_CODE static inline __m512i pairs_of(__m512 low, __m512 high)
     return _mm512_permutexvar_epi16(_mm512_loadu_si512(order), (__m512i)_mm512_cvtne2ps_pbh(high, low));
 }
 
-/* As floats_softmax_vectors(), and pairs of keys become words in place. */
-PAIRS_INLINE void pairs_softmax_vectors(float *scores, float *const state[3], float scale, int64_t n_keys,
-                                        const int n_vectors)
+/* As floats_softmax(), and pairs of keys become words in place. */
+PAIRS_CODE static void pairs_softmax(float *scores, float *const state[3], float scale, int64_t n_keys)
 {
     float       *max = state[0], *sum = state[1], *rescale = state[2];
     const vector factor = vector_set(scale);
     vector       most[BLOCK_VECTORS], add[BLOCK_VECTORS];
-    for (int v = 0; v < n_vectors; v++)
+    for (int v = 0; v < BLOCK_VECTORS; v++)
         most[v] = vector_load(max + v * 16);
     for (int64_t j = 0; j < n_keys; j++)
-        for (int v = 0; v < n_vectors; v++)
+        for (int v = 0; v < BLOCK_VECTORS; v++)
             most[v] = vector_max(vector_load(scores + j * BLOCK + v * 16), most[v]);
-    for (int v = 0; v < n_vectors; v++) {
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
         const vector old = vector_load(max + v * 16);
         vector_store(max + v * 16, most[v]);
         /* a row that has seen no key yet has the maximum -inf: any finite one gives exp(-inf) = 0 */
@@ -131,7 +130,7 @@ PAIRS_INLINE void pairs_softmax_vectors(float *scores, float *const state[3], fl
         add[v] = vector_set(0);
     }
     for (int64_t j = 0; j < n_keys; j += 2)
-        for (int v = 0; v < n_vectors; v++) {
+        for (int v = 0; v < BLOCK_VECTORS; v++) {
             const float *at = scores + j * BLOCK + v * 16;
             const vector low = vector_exp((vector_load(at) - most[v]) * factor);
             const vector high =
@@ -140,19 +139,26 @@ PAIRS_INLINE void pairs_softmax_vectors(float *scores, float *const state[3], fl
             add[v] = add[v] + high;
             _mm512_storeu_si512(scores + j / 2 * BLOCK + v * 16, pairs_of(low, high));
         }
-    for (int v = 0; v < n_vectors; v++) {
+    for (int v = 0; v < BLOCK_VECTORS; v++) {
         float *at = sum + v * 16;
         vector_store(at, vector_fma(vector_load(at), vector_load(rescale + v * 16), add[v]));
     }
 }
 
-PAIRS_CODE static void pairs_softmax(float *scores, float *const state[3], float scale, int64_t n_keys,
-                                     int64_t n_queries)
+/* As floats_softmax_rows(). A row's words take the first half of its place. */
+PAIRS_CODE static void pairs_softmax_rows(float *scores, float *const state[3], float scale, int64_t n)
 {
-    if (n_queries <= FEW)
-        pairs_softmax_vectors(scores, state, scale, n_keys, FEW / 16);
-    else
-        pairs_softmax_vectors(scores, state, scale, n_keys, BLOCK_VECTORS);
+    for (int64_t i = 0; i < n; i++) {
+        float      *row = scores + i * BLOCK;
+        const float most = row_begin(row, state, scale, i);
+        vector      add = vector_set(0);
+        for (int v = 0; v < BLOCK_VECTORS; v++) {
+            const vector p = vector_exp((vector_load(row + v * 16) - vector_set(most)) * vector_set(scale));
+            add = add + p;
+            _mm256_storeu_si256((__m256i *)(void *)(row + v * 8), (__m256i)_mm512_cvtneps_pbh(p));
+        }
+        row_end(state, add, i);
+    }
 }
 
 /* d_s as pairs of keys, in place. */
@@ -200,6 +206,7 @@ static const struct words words_pairs = {
     .right = pairs_right,
     .multiply = pairs_multiply,
     .softmax = pairs_softmax,
+    .softmax_rows = pairs_softmax_rows,
     .by_key = pairs_by_key,
     .by_query = pairs_by_query,
 };

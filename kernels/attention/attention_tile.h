@@ -95,18 +95,14 @@ static inline void tile_load(float *tile, const struct tile_place *place)
     }
 }
 
-enum { FEW = 16 }; /* queries in one vector of the widest instruction set */
-
-/* tile (padded C, BLOCK) = rowsᵀ, zero in the padding (of the first FEW columns when there are no more rows);
- * room for one tile. */
+/* tile (padded C, BLOCK) = rowsᵀ, zero in the padding; room for one tile. */
 static inline void tile_load_transposed(float *tile, float *room, const struct tile_place *place)
 {
     const int64_t width = lrc_attention__padded(place->tensor->shape[2]);
-    const int64_t n = place->n <= FEW ? FEW : BLOCK;
     tile_load(room, place);
-    memset(room + place->n * width, 0, (size_t)((n - place->n) * width) * sizeof *room);
+    memset(room + place->n * width, 0, (size_t)((BLOCK - place->n) * width) * sizeof *room);
     for (int64_t c = 0; c < width; c += 4)
-        for (int64_t r = 0; r < n; r += 4)
+        for (int64_t r = 0; r < BLOCK; r += 4)
             vector_transpose_4x4(tile + c * BLOCK + r, BLOCK, room + r * width + c, width);
 }
 

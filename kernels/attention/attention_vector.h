@@ -26,6 +26,34 @@ static inline vector vector_max(vector a, vector b)
 #endif
 }
 
+/* Of the lanes. */
+static inline float vector_largest(vector x)
+{
+#ifdef LRC_ISA_avx512
+    return _mm512_reduce_max_ps(x);
+#else
+    float lanes[VECTOR_FLOATS], largest;
+    vector_store(lanes, x);
+    largest = lanes[0];
+    for (int i = 1; i < VECTOR_FLOATS; i++)
+        largest = lanes[i] > largest ? lanes[i] : largest;
+    return largest;
+#endif
+}
+
+static inline float vector_sum(vector x)
+{
+#ifdef LRC_ISA_avx512
+    return _mm512_reduce_add_ps(x);
+#else
+    float lanes[VECTOR_FLOATS], sum = 0;
+    vector_store(lanes, x);
+    for (int i = 0; i < VECTOR_FLOATS; i++)
+        sum += lanes[i];
+    return sum;
+#endif
+}
+
 /* e^x, as lrc_vec_exp() for x <= 0; with AVX-512 the power of two is one instruction. */
 static inline vector vector_exp(vector x)
 {

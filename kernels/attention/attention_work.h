@@ -6,6 +6,7 @@
 #include "attention/attention_tile.h"
 #include "backend.h"
 
+#include <float.h>
 #include <omp.h>
 
 /* Work is cut into items that share no output: a block of queries of one head, or a block of keys of one
@@ -128,15 +129,15 @@ static inline void mask_row(float *row, int64_t from, int64_t to)
         row[i] = -INFINITY;
 }
 
-/* Rows are keys from position `key`, columns queries from position `query`, `each` columns to a query. */
+/* Rows are keys from position `key`, columns queries from position `query`. */
 static inline void mask_by_key(float *scores, const struct lrc_attention_shape *shape, int64_t key,
-                               int64_t query, int64_t n_keys, int64_t each)
+                               int64_t query, int64_t n_keys)
 {
     if (!needs_mask(shape, key, query))
         return;
     for (int64_t j = 0; j < n_keys; j++)
-        mask_row(scores + j * BLOCK, (key + j - query) * each,
-                 shape->window > 0 ? (key + j - query + shape->window) * each : BLOCK);
+        mask_row(scores + j * BLOCK, key + j - query,
+                 shape->window > 0 ? key + j - query + shape->window : BLOCK);
 }
 
 /* Rows are queries, columns keys. */
@@ -174,8 +175,7 @@ static inline void row_values(const struct call *call, const struct block *block
 struct words {
     int elems;    /* in a word */
     int d_s_rows; /* which scores by_query() leaves d_s in as rows of words */
-    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none: in all columns, or in FEW when there are no
-     * more rows; room for one tile */
+    /* (depth of C, BLOCK) = rowsᵀ, zeros where there are none; room for one tile */
     void (*transpose)(void *to, void *room, const struct tile_place *rows);
     /* rows as a left factor, their depth is C: where they lie, or in room */
     const void *(*left)(void *room, const struct tile_place *rows, int64_t *stride);
@@ -184,8 +184,9 @@ struct words {
     void (*multiply)(const struct product *product);
     /* One key tile of the running softmax: scores, still to be scaled, become words of exp(scale (s - max));
      * max and sum move on; what has been summed so far is to be multiplied by rescale. state: max, sum,
-     * rescale (BLOCK); the first n_queries columns are needed. */
-    void (*softmax)(float *scores, float *const state[3], float scale, int64_t n_keys, int64_t n_queries);
+     * rescale (BLOCK). Rows are keys; or n queries, and their keys BLOCK columns. */
+    void (*softmax)(float *scores, float *const state[3], float scale, int64_t n_keys);
+    void (*softmax_rows)(float *scores, float *const state[3], float scale, int64_t n);
     /* scores[0] and [1], s and d_p of n rows, become p and d_s; rows[0] and [1]: lse and delta. by_key: rows
      * are keys and d_s is all that is left. by_query: rows are queries. */
     void (*by_key)(const struct scratch *scratch, float scale, int64_t n);
@@ -195,6 +196,24 @@ struct words {
 static inline int64_t depth_of(const struct words *words, int64_t n)
 {
     return (n + words->elems - 1) / words->elems;
+}
+
+/* A row of softmax_rows(): its maximum, which moves on. A row that has seen no key yet has the maximum -inf:
+ * any finite one gives exp(-inf) = 0. */
+static inline float row_begin(const float *row, float *const state[3], float scale, int64_t i)
+{
+    vector most = vector_set(state[0][i]);
+    for (int64_t j = 0; j < BLOCK; j += VECTOR_FLOATS)
+        most = vector_max(vector_load(row + j), most);
+    const float max = vector_largest(most), finite = max > -FLT_MAX ? max : -FLT_MAX;
+    state[2][i] = lrc_vec_exp((state[0][i] - finite) * scale);
+    state[0][i] = max;
+    return finite;
+}
+
+static inline void row_end(float *const state[3], vector add, int64_t i)
+{
+    state[1][i] = state[1][i] * state[2][i] + vector_sum(add);
 }
 
 /* exp(scale s - lse) */

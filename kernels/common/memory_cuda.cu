@@ -45,7 +45,7 @@ static enum lrc_status staging_allocate(void **memory, size_t size_bytes, struct
                        size_bytes, err);
 }
 
-/* With unified addressing, which every device of 64-bit systems has, the host's address is the kernels' too. */
+/* With unified addressing, which every device on a 64-bit system has, its address is the kernels' too. */
 static enum lrc_status mapped_allocate(void **memory, size_t size_bytes, struct lrc_error *err)
 {
     *memory = nullptr;

@@ -59,8 +59,8 @@ struct lrc_model_options {
         *device;       /* whose memory the weights are to lie in; NULL, or one without: the host's */
     int  load_in_4bit; /* quantize the blocks' linears (a folder that is 4-bit already stays as it is) */
     struct lrc_quant_options quant;
-    /* the embedding, a row of which a token reads, in the host's memory instead of the device's; not where the
-     * output layer shares it */
+    /* the embedding, of which a token reads a row, in the host's memory instead of the device's; not where
+     * the output layer shares it */
     int     embedding_offloading;
     int     trainable;   /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
     int64_t room;        /* on a device: behind dense linears, for adapters (lrc_linear_room()) */

@@ -1,13 +1,13 @@
 /* What the forward pass keeps for the backward pass: named slots per layer, each with a policy.
  *
  *   ALWAYS  one copy per layer
- *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass, as
- *           far as gate and up, is run again before its backward pass (Chen et al. 2016, arXiv:1604.06174)
+ *   KEEP    one copy per layer, but with gradient checkpointing one for all layers: a layer's forward pass,
+ *           as far as gate and up, is run again before its backward (Chen et al. 2016, arXiv:1604.06174)
  *   CHEAP   one copy for all layers; recomputed from kept slots by one pointwise op just before it is read
  *
- * One copy for all layers lives in some phases of the walk only, and shares memory with what lives in others.
- * Down's product with its adapter is ALWAYS: it would otherwise cost that linear once more. In inference every
- * slot is one copy. */
+ * Down's product with its adapter is ALWAYS: it would otherwise cost that linear once more. In inference
+ * every slot is one copy. A single copy lives in some phases of the walk only, and shares memory with what
+ * lives in others. */
 #ifndef LRC_MODEL_TAPE_H
 #define LRC_MODEL_TAPE_H
 
@@ -40,7 +40,8 @@ enum lrc_phase {
 #define LRC_PHASES(first, last) ((2u << LRC_PHASE_##last) - (1u << LRC_PHASE_##first))
 #define LRC_PHASE(phase)        LRC_PHASES(phase, phase)
 
-/* name, policy, element type, columns: an expression of c (the model's configuration) and ranks; phases of a single copy: [first, last] forward, then backward, from where it is made again */
+/* name, policy, element type, columns: an expression of c (the model's configuration) and ranks; phases of a
+ * single copy: [first, last] forward, then backward, from where it is made again */
 #define LRC_TAPE_SLOT_MAP(XX)                                                                                \
     XX(X, "layer input", ALWAYS, ACTIVATION, c->hidden_size, LRC_ARENA_ALL_PHASES)                           \
     XX(RSTD_1, "norm 1 statistics", KEEP, F32, 1,                                                            \
