@@ -420,7 +420,8 @@ static struct lrc_tensor apart_new(struct lrc_tensor *view, int64_t room)
     return wide;
 }
 
-/* Rows of an input are as they were, those of a result go back; `room` columns behind them may be anything. */
+/* Rows of an input are as they were, those of a result go back; `room` columns behind them may hold
+ * anything. */
 static void apart_free(struct lrc_tensor *wide, const struct lrc_tensor *tensor, int64_t room, int is_result)
 {
     const int64_t n_cols = tensor->shape[1], n_wide = wide->shape[1];
@@ -760,7 +761,7 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 300, 600, 1100, 8, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0, 64 },
         { 1, 64, 48, 8, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
         { 5, 192, 9, 3, 0, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 64 },
-        /* an adapter's gradients on a device: tiles of 128, groups of 512 or 256 rows, blocks of two or more */
+        /* an adapter's gradients on a device: tiles of 128, groups of 512 or 256 rows, two or more a block */
         { 600, 400, 264, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
         { 1100, 136, 40, 8, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_ADD, 1, 64 },
         { 300, 136, 264, 32, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 64 },

@@ -4,9 +4,9 @@
  *   d_u (T,R)  = y b             b (n,R), and y is read once for both; or without it
  *
  * A block goes through a band of y tile by tile: with d_u a group of rows and some columns, else one tile's
- * columns and some groups of rows. Sums of a tile's columns run down the block's rows, d_u of its rows along its
- * columns, both in registers; what blocks share each writes for itself, and linear_rank_finish_kernel adds
- * these parts in order. left and b are rounded to BF16 on their way to shared memory. */
+ * columns and some groups of rows. Sums of a tile's columns run down the block's rows, d_u of its rows along
+ * its columns, both in registers; what blocks share each writes for itself, and linear_rank_finish_kernel
+ * adds these parts in order. left and b are rounded to BF16 on their way to shared memory. */
 #ifndef LRC_LINEAR_RANK_CUH
 #define LRC_LINEAR_RANK_CUH
 
@@ -307,8 +307,8 @@ static size_t rank_bytes(int64_t n_rows, int64_t n_cols, int64_t rank, bool with
     return sizeof(float) * (size_t)(rank * (with_u ? grid.x * n_cols + grid.y * n_rows : grid.y * n_cols));
 }
 
-/* Where the parts go: NULL when there is no room, or when rows do not lie as the kernel reads them. The products'
- * own room is free between them. */
+/* Where the parts go: NULL when there is no room, or when rows do not lie as the kernel reads them. The
+ * products' own room is free between them. */
 static float *rank_place(const linear_rows &y, int64_t rank, bool with_u, const linear_room &room)
 {
     const struct lrc_tensor &t = y.tensor;

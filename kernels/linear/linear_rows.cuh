@@ -75,7 +75,8 @@ static enum lrc_status factor_round(struct lrc_stream *stream, linear_factor *fa
     return LRC_STATUS_OK;
 }
 
-/* A part (n_rows, n_cols) of a matrix, of which (rows_there, cols_there) are scale * `from` and the rest is 0. */
+/* A part (n_rows, n_cols) of a matrix, of which (rows_there, cols_there) are scale * `from` and the rest is
+ * 0. */
 struct linear_part {
     void          *to;
     const void    *from;
