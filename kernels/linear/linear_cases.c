@@ -407,32 +407,43 @@ static unsigned char *row_of(const struct lrc_tensor *tensor, int64_t row)
     return (unsigned char *)tensor->data + (size_t)(row * tensor->stride[0]) * lrc_dtype_bytes(tensor->dtype);
 }
 
-/* *view, contiguous, becomes one of rows in a wider tensor with NaN behind them, which is returned. */
-static struct lrc_tensor apart_new(struct lrc_tensor *view, int64_t room)
+/* Columns before each row: an odd room makes for an address that no vector has. */
+static int64_t before_of(const struct problem *p)
+{
+    return p->room % 2;
+}
+
+/* *view, contiguous, becomes one of rows in a wider tensor with NaN around them, which is returned. */
+static struct lrc_tensor apart_new(struct lrc_tensor *view, const struct problem *p)
 {
     const int64_t           n_rows = view->shape[0], n_cols = view->shape[1];
+    const size_t            bytes = lrc_dtype_bytes(view->dtype);
     const struct lrc_tensor wide =
-        lrc_cases_tensor_2d(view->dtype, n_rows, n_cols + room + GAP, LRC_CASES_POISON);
-    for (int64_t row = 0; row < n_rows; row++)
-        memcpy(row_of(&wide, row), row_of(view, row), (size_t)n_cols * lrc_dtype_bytes(view->dtype));
-    view->data = wide.data;
+        lrc_cases_tensor_2d(view->dtype, n_rows, before_of(p) + n_cols + p->room + GAP, LRC_CASES_POISON);
+    const struct lrc_tensor from = *view;
+    view->data = (unsigned char *)wide.data + (size_t)before_of(p) * bytes;
     view->stride[0] = wide.stride[0];
+    for (int64_t row = 0; row < n_rows; row++)
+        memcpy(row_of(view, row), row_of(&from, row), (size_t)n_cols * bytes);
     return wide;
 }
 
 /* Rows of an input are as they were, those of a result go back; `room` columns behind them may hold
  * anything. */
-static void apart_free(struct lrc_tensor *wide, const struct lrc_tensor *tensor, int64_t room, int is_result)
+static void apart_free(struct lrc_tensor *wide, const struct lrc_tensor *tensor, int64_t before, int64_t room,
+                       int is_result)
 {
     const int64_t n_cols = tensor->shape[1], n_wide = wide->shape[1];
-    const size_t  row_bytes = (size_t)n_cols * lrc_dtype_bytes(wide->dtype);
+    const size_t  bytes = lrc_dtype_bytes(wide->dtype), row_bytes = (size_t)n_cols * bytes;
     for (int64_t row = 0; row < tensor->shape[0]; row++) {
+        const unsigned char *from = row_of(wide, row) + (size_t)before * bytes;
         if (is_result)
-            memcpy(row_of(tensor, row), row_of(wide, row), row_bytes);
-        cr_expect(memcmp(row_of(tensor, row), row_of(wide, row), row_bytes) == 0,
+            memcpy(row_of(tensor, row), from, row_bytes);
+        cr_expect(memcmp(row_of(tensor, row), from, row_bytes) == 0,
                   "linear: row %lld of an input was written", (long long)row);
-        for (int64_t c = n_cols + room; c < n_wide; c++)
-            cr_expect(isnan(lrc_cases_get(wide, row * n_wide + c)),
+        for (int64_t c = 0; c < n_wide; c++)
+            cr_expect((c >= before && c < before + n_cols + room) ||
+                          isnan(lrc_cases_get(wide, row * n_wide + c)),
                       "linear: row %lld was written at column %lld of %lld", (long long)row, (long long)c,
                       (long long)n_cols);
     }
@@ -457,7 +468,7 @@ static struct call call_new(const struct arrays *t, const struct problem *p)
     struct lrc_tensor *const views[] = { &c.forward.x, &c.forward.out, &c.backward.d_out, &c.backward.d_x };
     const int                n = is_in_place(t) ? 3 : 4;
     for (int i = 0; i < n && p->room > 0; i++)
-        c.wide[i] = apart_new(views[i], p->room);
+        c.wide[i] = apart_new(views[i], p);
     c.backward.x = c.forward.x;
     if (n == 3)
         c.backward.d_x = c.forward.x;
@@ -470,7 +481,8 @@ static void call_free(struct call *c, const struct arrays *t, const struct probl
     const struct lrc_tensor *const all[] = { &t->x, &t->y, &t->d_y, &t->d_x };
     const int                      n = is_in_place(t) ? 3 : 4;
     for (int i = 0; i < n && p->room > 0; i++)
-        apart_free(&c->wide[i], all[i], i % 2 == 0 ? p->room : 0, i % 2 == 1 || (i == 0 && n == 3));
+        apart_free(&c->wide[i], all[i], before_of(p), i % 2 == 0 ? p->room : 0,
+                   i % 2 == 1 || (i == 0 && n == 3));
 }
 
 static void run(const struct lrc_backend *backend, const struct arrays *t, const struct problem *p)
@@ -771,6 +783,10 @@ void lrc_linear_cases(const struct lrc_backend *backend)
         { 128, 128, 256, 64, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1,
           64 }, /* a rank too large */
         { 530, 264, 400, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 64 }, /* windows */
+        /* rows that no vector reads: of half vectors, half vectors apart, between vectors */
+        { 40, 68, 100, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 60 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 60 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 63 },
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);
