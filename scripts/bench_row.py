@@ -2,6 +2,8 @@
 """One row of scripts/bench_vs_peft's table.     bench_row.py NAME FILE      FILE: one JSON line per run, of both programs."""
 import json, math, statistics, sys
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 name, path = sys.argv[1:]
 runs = [json.loads(line) for line in open(path) if line.strip()]
 

@@ -63,7 +63,8 @@ static enum lrc_status choose_modules(struct lrc_adapter *adapter, const struct 
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status fail_no_target(const struct lrc_model *model, struct lrc_error *err)
+static enum lrc_status fail_no_target(const struct lrc_model *model, enum lrc_adapter_use use,
+                                      struct lrc_error *err)
 {
     struct lrc_buf list = { 0 };
     for (int m = 0; m < LRC_MODULE_COUNT; m++) {
@@ -71,10 +72,11 @@ static enum lrc_status fail_no_target(const struct lrc_model *model, struct lrc_
         lrc_model_module_name(name, model, 0, (enum lrc_module)m);
         lrc_buf_printf(&list, "%s%s", m ? ", " : "", name);
     }
-    const enum lrc_status status =
-        lrc_fail(err, LRC_STATUS_CONFIG,
-                 "lora_target_modules: want at least one linear of the model, got none; layer 0 has %s",
-                 lrc_buf_text(&list));
+    const enum lrc_status status = lrc_fail(
+        err, use == LRC_ADAPTER_TRAINING ? LRC_STATUS_CONFIG : LRC_STATUS_FORMAT,
+        "%s: want at least one linear of the model, got none; layer 0 has %s",
+        use == LRC_ADAPTER_TRAINING ? "lora_target_modules" : "adapter_config.json: 'target_modules'",
+        lrc_buf_text(&list));
     lrc_buf_release(&list);
     return status;
 }
@@ -133,7 +135,7 @@ enum lrc_status lrc_adapter_plan(struct lrc_adapter *adapter, const struct lrc_m
         return lrc_fail_nomem(err, "adapter modules");
     LRC_TRY(choose_modules(adapter, model, err));
     if (adapter->n_adapted == 0)
-        return fail_no_target(model, err);
+        return fail_no_target(model, use, err);
     LRC_TRY(expand_all_linear(&adapter->config, model, err));
     LRC_TRY(
         lrc_arena_plan(&adapter->arena, "adapter", &adapter->values, adapter->n_params, sizeof(float), err));
@@ -174,6 +176,14 @@ static float normal_of(uint32_t word_a, uint32_t word_b)
     return (float)(sqrt(-2.0 * log(u)) * cos(6.28318530717958647692 * v));
 }
 
+/* In +-1/sqrt(columns): PyTorch's own start of a linear. */
+static void fill_uniform(float *out, const struct lrc_tensor *shape, uint64_t key, uint64_t stream)
+{
+    const float bound = (float)(1.0 / sqrt((double)shape->shape[1]));
+    for (int64_t e = 0, n = lrc_tensor_elems(shape); e < n; e++)
+        out[e] = bound * (2.0f * lrc_rng_unit(lrc_rng_philox(key, stream, (uint64_t)e).word[0]) - 1.0f);
+}
+
 void lrc_adapter_reset(const struct lrc_adapter *adapter, float *values, uint64_t seed,
                        enum lrc_adapter_init_kind kind)
 {
@@ -184,14 +194,15 @@ void lrc_adapter_reset(const struct lrc_adapter *adapter, float *values, uint64_
             continue;
         const uint64_t key = lrc_rng_key(seed, LRC_RNG_ADAPTER_INIT, (uint32_t)(i / LRC_MODULE_COUNT),
                                          (uint32_t)(i % LRC_MODULE_COUNT));
-        const float    bound = (float)(1.0 / sqrt((double)module->a.shape[1]));
         float         *a = values + ((const float *)module->a.data - adapter->values);
-        for (int64_t e = 0, n = lrc_tensor_elems(&module->a); e < n; e++) {
+        if (kind != LRC_ADAPTER_GAUSSIAN)
+            fill_uniform(a, &module->a, key, 0);
+        for (int64_t e = 0, n = lrc_tensor_elems(&module->a); kind == LRC_ADAPTER_GAUSSIAN && e < n; e++) {
             const struct lrc_rng_block block = lrc_rng_philox(key, 0, (uint64_t)e);
-            a[e] = kind == LRC_ADAPTER_KAIMING
-                       ? bound * (2.0f * lrc_rng_unit(block.word[0]) - 1.0f)
-                       : normal_of(block.word[0], block.word[1]) / (float)module->a.shape[0];
+            a[e] = normal_of(block.word[0], block.word[1]) / (float)module->a.shape[0];
         }
+        if (kind == LRC_ADAPTER_RANDOM)
+            fill_uniform(a + lrc_tensor_elems(&module->a), &module->b, key, 1);
     }
 }
 

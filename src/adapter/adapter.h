@@ -48,8 +48,9 @@ void            lrc_adapter_release(struct lrc_adapter *adapter); /* safe on a z
  * of what is on a device. */
 
 /* A uniform in +-1/sqrt(in) (PEFT's kaiming_uniform with a = sqrt(5)) or normal with standard deviation 1/r;
- * B stays 0. A number depends on (seed, layer, module, element) alone. */
-enum lrc_adapter_init_kind { LRC_ADAPTER_KAIMING, LRC_ADAPTER_GAUSSIAN };
+ * B stays 0, or for LRC_ADAPTER_RANDOM is drawn as A is: uniform in +-1/sqrt(r). A number depends on (seed,
+ * layer, module, element) alone. */
+enum lrc_adapter_init_kind { LRC_ADAPTER_KAIMING, LRC_ADAPTER_GAUSSIAN, LRC_ADAPTER_RANDOM };
 void lrc_adapter_reset(const struct lrc_adapter *adapter, float *values, uint64_t seed,
                        enum lrc_adapter_init_kind kind);
 

@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -191,6 +192,19 @@ enum lrc_status lrc_file_copy(const char *to, const char *from, struct lrc_error
     const enum lrc_status status = lrc_file_write(to, map.data, map.size_bytes, err);
     lrc_map_close(&map);
     return status;
+}
+
+enum lrc_status lrc_dir_lock(int *fd, const char *path, struct lrc_error *err)
+{
+    *fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (*fd < 0)
+        return lrc_fail_errno(err, "%s: cannot open folder", path);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return LRC_STATUS_OK; /* some file systems know no locks: a run is not refused for that */
+    close(*fd);
+    *fd = -1;
+    return lrc_fail(err, LRC_STATUS_CONFIG, "%s: want a folder that no other run writes into, got one in use",
+                    path);
 }
 
 enum lrc_status lrc_file_sync(const char *path, struct lrc_error *err)

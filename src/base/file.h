@@ -60,10 +60,14 @@ int lrc_path_is_dir(const char *path);
 /* "dir/name"; name alone when it is absolute or dir is empty. NULL when out of memory. lrc_free(). */
 char *lrc_path_join(const char *dir, const char *name) LRC_MUST_CHECK;
 /* folder part; "." when there is none. lrc_free() */
-char *lrc_path_dir(const char *path) LRC_MUST_CHECK;
-const char *lrc_path_base(const char *path);              /* after the last '/' */
+char       *lrc_path_dir(const char *path) LRC_MUST_CHECK;
+const char *lrc_path_base(const char *path); /* after the last '/' */
 /* realpath; joined to the working folder when absent. lrc_free() */
 char *lrc_path_absolute(const char *path) LRC_MUST_CHECK;
+
+/* An advisory lock that holds until *fd is closed or the process ends; *fd is -1 only after an error.
+ * errors: CONFIG when another holds it; IO. */
+enum lrc_status lrc_dir_lock(int *fd, const char *path, struct lrc_error *err) LRC_MUST_CHECK;
 
 /* with parents; fine when there */
 enum lrc_status lrc_dir_make(const char *path, struct lrc_error *err) LRC_MUST_CHECK;

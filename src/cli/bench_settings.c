@@ -99,20 +99,22 @@ enum lrc_status lrc_bench_settings_read(struct lrc_bench_settings *s, const stru
                                       .warmup = 2 };
     if (cli->n_arguments > 0)
         LRC_TRY(read_config(s, cli->arguments[0], problems, err));
-    if (shape && !lrc_model_shape_find(shape))
-        return lrc_fail(err, LRC_STATUS_USAGE, "--shape: want p1, 1b, 3b, 8b, small or tiny, got '%s'",
-                        shape);
-    s->shape = shape ? *lrc_model_shape_find(shape) : s->shape;
+    const struct lrc_model_shape *found = shape ? lrc_model_shape_find(shape) : &s->shape;
+    if (!found)
+        lrc_problems_add(problems, "--shape: want p1, 1b, 3b, 8b, small or tiny, got '%.80s'", shape);
+    else
+        s->shape = *found;
     s->mode = mode ? mode : s->mode;
     if (ckpt)
         LRC_TRY(read_ckpt(&s->ckpt, ckpt, err));
     if (strcmp(s->mode, "bf16") != 0 && strcmp(s->mode, "nf4") != 0 && strcmp(s->mode, "f32") != 0)
-        return lrc_fail(err, LRC_STATUS_USAGE, "--mode: want bf16, nf4 or f32, got '%s'", s->mode);
-    LRC_TRY(lrc_cli_int(cli, "batch", &s->batch, 1, 1024, err));
-    LRC_TRY(lrc_cli_int(cli, "seq", &s->seq, 2, 1 << 20, err));
-    LRC_TRY(lrc_cli_int(cli, "rank", &s->rank, 1, 4096, err));
-    LRC_TRY(lrc_cli_int(cli, "steps", &s->steps, 1, LRC_BENCH_STEPS_MAX, err));
-    return lrc_cli_int(cli, "warmup", &s->warmup, 0, LRC_BENCH_STEPS_MAX, err);
+        lrc_problems_add(problems, "--mode: want bf16, nf4 or f32, got '%.80s'", s->mode);
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "batch", &s->batch, 1, 1024, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "seq", &s->seq, 2, 1 << 20, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "rank", &s->rank, 1, 4096, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "steps", &s->steps, 1, LRC_BENCH_STEPS_MAX, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "warmup", &s->warmup, 0, LRC_BENCH_STEPS_MAX, err), err));
+    return lrc_problems_fail(problems, LRC_STATUS_USAGE, "command line", err);
 }
 
 enum lrc_status lrc_bench_targets(struct lrc_peft_config *peft, const char *name, struct lrc_error *err)

@@ -154,7 +154,7 @@ static void check_common(const struct lrc_cli *cli, struct lrc_problems *problem
     for (int c = 0; c < N_COMMON; c++) {
         const struct common_option *common = &common_options[c];
         const char *value = takes(cli->command, common) ? lrc_cli_option(cli, common->option.name) : NULL;
-        int                         ok = 1;
+        int         ok = 1;
         if (!value || !common->option.argument)
             continue;
         if (common->choices && !is_choice(common->choices, value))
@@ -249,6 +249,15 @@ enum lrc_status lrc_cli_int(const struct lrc_cli *cli, const char *name, int64_t
         return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want an integer from %lld to %lld, got '%.80s'", name,
                         (long long)min, (long long)max, text);
     *value = number;
+    return LRC_STATUS_OK;
+}
+
+enum lrc_status lrc_cli_note(struct lrc_problems *problems, enum lrc_status status,
+                             const struct lrc_error *err)
+{
+    if (status != LRC_STATUS_USAGE)
+        return status;
+    lrc_problems_add(problems, "%s", err->message);
     return LRC_STATUS_OK;
 }
 

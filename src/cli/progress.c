@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 160 };
+enum { LINE_MAX_BYTES = 160, DURATION_MAX = 32 };
 static const double REDRAW_SECONDS = 0.1, PLAIN_SECONDS = 10;
 
 /* The program has one stderr, so one state. */
@@ -75,17 +75,18 @@ void lrc_progress_init(enum lrc_loudness loudness)
     lrc_log_set_sink(on_log);
 }
 
-const char *lrc_progress_duration(char text[LRC_DURATION_MAX], double seconds)
+/* "1:02:03", "4:05" */
+static const char *write_duration(char text[DURATION_MAX], double seconds)
 {
     if (!(seconds >= 0) || seconds > 1e9) {
-        (void)snprintf(text, LRC_DURATION_MAX, "?");
+        (void)snprintf(text, DURATION_MAX, "?");
         return text;
     }
     const long s = lround(seconds);
     if (s >= 3600)
-        (void)snprintf(text, LRC_DURATION_MAX, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
+        (void)snprintf(text, DURATION_MAX, "%ld:%02ld:%02ld", s / 3600, s / 60 % 60, s % 60);
     else
-        (void)snprintf(text, LRC_DURATION_MAX, "%ld:%02ld", s / 60, s % 60);
+        (void)snprintf(text, DURATION_MAX, "%ld:%02ld", s / 60, s % 60);
     return text;
 }
 
@@ -99,7 +100,7 @@ static void append(size_t *n, const char *text)
 /* "120/3000   4%  1532 tokens/s  loss 1.8231  12:04 left" */
 static void compose(int64_t done, int64_t total, double tokens_per_second, double loss)
 {
-    char         part[64], duration[LRC_DURATION_MAX];
+    char         part[64], duration[DURATION_MAX];
     size_t       n = 0;
     const double elapsed_s = now_s() - view.start_s, n_new = (double)(done - view.first_done);
     (void)snprintf(part, sizeof part, "%lld", (long long)done);
@@ -122,7 +123,7 @@ static void compose(int64_t done, int64_t total, double tokens_per_second, doubl
     }
     if (total > done && n_new > 0) {
         append(&n, "  ");
-        append(&n, lrc_progress_duration(duration, elapsed_s / n_new * (double)(total - done)));
+        append(&n, write_duration(duration, elapsed_s / n_new * (double)(total - done)));
         append(&n, " left");
     }
 }
@@ -163,7 +164,7 @@ void lrc_progress_update(int64_t done, int64_t total, double tokens_per_second, 
 /* "120000 rows  41%  24130 rows/s  0:12 left" */
 static void compose_rows(int64_t n_rows, uint64_t bytes, uint64_t bytes_all, double elapsed_s)
 {
-    char         part[64], duration[LRC_DURATION_MAX];
+    char         part[64], duration[DURATION_MAX];
     size_t       n = 0;
     const double share = bytes_all > 0 ? (double)bytes / (double)bytes_all : 0;
     (void)snprintf(part, sizeof part, "%lld rows", (long long)n_rows);
@@ -178,7 +179,7 @@ static void compose_rows(int64_t n_rows, uint64_t bytes, uint64_t bytes_all, dou
     }
     if (elapsed_s >= 1 && share > 0 && share < 1) {
         append(&n, "  ");
-        append(&n, lrc_progress_duration(duration, elapsed_s / share * (1 - share)));
+        append(&n, write_duration(duration, elapsed_s / share * (1 - share)));
         append(&n, " left");
     }
 }

@@ -24,8 +24,4 @@ void lrc_progress_error(const char *message);
 /* Lines as they are, with the same care. */
 void lrc_progress_lines(const char *text);
 
-/* "1:02:03", "4:05"; buffer of LRC_DURATION_MAX bytes. */
-enum { LRC_DURATION_MAX = 32 };
-const char *lrc_progress_duration(char text[LRC_DURATION_MAX], double seconds);
-
 #endif

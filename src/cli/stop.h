@@ -1,4 +1,5 @@
-/* SIGINT and SIGTERM of a command that leaves something behind. */
+/* SIGINT, SIGTERM and SIGHUP (a terminal that was closed; taken as SIGTERM) of a command that leaves
+ * something behind. */
 #ifndef LRC_CLI_STOP_H
 #define LRC_CLI_STOP_H
 

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 struct check {
     struct lrc_config   *config;
@@ -46,8 +47,14 @@ static void check_required(const struct check *check)
 static void check_adapter(const struct check *check)
 {
     static const char *const adapter_keys[] = {
-        "lora_r", "lora_alpha", "lora_dropout", "lora_target_modules", "lora_exclude_modules",
-        "peft_layers_to_transform", "lora_rank_pattern", "lora_alpha_pattern",
+        "lora_r",
+        "lora_alpha",
+        "lora_dropout",
+        "lora_target_modules",
+        "lora_exclude_modules",
+        "peft_layers_to_transform",
+        "lora_rank_pattern",
+        "lora_alpha_pattern",
     };
     struct lrc_config *config = check->config;
     if (!config->adapter)
@@ -84,6 +91,11 @@ static void check_targets(const struct check *check)
         contradiction(check, "lora_target_modules", "want either it or lora_target_linear: true, got both");
     if (has_modules)
         config->lora_target_linear = 0;
+    if (has_modules && config->lora_target_modules.from_scalar && config->peft_layers_to_transform.n > 0 &&
+        strcasecmp(config->lora_target_modules.items[0], "all-linear") != 0)
+        contradiction(
+            check, "peft_layers_to_transform",
+            "want lora_target_modules to be a list or all-linear with it, got a regular expression");
     if (!has_modules && !config->lora_target_linear && !config->lora_model_dir && config->adapter &&
         strcmp(config->adapter, "full") != 0)
         contradiction(check, "lora_target_linear",

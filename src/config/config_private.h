@@ -76,9 +76,6 @@ void            lrc_config__set_default(struct lrc_config *config, const struct 
 
 int lrc_node_is_null(const struct lrc_node *node);
 int lrc_node_is_text(const struct lrc_node *node); /* a scalar that is not null, a boolean or a number */
-int lrc_node_bool(const struct lrc_node *node, int *value);
-int lrc_node_int(const struct lrc_node *node, int64_t *value);
-int lrc_node_number(const struct lrc_node *node, double *value);
 
 /* What follows from several keys together: required keys, contradictions, defaults that depend on others. */
 void lrc_config__check(struct lrc_config *config, struct lrc_problems *problems);

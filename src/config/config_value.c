@@ -25,7 +25,7 @@ int lrc_node_is_null(const struct lrc_node *node)
 }
 
 /* Unquoted true and false in the spellings of YAML 1.1, as PyYAML (and so Axolotl) reads them. */
-int lrc_node_bool(const struct lrc_node *node, int *value)
+static int node_bool(const struct lrc_node *node, int *value)
 {
     static const char *const yes[] = { "true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON", NULL };
     static const char *const no[] = {
@@ -38,7 +38,7 @@ int lrc_node_bool(const struct lrc_node *node, int *value)
 }
 
 /* Decimal without leading zeros (YAML 1.1 would read those as octal). */
-int lrc_node_int(const struct lrc_node *node, int64_t *value)
+static int node_int(const struct lrc_node *node, int64_t *value)
 {
     if (node->kind != LRC_NODE_SCALAR || node->quoted)
         return 0;
@@ -52,7 +52,7 @@ int lrc_node_int(const struct lrc_node *node, int64_t *value)
 }
 
 /* Digits with optional sign, point and exponent; never inf, nan or hexadecimal. */
-int lrc_node_number(const struct lrc_node *node, double *value)
+static int node_number(const struct lrc_node *node, double *value)
 {
     if (node->kind != LRC_NODE_SCALAR || node->quoted)
         return 0;
@@ -83,8 +83,8 @@ int lrc_node_is_text(const struct lrc_node *node)
 {
     int    truth;
     double number;
-    return node->kind == LRC_NODE_SCALAR && !lrc_node_is_null(node) && !lrc_node_bool(node, &truth) &&
-           !lrc_node_number(node, &number);
+    return node->kind == LRC_NODE_SCALAR && !lrc_node_is_null(node) && !node_bool(node, &truth) &&
+           !node_number(node, &number);
 }
 
 const char *lrc_config__place(char place[LRC_PLACE_MAX], const struct lrc_setting *setting, int line)
@@ -192,7 +192,7 @@ static enum lrc_status set_choice(const struct lrc_setting *setting, const struc
     char        place[LRC_PLACE_MAX];
     int         truth;
     size_t      n = 0;
-    if (lrc_node_bool(node, &truth))
+    if (node_bool(node, &truth))
         text = truth ? "true" : "false";
     for (const char *part = lrc_config__part(choices, NULL, &n); part;
          part = lrc_config__part(choices, part, &n)) {
@@ -231,17 +231,17 @@ static enum lrc_status set_scalar(const struct lrc_setting *setting, const struc
     double                number;
     int                   truth;
     if (key->kind == LRC_KIND_BOOL) {
-        if (lrc_node_bool(node, &truth))
+        if (node_bool(node, &truth))
             memcpy(field(setting), &truth, sizeof truth);
         else
             lrc_config__want(setting, node, "true or false");
     } else if (key->kind == LRC_KIND_INT) {
-        if (lrc_node_int(node, &integer) && (double)integer >= key->min && (double)integer <= key->max)
+        if (node_int(node, &integer) && (double)integer >= key->min && (double)integer <= key->max)
             memcpy(field(setting), &integer, sizeof integer);
         else
             want_number(setting, node, "an integer");
     } else {
-        if (lrc_node_number(node, &number) && number >= key->min && number <= key->max)
+        if (node_number(node, &number) && number >= key->min && number <= key->max)
             memcpy(field(setting), &number, sizeof number);
         else
             want_number(setting, node, "a number");
@@ -287,7 +287,7 @@ static int is_item(const struct lrc_setting *setting, const struct lrc_node *nod
 {
     int64_t integer;
     if (setting->key->flags & LRC_KEY_INTEGERS)
-        return lrc_node_int(node, &integer) && integer >= 0 && integer <= INT32_MAX;
+        return node_int(node, &integer) && integer >= 0 && integer <= INT32_MAX;
     return lrc_node_is_text(node) && *node->text != '\0';
 }
 
@@ -344,7 +344,7 @@ static enum lrc_status set_map(const struct lrc_setting *setting, const struct l
             if (strcmp(made.keys[i], name->text) == 0)
                 lrc_config__want(setting, name, "every name once");
         }
-        if (!lrc_node_int(name->next, &value) || (double)value < key->min || (double)value > key->max) {
+        if (!node_int(name->next, &value) || (double)value < key->min || (double)value > key->max) {
             want_number(setting, name->next, "an integer");
             continue;
         }
@@ -360,10 +360,12 @@ static enum lrc_status set_map(const struct lrc_setting *setting, const struct l
 /* A key that is not there yet may say that it is not wanted. */
 static enum lrc_status set_later(const struct lrc_setting *setting, const struct lrc_node *node)
 {
-    char   place[LRC_PLACE_MAX];
-    int    truth = 0;
-    double number;
-    if ((lrc_node_bool(node, &truth) && !truth) || (lrc_node_number(node, &number) && number == 0))
+    char      place[LRC_PLACE_MAX];
+    int       truth = 0;
+    double    number;
+    const int is_empty = node->kind != LRC_NODE_SCALAR && node->n == 0;
+    if (is_empty || (node_bool(node, &truth) && !truth) ||
+        (node_number(node, &number) && number == 0))
         return LRC_STATUS_OK;
     lrc_problems_add(setting->problems, "%s: '%s': not yet in this version",
                      lrc_config__place(place, setting, node->line), setting->name);

@@ -82,8 +82,8 @@ static enum lrc_status next_event(struct reader *reader, yaml_event_t *event)
 
 static enum lrc_status check_plain(struct reader *reader, const yaml_event_t *event)
 {
-    const size_t         line = event->start_mark.line;
-    const yaml_char_t   *anchor = NULL, *tag = NULL;
+    const size_t       line = event->start_mark.line;
+    const yaml_char_t *anchor = NULL, *tag = NULL;
     if (event->type == YAML_ALIAS_EVENT)
         return fail_at(reader, line, "want plain settings, got a YAML alias (*name)");
     if (event->type == YAML_SCALAR_EVENT) {
@@ -193,7 +193,10 @@ static enum lrc_status read_stream(struct reader *reader, struct lrc_node **root
 enum lrc_status lrc_yaml_tree_read(struct lrc_node **root, int *line, struct lrc_pool *pool,
                                    const char *bytes, size_t n, struct lrc_error *err)
 {
-    struct reader reader = { .pool = pool, .bytes = bytes, .n_bytes = n, .line = line, .err = err };
+    const size_t  n_mark = n >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0; /* of Windows' editors */
+    struct reader reader = {
+        .pool = pool, .bytes = bytes + n_mark, .n_bytes = n - n_mark, .line = line, .err = err
+    };
     *root = NULL;
     *line = 0;
     if (n > LRC_YAML_BYTES_MAX)
@@ -201,7 +204,7 @@ enum lrc_status lrc_yaml_tree_read(struct lrc_node **root, int *line, struct lrc
     if (!yaml_parser_initialize(&reader.parser))
         return lrc_fail_nomem(err, "YAML parser");
     yaml_parser_set_encoding(&reader.parser, YAML_UTF8_ENCODING);
-    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)bytes, n);
+    yaml_parser_set_input_string(&reader.parser, (const unsigned char *)reader.bytes, reader.n_bytes);
     const enum lrc_status status = read_stream(&reader, root);
     yaml_parser_delete(&reader.parser);
     return status;

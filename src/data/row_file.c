@@ -267,9 +267,15 @@ enum lrc_status lrc_row_file_open(struct lrc_row_file *file, const char *path, e
     *file = (struct lrc_row_file){ .path = is_stdin ? "stdin" : path, .kind = kind, .problems = problems };
     if (is_stdin)
         LRC_TRY(make_stdin_seekable(err));
-    const int fd = open(is_stdin ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
+    const int   fd = open(is_stdin ? "/dev/stdin" : path, O_RDONLY | O_CLOEXEC);
+    struct stat info;
     if (fd < 0)
         return lrc_fail_errno(err, "%s: cannot open", file->path);
+    if (!is_stdin && fstat(fd, &info) == 0 && !S_ISREG(info.st_mode)) { /* it is opened twice */
+        close(fd);
+        return lrc_fail(err, LRC_STATUS_IO, "%s: want a regular file, got a pipe or device ('-' reads stdin)",
+                        path);
+    }
     LRC_TRY(lrc_unpacker_open(&file->unpacker, fd, file->path, &lrc_unpack_limits_default, hash, err));
     LRC_TRY(refill(file, err));
     return begin(file, err);

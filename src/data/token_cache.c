@@ -20,6 +20,18 @@ enum { KEY_VERSION = 3 }; /* one more whenever the same rows come out as other t
 static_assert(sizeof(void *) != 8 || sizeof(struct lrc_dataset_options) == 96, "lrc_token_cache__key()");
 
 /* The length keeps "ab" + "c" apart from "a" + "bc". */
+enum lrc_status lrc_token_cache_read(struct lrc_dataset *dataset, const char *dir, struct lrc_error *err)
+{
+    char                 *folder = lrc_path_absolute(dir); /* its last name is the key, also of "dir/" */
+    char                 *path = folder ? lrc_path_join(folder, "index.h5") : NULL;
+    const enum lrc_status status =
+        path ? lrc_token_cache__read_index(dataset, path, dir, lrc_path_base(folder), INT32_MAX, err)
+             : lrc_fail_nomem(err, dir);
+    lrc_free(path);
+    lrc_free(folder);
+    return status;
+}
+
 static void put(struct lrc_hash *hash, const char *name, const char *text)
 {
     char      head[64];

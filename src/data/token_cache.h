@@ -51,6 +51,11 @@ enum lrc_status lrc_dataset_load_cached(struct lrc_dataset *dataset, const struc
                                         const struct lrc_token_cache *cache, struct lrc_problems *problems,
                                         struct lrc_error *err) LRC_MUST_CHECK;
 
+/* A finished cache <dir>/index.h5 as it is; tokens stay on the disk. errors: FORMAT, IO, NOMEM. ownership:
+ * lrc_dataset_release(). */
+enum lrc_status lrc_token_cache_read(struct lrc_dataset *dataset, const char *dir,
+                                     struct lrc_error *err) LRC_MUST_CHECK;
+
 /* files: SHA-256 of all data files in their order, one after another (appended to); may be NULL.
  * errors: IO, NOMEM, DEVICE. */
 enum lrc_status lrc_token_cache__key(char key[LRC_HASH_HEX_MAX], struct lrc_buf *files,

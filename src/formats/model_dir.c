@@ -34,7 +34,7 @@ static int compare_strings(const void *left, const void *right)
 static int compare_tensors(const void *left, const void *right)
 {
     const struct lrc_model_dir_tensor *a = left, *b = right;
-    const int by_name = strcmp(a->entry->name, b->entry->name);
+    const int                          by_name = strcmp(a->entry->name, b->entry->name);
     return by_name != 0 ? by_name : a->shard - b->shard;
 }
 
@@ -66,14 +66,15 @@ static int is_plain_name(const char *name)
 /* The distinct file names of the index, sorted. */
 static enum lrc_status list_shards(struct lrc_model_dir *dir, json_t *weight_map, struct lrc_error *err)
 {
-    const char *key;
-    json_t     *value;
-    int64_t     n = 0;
+    const char  *key;
+    json_t      *value;
+    int64_t      n = 0;
     const char **names = lrc_calloc((int64_t)json_object_size(weight_map), sizeof *names);
     if (!names)
         return lrc_fail_nomem(err, index_name);
     enum lrc_status status = LRC_STATUS_OK;
-    json_object_foreach (weight_map, key, value) {
+    json_object_foreach(weight_map, key, value)
+    {
         const char *name = json_string_value(value);
         if (!name || !is_plain_name(name)) {
             status = lrc_fail(err, LRC_STATUS_FORMAT, "%s/%s: '%s': want the name of a file in this folder",
@@ -152,10 +153,11 @@ static void check_index(const struct lrc_model_dir *dir, json_t *weight_map, str
 {
     const char *key;
     json_t     *value;
-    json_object_foreach (weight_map, key, value) {
-        const char *name = json_string_value(value);
-        char **found = bsearch(&name, (void *)dir->shard_names, (size_t)dir->n_shards,
-                               sizeof *dir->shard_names, compare_strings);
+    json_object_foreach(weight_map, key, value)
+    {
+        const char                   *name = json_string_value(value);
+        char                        **found = bsearch(&name, (void *)dir->shard_names, (size_t)dir->n_shards,
+                                                      sizeof *dir->shard_names, compare_strings);
         const struct lrc_safetensors *shard = &dir->shards[found - dir->shard_names];
         if (shard->header && !lrc_safetensors_find(shard, key))
             lrc_problems_add(problems, "%s/%s: tensor '%s': want it in %s, it is not there", dir->path,
@@ -231,6 +233,24 @@ static enum lrc_status open_weights(struct lrc_model_dir *dir, struct lrc_proble
                                     : LRC_STATUS_OK;
 }
 
+/* "owner/name", as a hub names a model */
+static int is_hub_name(const char *path)
+{
+    const char *slash = strchr(path, '/');
+    return slash && slash != path && slash[1] && path[0] != '.' && !strchr(slash + 1, '/');
+}
+
+enum lrc_status lrc_model_dir_check(const char *path, struct lrc_error *err)
+{
+    if (!lrc_path_exists(path))
+        return lrc_fail(err, LRC_STATUS_IO, "%s: want a model folder, there is nothing here%s", path,
+                        is_hub_name(path) ? " (nothing is ever downloaded: fetch the model first)" : "");
+    if (!lrc_path_is_dir(path))
+        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want a model folder, got a file%s", path,
+                        ends_with(path, ".gguf") ? " (GGUF is not yet in this version)" : "");
+    return LRC_STATUS_OK;
+}
+
 static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, struct lrc_problems *problems,
                                 struct lrc_error *err)
 {
@@ -238,10 +258,7 @@ static enum lrc_status open_all(struct lrc_model_dir *dir, const char *path, str
     dir->path = lrc_strdup(path);
     if (!dir->path)
         return lrc_fail_nomem(err, path);
-    if (!lrc_path_exists(path))
-        return lrc_fail(err, LRC_STATUS_IO, "%s: want a model folder, there is nothing here", path);
-    if (!lrc_path_is_dir(path))
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED, "%s: want a model folder, got a file", path);
+    LRC_TRY(lrc_model_dir_check(path, err));
     LRC_TRY(look_for(&has_config, path, "config.json", err));
     LRC_TRY(look_for(&has_generation, path, "generation_config.json", err));
     if (!has_config)
@@ -311,8 +328,7 @@ static void hash_tensor(struct lrc_hash *hash, const struct lrc_safetensors_entr
 }
 
 enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_model_dir *dir,
-                                   enum lrc_hash_pages pages,
-                                   struct lrc_error *err)
+                                   enum lrc_hash_pages pages, struct lrc_error *err)
 {
     struct lrc_hash hash;
     LRC_TRY(lrc_hash_init(&hash, err));

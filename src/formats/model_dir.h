@@ -22,6 +22,10 @@ struct lrc_model_dir {
     int64_t                      n_tensors;
 };
 
+/* The folder is there, whatever is in it; what the message says instead of "no such file" where it is not.
+ * errors: IO when nothing is there, UNSUPPORTED for a file. */
+enum lrc_status lrc_model_dir_check(const char *path, struct lrc_error *err) LRC_MUST_CHECK;
+
 /* Opens everything; checks that each tensor of the index is in its shard and in no other.
  *
  * problems:  missing shards, tensors of the index that are not there, tensors twice.

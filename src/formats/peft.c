@@ -20,7 +20,8 @@ static enum lrc_status fail_pattern(int code, const char *pattern, struct lrc_er
     if (code == PCRE2_ERROR_NOMEMORY)
         return lrc_fail_nomem(err, "regular expression");
     (void)pcre2_get_error_message(code, reason, sizeof reason);
-    return lrc_fail(err, LRC_STATUS_CONFIG, "regular expression '%s': %s", pattern, (const char *)reason);
+    return lrc_fail(err, LRC_STATUS_CONFIG, "adapted modules: want a regular expression, got '%s': %s",
+                    pattern, (const char *)reason);
 }
 
 /* number: when not NULL, set to the digits in the first group if there is a match. */
@@ -32,7 +33,7 @@ static enum lrc_status match(int *matched, int64_t *number, const char *pattern,
     enum lrc_status      status = LRC_STATUS_OK;
     pcre2_match_context *context = NULL;
     pcre2_match_data    *data = NULL;
-    const uint32_t options =
+    const uint32_t       options =
         PCRE2_ANCHORED | PCRE2_UTF | PCRE2_UCP | (extent == EXTENT_WHOLE ? PCRE2_ENDANCHORED : 0u);
     pcre2_code *regex = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at, NULL);
     *matched = 0;
@@ -138,8 +139,9 @@ enum lrc_status lrc_peft_targets(int *targeted, const struct lrc_peft_config *co
     if (excluded)
         return LRC_STATUS_OK;
     if (config->target_regex && strcasecmp(config->target_regex, "all-linear") == 0) {
-        *targeted = !is_output;
-        return LRC_STATUS_OK;
+        if (is_output)
+            return LRC_STATUS_OK;
+        return is_in_layers(targeted, config, module, err); /* what is written to disk is a list of names */
     }
     if (config->target_regex)
         return match(targeted, NULL, config->target_regex, module, EXTENT_WHOLE, err);

@@ -156,8 +156,6 @@ enum lrc_status lrc_parser__node(struct lrc_parser *p, struct lrc_ast **out,
                                  enum lrc_ast_kind kind) LRC_MUST_CHECK;
 enum lrc_status lrc_parser__add_item(struct lrc_parser *p, struct lrc_ast *node,
                                      struct lrc_ast *item) LRC_MUST_CHECK;
-enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const char *bytes,
-                                   size_t n) LRC_MUST_CHECK;
 int             lrc_parser__is(const struct lrc_parser *p, enum lrc_token_kind kind, const char *text);
 int             lrc_parser__skip(struct lrc_parser *p, enum lrc_token_kind kind,
                                  const char *text); /* 1 when it was there */

@@ -66,7 +66,7 @@ enum lrc_status lrc_parser__add_item(struct lrc_parser *p, struct lrc_ast *node,
     return LRC_STATUS_OK;
 }
 
-enum lrc_status lrc_parser__intern(struct lrc_parser *p, int32_t *name, const char *bytes, size_t n)
+static enum lrc_status intern_name(struct lrc_parser *p, int32_t *name, const char *bytes, size_t n)
 {
     enum { NAMES_MAX = 10000 };
     struct lrc_template *t = p->template;
@@ -115,7 +115,7 @@ enum lrc_status lrc_parser__name(struct lrc_parser *p, int32_t *name, const char
 {
     if (p->token->kind != LRC_TOKEN_NAME)
         return lrc_parser__fail(p, want);
-    LRC_TRY(lrc_parser__intern(p, name, p->token->bytes, p->token->n));
+    LRC_TRY(intern_name(p, name, p->token->bytes, p->token->n));
     p->token++;
     return LRC_STATUS_OK;
 }
@@ -469,7 +469,7 @@ enum lrc_status lrc_template__build(struct lrc_template *t, size_t n, struct lrc
         goto done;
     parser.token = tokens.items;
     for (int i = 0; i < LRC_NAME_FIXED_COUNT && status == LRC_STATUS_OK; i++)
-        status = lrc_parser__intern(&parser, &name, fixed[i], strlen(fixed[i]));
+        status = intern_name(&parser, &name, fixed[i], strlen(fixed[i]));
     if (status == LRC_STATUS_OK)
         status = parse_block(&parser, &t->root, NULL);
 done:

@@ -48,15 +48,6 @@ enum lrc_status lrc_string__borrow(struct lrc_render *r, struct lrc_value *out, 
     return string_value(r, out, bytes, n, lrc_text__count(bytes, n));
 }
 
-enum lrc_status lrc_string__new(struct lrc_render *r, struct lrc_value *out, const char *bytes, size_t n)
-{
-    char *copy;
-    LRC_TRY(lrc_render__take(r, &copy, (int64_t)n, 1));
-    if (n > 0)
-        memcpy(copy, bytes, n);
-    return lrc_string__borrow(r, out, copy, n);
-}
-
 enum lrc_status lrc_string__concat(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *a,
                                    const struct lrc_string *b)
 {

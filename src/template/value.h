@@ -80,10 +80,7 @@ struct lrc_value lrc_value__float(double real);
 struct lrc_value lrc_value__none(void);
 struct lrc_value lrc_value__undefined(const struct lrc_string *name);
 
-/* Copied into the rendering's memory. errors: NUMERIC (memory bound), NOMEM. */
-enum lrc_status lrc_string__new(struct lrc_render *r, struct lrc_value *out, const char *bytes,
-                                size_t n) LRC_MUST_CHECK;
-/* The bytes stay where they are. */
+/* The bytes stay where they are. errors: NUMERIC (memory bound), NOMEM. */
 enum lrc_status lrc_string__borrow(struct lrc_render *r, struct lrc_value *out, const char *bytes,
                                    size_t n) LRC_MUST_CHECK;
 enum lrc_status lrc_string__concat(struct lrc_render *r, struct lrc_value *out, const struct lrc_string *a,

@@ -68,11 +68,6 @@ float lrc_f16_to_f32(uint16_t bits)
     return from_half(bits);
 }
 
-uint16_t lrc_f16_from_f32(float value)
-{
-    return to_half(value);
-}
-
 LRC_VECTORS static void widen_bf16(float *restrict out, const unsigned char *restrict bytes, int64_t n)
 {
 #pragma omp simd

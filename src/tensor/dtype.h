@@ -71,8 +71,7 @@ static inline uint16_t lrc_bf16_from_f32(float value)
     return (uint16_t)((wide + 0x7fffu + ((wide >> 16) & 1u)) >> 16);
 }
 
-float    lrc_f16_to_f32(uint16_t bits);
-uint16_t lrc_f16_from_f32(float value); /* round to nearest, ties to even */
+float lrc_f16_to_f32(uint16_t bits);
 
 /* n elements of F32, F16 or BF16 to float32 and back. Unaligned src is fine. Other dtypes are our bug
  * (assert). */

@@ -12,7 +12,8 @@ static enum lrc_status read_model_config(struct lrc_model_config *model, const c
                                          struct lrc_problems *problems, struct lrc_error *err)
 {
     json_t *json = NULL;
-    char   *path = lrc_path_join(dir, "config.json");
+    LRC_TRY(lrc_model_dir_check(dir, err));
+    char *path = lrc_path_join(dir, "config.json");
     if (!path)
         return lrc_fail_nomem(err, dir);
     enum lrc_status status = lrc_json_load(&json, path, err);

@@ -19,7 +19,7 @@ struct lrc_run {
     struct lrc_model_options model_options;
     struct lrc_tokenizer    *tokenizer;
     struct lrc_template *template;
-    int64_t text_bytes; /* of both */
+    int64_t                  text_bytes; /* of both */
     struct lrc_dataset       dataset;
     struct lrc_dataset       held_out;
     struct lrc_batch_stream *stream;
@@ -28,7 +28,7 @@ struct lrc_run {
     /* a token cache that cannot be written is an error */
     int must_cache;
     void (*rows_progress)(const struct lrc_load_progress *progress); /* may be NULL */
-    int defers_check;      /* lrc_dataset_check() is the caller's */
+    int defers_check;                                                /* lrc_dataset_check() is the caller's */
     int reads_preferences; /* preference rows are tokenized; else they are refused */
 
     int                         is_full;
@@ -53,6 +53,7 @@ struct lrc_run {
     FILE                *metrics;
     /* clock at the session's start; seconds of earlier sessions */
     double time_started, time_before;
+    int    output_lock; /* lrc_dir_lock() of output_dir, or -1 */
 };
 
 /* setup.c: everything up to the first step. */
@@ -61,12 +62,18 @@ enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems
 enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *problems,
                                  struct lrc_error *err) LRC_MUST_CHECK;
 
+/* setup_adapter.c: after the model is known; its values once the memory is there. */
+enum lrc_status lrc_run__plan_adapter(struct lrc_run *run, struct lrc_problems *problems,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status lrc_run__fill_adapter(struct lrc_run *run, struct lrc_problems *problems,
+                                      struct lrc_error *err) LRC_MUST_CHECK;
+
 /* The parts of loading that need no weights: model.config.vocab_size is enough. */
-enum lrc_status lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
-                                         struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status            lrc_run__load_text_tools(struct lrc_run *run, struct lrc_problems *problems,
+                                                    struct lrc_error *err) LRC_MUST_CHECK;
 struct lrc_dataset_options lrc_run__data_options(const struct lrc_run *run);
-enum lrc_status lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
-                                   struct lrc_error *err) LRC_MUST_CHECK;
+enum lrc_status            lrc_run__load_data(struct lrc_run *run, struct lrc_problems *problems,
+                                              struct lrc_error *err) LRC_MUST_CHECK;
 
 /* train.c: the base's hash into the state, waited for: it is computed beside the first steps. */
 enum lrc_status lrc_run__hash_base(struct lrc_run *run, struct lrc_error *err) LRC_MUST_CHECK;

@@ -142,170 +142,6 @@ enum lrc_status lrc_run__load(struct lrc_run *run, struct lrc_problems *problems
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status copy_names(char ***names, int *n_names, const struct lrc_string_list *list,
-                                  struct lrc_error *err)
-{
-    *names = lrc_calloc(list->n, sizeof **names);
-    if (!*names)
-        return lrc_fail_nomem(err, "adapter configuration");
-    for (int i = 0; i < list->n; i++) {
-        if (!((*names)[i] = lrc_strdup(list->items[i])))
-            return lrc_fail_nomem(err, "adapter configuration");
-        *n_names = i + 1;
-    }
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status copy_patterns(struct lrc_peft_pattern **patterns, int *n_patterns,
-                                     const struct lrc_int_map *map, struct lrc_error *err)
-{
-    *patterns = lrc_calloc(map->n, sizeof **patterns);
-    if (!*patterns)
-        return lrc_fail_nomem(err, "adapter configuration");
-    for (int i = 0; i < map->n; i++) {
-        (*patterns)[i] = (struct lrc_peft_pattern){ lrc_strdup(map->keys[i]), map->values[i] };
-        if (!(*patterns)[i].key)
-            return lrc_fail_nomem(err, "adapter configuration");
-        *n_patterns = i + 1;
-    }
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status copy_targets(struct lrc_peft_config *peft, const struct lrc_config *config,
-                                    struct lrc_error *err)
-{
-    const struct lrc_string_list *targets = &config->lora_target_modules,
-                                 *excluded = &config->lora_exclude_modules;
-    if (targets->n == 0 || targets->from_scalar) {
-        peft->target_regex = lrc_strdup(targets->n == 0 ? "all-linear" : targets->items[0]);
-        if (!peft->target_regex)
-            return lrc_fail_nomem(err, "adapter configuration");
-    } else {
-        LRC_TRY(copy_names(&peft->target_modules, &peft->n_target_modules, targets, err));
-    }
-    if (excluded->n == 0)
-        return LRC_STATUS_OK;
-    if (!excluded->from_scalar)
-        return copy_names(&peft->exclude_modules, &peft->n_exclude_modules, excluded, err);
-    peft->exclude_regex = lrc_strdup(excluded->items[0]);
-    return peft->exclude_regex ? LRC_STATUS_OK : lrc_fail_nomem(err, "adapter configuration");
-}
-
-/* The run's configuration as PEFT writes it. */
-static enum lrc_status peft_of(struct lrc_peft_config *peft, const struct lrc_run *run, struct lrc_error *err)
-{
-    const struct lrc_config *config = run->config;
-    *peft = (struct lrc_peft_config){
-        .r = config->lora_r,
-        .lora_alpha = (double)config->lora_alpha,
-        .lora_dropout = config->lora_dropout,
-        .use_rslora = config->peft_use_rslora,
-    };
-    peft->bias = lrc_strdup("none");
-    peft->base_model_name_or_path = lrc_path_absolute(config->base_model);
-    if (!peft->bias || !peft->base_model_name_or_path)
-        return lrc_fail_nomem(err, "adapter configuration");
-    LRC_TRY(copy_targets(peft, config, err));
-    LRC_TRY(copy_patterns(&peft->rank_pattern, &peft->n_rank_pattern, &config->lora_rank_pattern, err));
-    LRC_TRY(copy_patterns(&peft->alpha_pattern, &peft->n_alpha_pattern, &config->lora_alpha_pattern, err));
-    const struct lrc_string_list *layers = &config->peft_layers_to_transform;
-    peft->layers_to_transform = lrc_calloc(layers->n, sizeof *peft->layers_to_transform);
-    if (!peft->layers_to_transform)
-        return lrc_fail_nomem(err, "adapter configuration");
-    for (int i = 0; i < layers->n; i++)
-        peft->layers_to_transform[i] = strtoll(layers->items[i], NULL, 10); /* checked by the config reader */
-    peft->n_layers_to_transform = layers->n;
-    return LRC_STATUS_OK;
-}
-
-/* Keys of the run against an adapter that is trained further: they may repeat it, not contradict it. */
-static enum lrc_status check_continued(const struct lrc_run *run, struct lrc_problems *problems,
-                                       struct lrc_error *err)
-{
-    const struct lrc_config      *config = run->config;
-    const struct lrc_peft_config *peft = &run->adapter.config;
-    const struct {
-        const char *key;
-        double      want, got;
-    } pairs[] = {
-        { "lora_r", (double)peft->r, (double)config->lora_r },
-        { "lora_alpha", peft->lora_alpha, (double)config->lora_alpha },
-        { "peft_use_rslora", (double)peft->use_rslora, (double)config->peft_use_rslora },
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
-        if (lrc_config_is_set(config, pairs[i].key) && pairs[i].want != pairs[i].got)
-            lrc_problems_add(problems, "%s: %s: want the %g of the adapter in %s, got %g",
-                             lrc_config_where(config, pairs[i].key), pairs[i].key, pairs[i].want,
-                             config->lora_model_dir, pairs[i].got);
-    static const char *const targets[] = { "lora_target_modules", "lora_exclude_modules",
-                                           "peft_layers_to_transform", "lora_rank_pattern",
-                                           "lora_alpha_pattern" };
-    struct lrc_peft_config   asked = { 0 };
-    enum lrc_status          status = LRC_STATUS_OK;
-    int                      any = 0;
-    for (size_t i = 0; i < sizeof targets / sizeof targets[0]; i++)
-        any |= lrc_config_is_set(config, targets[i]);
-    if (any)
-        status = peft_of(&asked, run, err);
-    for (int64_t i = 0; any && status == LRC_STATUS_OK && i < run->adapter.n_layers * LRC_MODULE_COUNT; i++) {
-        char name[LRC_MODULE_NAME_MAX];
-        int  targeted;
-        lrc_model_module_name(name, &run->model, i / LRC_MODULE_COUNT,
-                              (enum lrc_module)(i % LRC_MODULE_COUNT));
-        status = lrc_peft_targets(&targeted, &asked, name, 0, err);
-        if (status == LRC_STATUS_OK && targeted != (run->adapter.modules[i].a.shape[0] > 0))
-            lrc_problems_add(problems, "targets: want those of the adapter in %s, got another choice for %s",
-                             config->lora_model_dir, name);
-    }
-    lrc_peft_config_release(&asked);
-    return status == LRC_STATUS_OK ? lrc_problems_fail(problems, LRC_STATUS_CONFIG, "configuration", err)
-                                   : status;
-}
-
-static enum lrc_status plan_continued(struct lrc_run *run, struct lrc_problems *problems,
-                                      struct lrc_error *err)
-{
-    const struct lrc_config *config = run->config;
-    struct lrc_peft_config   peft;
-    LRC_TRY(lrc_peft_config_read(&peft, config->lora_model_dir, err));
-    LRC_TRY(lrc_adapter_plan(&run->adapter, &run->model, &peft, LRC_ADAPTER_TRAINING, err));
-    LRC_TRY(check_continued(run, problems, err));
-    if (lrc_config_is_set(config, "lora_dropout"))
-        run->adapter.config.lora_dropout = config->lora_dropout;
-    char *base = lrc_path_absolute(config->base_model);
-    if (!base)
-        return lrc_fail_nomem(err, "adapter configuration");
-    lrc_free(run->adapter.config.base_model_name_or_path);
-    run->adapter.config.base_model_name_or_path = base;
-    return LRC_STATUS_OK;
-}
-
-static enum lrc_status plan_adapter(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
-{
-    struct lrc_peft_config peft;
-    if (run->config->lora_model_dir)
-        return plan_continued(run, problems, err);
-    enum lrc_status status = peft_of(&peft, run, err);
-    if (status == LRC_STATUS_OK)
-        status = lrc_adapter_plan(&run->adapter, &run->model, &peft, LRC_ADAPTER_TRAINING, err);
-    lrc_peft_config_release(&peft);
-    return status;
-}
-
-/* Where training begins, by way of the snapshot. */
-static enum lrc_status fill_adapter(struct lrc_run *run, struct lrc_problems *problems, struct lrc_error *err)
-{
-    const struct lrc_config *config = run->config;
-    float                   *values = run->snapshot.rows.rows[0].value.data;
-    if (config->lora_model_dir)
-        LRC_TRY(lrc_adapter_read(&run->adapter, values, &run->model, config->lora_model_dir, problems, err));
-    else
-        lrc_adapter_reset(&run->adapter, values, (uint64_t)config->seed,
-                          strcmp(config->peft_init_lora_weights, "gaussian") == 0 ? LRC_ADAPTER_GAUSSIAN
-                                                                                  : LRC_ADAPTER_KAIMING);
-    return lrc_snapshot_put(&run->snapshot, &run->trainables, err);
-}
-
 static int64_t ceil_div(int64_t a, int64_t b)
 {
     return (a + b - 1) / b;
@@ -379,7 +215,7 @@ static enum lrc_status commit(struct lrc_run *run, struct lrc_problems *problems
     LRC_TRY(lrc_arena_commit(&run->snapshot.arena, err));
     LRC_TRY(lrc_snapshot_bind(&run->snapshot, &run->trainables, err));
     if (!run->is_full)
-        LRC_TRY(fill_adapter(run, problems, err));
+        LRC_TRY(lrc_run__fill_adapter(run, problems, err));
     return lrc_pass_commit(&run->pass, err);
 }
 
@@ -392,7 +228,7 @@ enum lrc_status lrc_run__prepare(struct lrc_run *run, struct lrc_problems *probl
     if (run->is_full)
         LRC_TRY(lrc_full_plan(&run->full, &run->model, err));
     else
-        LRC_TRY(plan_adapter(run, problems, err));
+        LRC_TRY(lrc_run__plan_adapter(run, problems, err));
     LRC_TRY(make_streams(run, err));
     run->report->n_steps = run->n_steps;
     run->report->n_examples = run->dataset.n_examples;

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* Same folder under whatever name; the result must not be written over its own sources. */
 static int is_same_dir(const char *a, const char *b)
@@ -126,6 +127,8 @@ static enum lrc_status run_all(struct lrc_run *run, struct lrc_problems *problem
     LRC_TRY(init_state(run, err));
 
     LRC_TRY(lrc_dir_make(run->config->output_dir, err));
+    LRC_TRY(lrc_dir_lock(&run->output_lock, run->config->output_dir, err));
+    LRC_TRY(check_output_dir(run, err)); /* another run may have come and gone since it was looked at first */
     LRC_TRY(lrc_checkpoint_clean(run->config->output_dir, err));
     LRC_TRY(lrc_run__find_checkpoint(run, &dir, err));
     const enum lrc_status restored = dir ? lrc_run__restore(run, dir, problems, err) : LRC_STATUS_OK;
@@ -148,6 +151,8 @@ static void release(struct lrc_run *run)
     (void)lrc_checkpoint_writer_wait(&run->writer, NULL); /* what ended the run is told */
     if (run->metrics)
         fclose(run->metrics);
+    if (run->output_lock >= 0)
+        close(run->output_lock);
     lrc_buf_release(&run->config_json);
     lrc_pass_release(&run->pass);
     lrc_snapshot_release(&run->snapshot);
@@ -175,6 +180,7 @@ enum lrc_status lrc_train(const struct lrc_config *config, const struct lrc_trai
     struct lrc_run        run = { .config = config,
                                   .options = options,
                                   .report = report,
+                                  .output_lock = -1,
                                   .is_full = strcmp(config->adapter, "full") == 0 };
     const enum lrc_status status = run_all(&run, problems, err);
     release(&run);

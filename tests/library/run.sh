@@ -13,7 +13,6 @@ cmake --install "$build" --prefix "$work/usr" >/dev/null
 "$work/usr/bin/lorica" --version
 export PKG_CONFIG_PATH
 PKG_CONFIG_PATH=$(dirname "$(find "$work/usr" -name lorica.pc)")
-sed -i "s|^prefix=.*|prefix=$work/usr|" "$PKG_CONFIG_PATH/lorica.pc"
 # shellcheck disable=SC2046
 "${cc[@]}" -std=c11 -Wall -Wextra -Wpedantic -Werror "$project/tests/library/program.c" -o "$work/program" \
     $(pkg-config --cflags --libs --static lorica)

@@ -66,7 +66,7 @@ ok "the adapter of the run left alone, byte for byte" same one killed
 ok "and its metrics" cmp <(metrics one) <(metrics killed)
 ok "nothing temporary is left" test -z "$(find killed -name '*.tmp')"
 
-for signal in INT TERM; do
+for signal in INT TERM HUP; do
     "$lorica" train run.yaml output_dir=sig$signal num_epochs=2000 save_steps=100000 >last.out 2>last.err &
     pid=$!
     until [ -s sig$signal/metrics.jsonl ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
@@ -76,6 +76,17 @@ for signal in INT TERM; do
     ok "SIG$signal ends with its exit code" test $code = $([ $signal = INT ] && echo 130 || echo 143)
     ok "SIG$signal leaves a complete checkpoint" test -n "$(ls -d sig$signal/checkpoint-* 2>/dev/null)"
 done
+
+# whoever reads the log may go first, as tee does on Ctrl-C
+mkfifo log
+"$lorica" train run.yaml output_dir=unread num_epochs=2000 save_steps=100000 >last.out 2>log &
+pid=$!
+head -2 <log >last.err
+until [ "$(wc -l <unread/metrics.jsonl 2>/dev/null || echo 0)" -gt 20 ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+kill -INT $pid
+wait $pid
+ok "a run whose log nobody reads any more is interrupted as others are" test $? = 130
+ok "and leaves a complete checkpoint" test -n "$(ls -d unread/checkpoint-* 2>/dev/null)"
 
 "$lorica" train run.yaml output_dir=partial max_steps=24 >last.out 2>last.err
 rm -rf changed && cp -r partial changed
@@ -128,6 +139,26 @@ ok "and the end is the same" same one cached
 ok "and its metrics" cmp <(metrics one) <(metrics cached)
 ok "a dry run writes no cache" exits 0 "$lorica" train run.yaml output_dir=dry dataset_prepared_path=none.cache --dry-run
 ok "nor its folder" test ! -e none.cache
+
+# both halves of an adapter are drawn only where it is asked for: without a step's learning rate one changes the base, the other does not
+for init in true false; do
+    ok "a run that learns nothing, from $init" exits 0 "$lorica" train run.yaml output_dir=init-$init learning_rate=0 max_steps=1 peft_init_lora_weights=$init
+    ok "an adapter drawn by $init changes the base or not" exits $([ $init = true ] && echo 1 || echo 0) "$lorica" merge --base "$model" --adapter init-$init --out merged-$init
+done
+ok "the first layer alone" exits 0 "$lorica" train run.yaml output_dir=layer0 max_steps=2 'peft_layers_to_transform=[0]'
+ok "is what the adapter has" exits 0 "$lorica" inspect layer0
+ok "of all linears" test "$(grep -c 'layers\.0\..*lora_A' last.out)-$(grep -c 'layers\.1\.' last.out)" = 7-0
+ok "and what is read again" exits 0 "$lorica" score "$model" rows.jsonl --adapter layer0
+
+# a folder has one run at a time, also one that goes on
+"$lorica" train run.yaml output_dir=busy num_epochs=2000 save_steps=100000 >first.out 2>first.err &
+pid=$!
+until [ -s busy/metrics.jsonl ] || ! kill -0 $pid 2>/dev/null; do sleep 0.02; done
+ok "a second run in one folder is refused" exits 2 "$lorica" train run.yaml output_dir=busy num_epochs=2000 save_steps=100000 --resume
+ok "and says why" says "busy: want a folder that no other run writes into, got one in use"
+kill $pid
+wait $pid 2>/dev/null
+ok "it goes on when the first has ended" exits 0 "$lorica" train run.yaml output_dir=busy max_steps=30 --resume
 
 # what cannot be trained says so
 printf '{"input_ids": [5, 6, 7], "labels": [-100, -100, -100]}\n' >masked.jsonl

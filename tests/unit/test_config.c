@@ -2,6 +2,7 @@
 #include "config_fixture.h"
 
 #include "base/json.h"
+#include "config/yaml_tree.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdio.h>
@@ -336,13 +337,48 @@ Test(config, list_with_one_regular_expression_and_layers_are_read)
     test_config_release(&test);
 }
 
+Test(config, keys_of_later_versions_may_say_that_they_are_not_wanted)
+{
+    struct test_config test;
+    test_config_load_more(&test,
+                          "lora_modules_to_save: []\nrl: {}\npeft_use_dora: false\nneftune_noise_alpha: 0\n");
+    cr_expect_eq(test.status, LRC_STATUS_OK, "%s", lrc_buf_text(&test.problems.text));
+    test_config_release(&test);
+    expect_problem("lora_modules_to_save: [embed_tokens]\n",
+                   "'lora_modules_to_save': not yet in this version");
+}
+
+Test(config, a_byte_order_mark_before_the_first_key_is_passed_over)
+{
+    static const char     text[] = "\xef\xbb\xbfseed: 3\nadapter: lora\n";
+    struct lrc_pool       pool = { 0 };
+    struct lrc_node      *root = NULL;
+    struct lrc_error      err = { 0 };
+    int                   line = 0;
+    const enum lrc_status status = lrc_yaml_tree_read(&root, &line, &pool, text, sizeof text - 1, &err);
+    cr_assert_eq(status, LRC_STATUS_OK, "%s", err.message);
+    cr_expect_str_eq(root->first->text, "seed");
+    cr_expect_eq(root->n, 2);
+    lrc_pool_release(&pool);
+}
+
+Test(config, layers_go_with_names_and_not_with_a_regular_expression)
+{
+    struct test_config test;
+    test_config_load_more(&test, "lora_target_modules: all-linear\npeft_layers_to_transform: [0, 2]\n");
+    cr_expect_eq(test.status, LRC_STATUS_OK, "%s", lrc_buf_text(&test.problems.text));
+    test_config_release(&test);
+    expect_problem("lora_target_modules: '.*q_proj'\npeft_layers_to_transform: [0]\n",
+                   "want lora_target_modules to be a list or all-linear with it, got a regular expression");
+}
+
 Test(config, written_yaml_reads_back_to_the_same_settings)
 {
     struct test_config first, second;
     struct lrc_buf     yaml = { 0 }, a = { 0 }, b = { 0 };
     test_config_load_more(
         &first,
-        "bf16: true\nlora_target_modules: '.*q'\npeft_layers_to_transform: [0, 2]\nval_set_size: 0.1\n"
+        "bf16: true\nlora_target_modules: ['.*q']\npeft_layers_to_transform: [0, 2]\nval_set_size: 0.1\n"
         "lora_alpha_pattern: {q: 1}\nweight_decay: 0.1\nlora_exclude_modules: [\"a\\\"b\", 'true']\n");
     cr_assert_eq(first.status, LRC_STATUS_OK, "%s", lrc_buf_text(&first.problems.text));
     lrc_config_write_yaml(&first.config, &yaml);

@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "base/machine.h"
 #include "cli/model_options.h"
+#include "formats/model_dir.h"
 #include "infer/generate.h"
 #include "infer/prompt.h"
 
@@ -38,8 +39,7 @@ static enum lrc_status encode_prompt(struct job *job, const char *model_dir, str
         .system = lrc_cli_option(job->cli, "system"),
         .chat_template = lrc_cli_option(job->cli, "chat-template"),
     };
-    if (!prompt.text)
-        return lrc_fail(err, LRC_STATUS_USAGE, "generate: want --prompt TEXT");
+    LRC_TRY(lrc_model_dir_check(model_dir, err));
     LRC_TRY(lrc_tokenizer_load(&job->tokenizer, model_dir, err));
     return lrc_prompt_encode(&job->prompt, &prompt, job->tokenizer, model_dir,
                              lrc_cli_option(job->cli, "adapter"), err);
@@ -73,22 +73,27 @@ static enum lrc_status on_token(void *context, int32_t token, struct lrc_error *
 }
 
 /* Before anything is loaded: a large model takes minutes. */
-static enum lrc_status read_options(struct job *job, struct lrc_error *err)
+static enum lrc_status read_options(struct job *job, struct lrc_problems *problems, struct lrc_error *err)
 {
     static const char *const of_chat[] = { "system", "chat-template" };
     const struct lrc_cli    *cli = job->cli;
-    job->asked = (struct asked){ -1.0, -1.0, -1, -1, -1 };
-    LRC_TRY(lrc_cli_number(cli, "temperature", &job->asked.temperature, 0.0, 100.0, err));
-    LRC_TRY(lrc_cli_number(cli, "top-p", &job->asked.top_p, 0.0, 1.0, err));
-    LRC_TRY(lrc_cli_int(cli, "top-k", &job->asked.top_k, 0, INT32_MAX, err));
-    LRC_TRY(lrc_cli_int(cli, "seed", &job->asked.seed, 0, INT64_MAX, err));
-    LRC_TRY(lrc_cli_int(cli, "max-new-tokens", &job->asked.new_tokens, 1, INT32_MAX, err));
+    struct asked            *asked = &job->asked;
+    *asked = (struct asked){ -1.0, -1.0, -1, -1, -1 };
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_number(cli, "temperature", &asked->temperature, 0.0, 100.0, err),
+                         err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_number(cli, "top-p", &asked->top_p, 0.0, 1.0, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "top-k", &asked->top_k, 0, INT32_MAX, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "seed", &asked->seed, 0, INT64_MAX, err), err));
+    LRC_TRY(lrc_cli_note(problems, lrc_cli_int(cli, "max-new-tokens", &asked->new_tokens, 1, INT32_MAX, err),
+                         err));
+    if (!lrc_cli_option(cli, "prompt"))
+        lrc_problems_add(problems, "--prompt: want a text, got none");
     if (job->stop_text && !job->stop_text[0])
-        return lrc_fail(err, LRC_STATUS_USAGE, "--stop: want a text, got an empty one");
+        lrc_problems_add(problems, "--stop: want a text, got an empty one");
     for (size_t i = 0; i < sizeof of_chat / sizeof of_chat[0]; i++)
         if (lrc_cli_has(cli, of_chat[i]) && !lrc_cli_has(cli, "chat"))
-            return lrc_fail(err, LRC_STATUS_USAGE, "--%s: want --chat beside it, got none", of_chat[i]);
-    return LRC_STATUS_OK;
+            lrc_problems_add(problems, "--%s: want --chat beside it, got none", of_chat[i]);
+    return lrc_problems_fail(problems, LRC_STATUS_USAGE, "command line", err);
 }
 
 /* Prompt and answer share the model's positions. */
@@ -163,7 +168,7 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
     enum lrc_stop               stop = LRC_STOP_LENGTH;
 
     LRC_TRY(lrc_cli_set_threads(job->cli, err));
-    LRC_TRY(read_options(job, err));
+    LRC_TRY(read_options(job, problems, err));
     LRC_TRY(encode_prompt(job, model_dir, err));
     const int64_t n_new = job->asked.new_tokens > 0 ? job->asked.new_tokens : DEFAULT_NEW_TOKENS * 16;
     int64_t       n_positions = job->prompt.len + n_new; /* to prepare; the model's own limit holds below */
@@ -188,6 +193,7 @@ static enum lrc_status generate(struct job *job, const char *model_dir, struct l
         lrc_cli_print("\n");
     else
         print_json(job, stop);
+    (void)fflush(stdout); /* the end of the text before what is said about it */
     log_speed(job, started_s);
     return LRC_STATUS_OK;
 }

@@ -1,10 +1,13 @@
 /* What a path holds. Facts are gathered once, as JSON, and shown as they are or as text. */
 #include "base/alloc.h"
+#include "checkpoint/state_file.h"
 #include "cli/command.h"
+#include "data/token_cache.h"
 #include "formats/model_dir.h"
 #include "formats/peft.h"
 #include "model/model_config.h"
 
+#include <math.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -80,13 +83,20 @@ static enum lrc_status inspect_file(json_t *report, const char *path, struct lrc
     struct lrc_safetensors file;
     struct lrc_map         map;
     LRC_TRY(lrc_map_open(&map, path, err));
-    const int is_candidate = may_be_safetensors(path, &map);
+    const int is_candidate = may_be_safetensors(path, &map),
+              is_h5 = strcmp(lrc_path_base(path), "state.h5") == 0 ||
+                      strcmp(lrc_path_base(path), "index.h5") == 0,
+              is_gguf = map.size_bytes > 4 && memcmp(map.data, "GGUF", 4) == 0;
     lrc_map_close(&map);
     if (!is_candidate)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                        "%s: want a safetensors file, or the folder of a model, an adapter or a checkpoint, "
-                        "got another file",
-                        path);
+        return lrc_fail(
+            err, LRC_STATUS_UNSUPPORTED,
+            "%s: want a safetensors file, or the folder of a model, an adapter, a checkpoint or a token "
+            "cache, got another file%s",
+            path,
+            is_h5     ? " (give the folder it lies in)"
+            : is_gguf ? " (GGUF is not yet in this version)"
+                      : "");
     LRC_TRY(lrc_safetensors_open(&file, path, err));
     (void)json_object_set_new(report, "kind", json_string("safetensors"));
     put_file(report, &file);
@@ -140,13 +150,73 @@ static enum lrc_status put_adapter(json_t *report, const char *dir, struct lrc_e
     return LRC_STATUS_OK;
 }
 
+/* What a run goes on from. A damaged one does not hide what lies beside it. */
 static void put_state(json_t *report, const char *dir)
 {
-    struct stat info;
-    char       *path = lrc_path_join(dir, "state.h5");
+    struct lrc_run_state saved;
+    struct lrc_buf       config = { 0 };
+    struct lrc_error     error;
+    struct stat          info;
+    char                *path = lrc_path_join(dir, "state.h5");
     if (path && stat(path, &info) == 0)
         (void)json_object_set_new(report, "state_bytes", json_integer(info.st_size));
     lrc_free(path);
+    if (lrc_checkpoint_read_state(&saved, &config, dir, &error) == LRC_STATUS_OK) {
+        json_t *state = json_object(), *settings = NULL;
+#define PUT_INTEGER(name, least) (void)json_object_set_new(state, #name, json_integer(saved.name));
+#define PUT_REAL(name)                                                                                       \
+    (void)json_object_set_new(state, #name, isfinite(saved.name) ? json_real(saved.name) : json_null());
+#define PUT_TEXT(name) (void)json_object_set_new(state, #name, json_string(saved.name));
+        LRC_RUN_STATE_MAP(PUT_INTEGER, PUT_REAL, PUT_TEXT)
+#undef PUT_INTEGER
+#undef PUT_REAL
+#undef PUT_TEXT
+        (void)json_object_set_new(report, "state", state);
+        if (lrc_json_parse(&settings, lrc_buf_text(&config), config.len, dir, &error) == LRC_STATUS_OK)
+            (void)json_object_set_new(report, "settings", settings);
+    } else {
+        (void)json_object_set_new(report, "unsupported", json_string(error.message));
+    }
+    lrc_buf_release(&config);
+}
+
+static enum lrc_status put_cache(json_t *caches, const char *dir, struct lrc_error *err)
+{
+    struct lrc_dataset dataset;
+    LRC_TRY(lrc_token_cache_read(&dataset, dir, err));
+    char   *folder = lrc_path_absolute(dir);
+    json_t *cache = json_object();
+    (void)json_object_set_new(cache, "rows", json_integer(dataset.n_rows));
+    (void)json_object_set_new(cache, "examples", json_integer(dataset.n_examples));
+    (void)json_object_set_new(cache, "tokens", json_integer(dataset.n_tokens));
+    (void)json_object_set_new(cache, "trained_tokens", json_integer(dataset.n_trained));
+    (void)json_object_set_new(cache, "longest", json_integer(dataset.longest));
+    (void)json_object_set_new(caches, folder ? lrc_path_base(folder) : dir, cache);
+    lrc_free(folder);
+    lrc_dataset_release(&dataset);
+    return LRC_STATUS_OK;
+}
+
+/* The folder itself, or the folders in it: a dataset_prepared_path has one per choice of rows and settings.
+ */
+static enum lrc_status put_caches(json_t *caches, const char *dir, struct lrc_error *err)
+{
+    char          **names;
+    int64_t         n_names;
+    enum lrc_status status = LRC_STATUS_OK;
+    if (has(dir, "index.h5"))
+        return put_cache(caches, dir, err);
+    LRC_TRY(lrc_dir_list(dir, &names, &n_names, err));
+    for (int64_t i = 0; i < n_names && status == LRC_STATUS_OK; i++) {
+        char *path = lrc_path_join(dir, names[i]);
+        if (!path)
+            status = lrc_fail_nomem(err, dir);
+        else if (has(path, "index.h5"))
+            status = put_cache(caches, path, err);
+        lrc_free(path);
+    }
+    lrc_dir_list_free(names, n_names);
+    return status;
 }
 
 /* The part of the configuration that says what the model is; a reason when Lorica cannot run it. */
@@ -210,16 +280,27 @@ static enum lrc_status inspect_dir(json_t *report, const char *path, struct lrc_
 {
     const int is_adapter = has(path, "adapter_config.json"), is_checkpoint = has(path, "state.h5"),
               is_model = has(path, "config.json");
-    if (!is_adapter && !is_model)
-        return lrc_fail(err, LRC_STATUS_UNSUPPORTED,
-                        "%s: want a folder with config.json or adapter_config.json, found neither", path);
+    if (!is_adapter && !is_model && !is_checkpoint) {
+        json_t *caches = json_object();
+        (void)json_object_set_new(report, "kind", json_string("token cache"));
+        (void)json_object_set_new(report, "caches", caches);
+        LRC_TRY(put_caches(caches, path, err));
+        return json_object_size(caches) > 0
+                   ? LRC_STATUS_OK
+                   : lrc_fail(err, LRC_STATUS_UNSUPPORTED,
+                              "%s: want a folder with config.json, adapter_config.json, state.h5 or a token "
+                              "cache, found none",
+                              path);
+    }
     (void)json_object_set_new(report, "kind",
                               json_string(is_checkpoint ? "checkpoint"
                                           : is_adapter  ? "adapter"
                                                         : "model"));
     if (is_checkpoint)
         put_state(report, path);
-    return is_adapter ? put_adapter(report, path, err) : put_model(report, path, problems, err);
+    if (is_adapter)
+        return put_adapter(report, path, err);
+    return is_model ? put_model(report, path, problems, err) : LRC_STATUS_OK;
 }
 
 /* What jansson's dump functions allocated. */
@@ -245,7 +326,8 @@ static void append_members(struct lrc_buf *text, const json_t *object)
 {
     const char *key;
     json_t     *value;
-    json_object_foreach ((json_t *)(uintptr_t)object, key, value) {
+    json_object_foreach((json_t *)(uintptr_t)object, key, value)
+    {
         char *dump = json_is_string(value)
                          ? NULL
                          : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT | JSON_REAL_PRECISION(15));
@@ -268,11 +350,11 @@ static void append_tensors(struct lrc_buf *text, const json_t *report)
         return;
     lrc_buf_printf(text, "tensors: %lld, ", (long long)json_integer_value(json_object_get(total, "tensors")));
     append_bytes(text, json_integer_value(json_object_get(total, "bytes")));
-    json_object_foreach (json_object_get(report, "dtypes"), dtype, value)
-        lrc_buf_printf(text, ", %s in %lld", dtype,
-                       (long long)json_integer_value(json_object_get(value, "tensors")));
+    json_object_foreach(json_object_get(report, "dtypes"), dtype, value) lrc_buf_printf(
+        text, ", %s in %lld", dtype, (long long)json_integer_value(json_object_get(value, "tensors")));
     lrc_buf_putc(text, '\n');
-    json_array_foreach (json_object_get(report, "tensors"), i, value) {
+    json_array_foreach(json_object_get(report, "tensors"), i, value)
+    {
         const json_t *shape = json_object_get(value, "shape");
         lrc_buf_printf(text, "  %-8s ", json_string_value(json_object_get(value, "dtype")));
         struct lrc_buf dims = { 0 };
@@ -287,7 +369,8 @@ static void append_tensors(struct lrc_buf *text, const json_t *report)
 
 static void append_report(struct lrc_buf *text, const json_t *report)
 {
-    static const char *const sections[] = { "model", "config", "quantization", "metadata" };
+    static const char *const sections[] = { "state",  "settings",     "caches",  "model",
+                                            "config", "quantization", "metadata" };
     const char              *unsupported = json_string_value(json_object_get(report, "unsupported"));
     const json_t            *state = json_object_get(report, "state_bytes");
     lrc_buf_printf(text, "%s: %s\n", json_string_value(json_object_get(report, "path")),
@@ -350,7 +433,7 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
 const struct lrc_command lrc_command_inspect = {
     .name = "inspect",
     .arguments = "PATH",
-    .summary = "what a model folder, safetensors file, adapter or checkpoint holds",
+    .summary = "what a model folder, safetensors file, adapter, checkpoint or token cache holds",
     .arguments_min = 1,
     .arguments_max = 1,
     .common = LRC_COMMON_NONE,

@@ -4,6 +4,7 @@
 #include "cli/token_view.h"
 #include "data/data_format.h"
 #include "data/row_file.h"
+#include "formats/model_dir.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -193,6 +194,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     int64_t          line = 0;
     enum lrc_status  status = read_options(&line, cli, err);
     const char      *path = lrc_cli_option(cli, "messages");
+    if (status == LRC_STATUS_OK)
+        status = lrc_model_dir_check(cli->arguments[0], err);
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_load(&tokenizer, cli->arguments[0], err);
     if (status == LRC_STATUS_OK)

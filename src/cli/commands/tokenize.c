@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "cli/command.h"
+#include "formats/model_dir.h"
 #include "tokenizer/tokenizer.h"
 
 #include <errno.h>
@@ -150,6 +151,8 @@ static enum lrc_status run(const struct lrc_cli *cli, struct lrc_problems *probl
     struct lrc_ids         ids = { 0 };
     struct lrc_tokenizer  *tokenizer = NULL;
     enum lrc_status        status = read_input(&input, cli, err);
+    if (status == LRC_STATUS_OK)
+        status = lrc_model_dir_check(cli->arguments[0], err);
     if (status == LRC_STATUS_OK)
         status = lrc_tokenizer_load(&tokenizer, cli->arguments[0], err);
     if (status != LRC_STATUS_OK)

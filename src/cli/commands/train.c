@@ -6,6 +6,7 @@
 #include "cli/stop.h"
 #include "train/train.h"
 #include <math.h>
+#include <signal.h>
 #include <string.h>
 
 /* Options that stand for a config key win over the file, as key=value does. */
@@ -34,13 +35,20 @@ static void print_report(const struct lrc_cli *cli, const struct lrc_config *con
             const char *key;
             double      value;
         } numbers[] = {
-            { "steps", (double)report->n_steps }, { "steps_done", (double)report->n_steps_done },
-            { "examples", (double)report->n_examples }, { "held_out", (double)report->n_held_out },
-            { "trainable_parameters", (double)report->n_trainable }, { "tokens", (double)report->n_tokens },
-            { "loss_first", report->loss_first }, { "loss_last", report->loss_last },
-            { "eval_loss_first", report->eval_loss_first }, { "eval_loss_last", report->eval_loss_last },
-            { "time_s", report->time_s }, { "tokens_per_second", report->tokens_per_second },
-            { "planned_bytes", (double)report->planned_bytes }, { "peak_bytes", (double)report->peak_bytes },
+            { "steps", (double)report->n_steps },
+            { "steps_done", (double)report->n_steps_done },
+            { "examples", (double)report->n_examples },
+            { "held_out", (double)report->n_held_out },
+            { "trainable_parameters", (double)report->n_trainable },
+            { "tokens", (double)report->n_tokens },
+            { "loss_first", report->loss_first },
+            { "loss_last", report->loss_last },
+            { "eval_loss_first", report->eval_loss_first },
+            { "eval_loss_last", report->eval_loss_last },
+            { "time_s", report->time_s },
+            { "tokens_per_second", report->tokens_per_second },
+            { "planned_bytes", (double)report->planned_bytes },
+            { "peak_bytes", (double)report->peak_bytes },
         };
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
             lrc_buf_printf(&text, "%s\"%s\": ", i ? ", " : "{", numbers[i].key);
@@ -71,6 +79,8 @@ static enum lrc_status train(const struct lrc_cli *cli, const struct lrc_config 
         .progress = lrc_progress_update,
     };
     struct lrc_train_report report;
+    (void)signal(SIGPIPE,
+                 SIG_IGN); /* `2>&1 | tee log` and Ctrl-C: tee is gone first, and the checkpoint is to come */
     const enum lrc_status status = lrc_train(config, &options, &report, problems, err);
     lrc_progress_end();
     if (status == LRC_STATUS_OK)
