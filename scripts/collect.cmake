@@ -83,7 +83,7 @@ ${folders}#undef LRC_OP_FOLDER
 endfunction()
 
 # lrc_collect_cuda(<target> <dir>): the CUDA backend, <dir>/<op>/<op>_cuda.cu of every op and <dir>/common/*.cu. ops.def
-# makes the table, so an op without its .cu is a link error.
+# makes the table, so an op without its .cu is a link error. An architecture 90a brings the kernels on wgmma.
 function(lrc_collect_cuda target dir)
   file(GLOB sources CONFIGURE_DEPENDS ${dir}/*/*.cu)
   add_library(kernels_cuda OBJECT ${sources})
@@ -92,6 +92,9 @@ function(lrc_collect_cuda target dir)
   # the host side of a .cu file meets the compiler's own generated code, so only the warnings that it passes
   set_property(TARGET kernels_cuda PROPERTY COMPILE_OPTIONS -Xcompiler=-Wall,-Wextra -Werror=all-warnings --fmad=true)
   target_compile_definitions(kernels_cuda PRIVATE LRC_HAVE_CUDA=1)
+  if(CMAKE_CUDA_ARCHITECTURES MATCHES "90a")
+    target_compile_definitions(kernels_cuda PRIVATE LRC_CUDA_WGMMA=1)
+  endif()
   target_include_directories(kernels_cuda PRIVATE src ${dir} ${CMAKE_BINARY_DIR}/generated)
   target_sources(${target} PRIVATE ${dir}/backend_cuda.c $<TARGET_OBJECTS:kernels_cuda>)
   target_compile_definitions(${target} PUBLIC LRC_HAVE_CUDA=1)

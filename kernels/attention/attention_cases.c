@@ -376,6 +376,10 @@ static const struct problem problems[] = {
     { "bf16, 9 queries after 300, groups of 8", 8, 1, 64, 0, 300, 0, BF16, 1, { 0, 9 } },
     { "bf16, 2 queries after 900, window of 1, steep softmax", 4, 1, 64, 1, 900, 8.0f, BF16, 1, { 0, 2 } },
     { "bf16, 4 queries of a document, heads of 256", 2, 1, 256, 0, 0, 0, BF16, 1, { 0, 4 } },
+    { "bf16, three blocks of 128 rows", 2, 1, 128, 0, 0, 0, BF16, 2, { 0, 321, 449 } },
+    { "bf16, documents of 64, 65, 128, 127, 1", 2, 1, 64, 0, 0, 0, BF16, 5, { 0, 64, 129, 257, 384, 385 } },
+    { "bf16, window of 150 over blocks of 128", 4, 2, 64, 150, 0, 0, BF16, 1, { 0, 420 } },
+    { "bf16, 150 queries after 70, window of 130", 2, 1, 128, 130, 70, 0, BF16, 1, { 0, 150 } },
     { "70 queries after 3", 2, 1, 24, 0, 3, 0, BF16, 1, { 0, 70 } },
     { "window and past", 2, 1, 24, 20, 100, 0, F32, 1, { 0, 7 } },
 };

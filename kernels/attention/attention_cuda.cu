@@ -1,5 +1,8 @@
 #include "attention/attention_mma.cuh"
 #include "attention/attention_plain.cuh"
+#ifdef LRC_CUDA_WGMMA
+#include "attention/attention_wgmma.cuh"
+#endif
 
 extern "C" {
 #include "attention/attention_layout.h"
@@ -117,29 +120,123 @@ static enum lrc_status mma_forward(struct lrc_stream *stream, const struct atten
     return LAUNCHED(err, job);
 }
 
-template <int CP, int COLS, int BK, int BQ, int STAGES>
-static enum lrc_status mma_backward(struct lrc_stream *stream, const struct attention_job &job,
-                                    struct lrc_error *err)
+template <int CP, int COLS, int BQ, int STAGES>
+static enum lrc_status mma_keys(struct lrc_stream *stream, const struct attention_job &job,
+                                struct lrc_error *err)
 {
-    constexpr size_t query_bytes = mma_query_shared<CP, BK, STAGES>(),
-                     key_bytes = mma_key_shared<CP, BQ, STAGES>();
-    const dim3       queries((unsigned)job.n_blocks, (unsigned)job.n_heads);
-    constexpr size_t fold_bytes = mma_fold_shared<CP>();
-    const dim3       keys((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
-    LRC_SHARED_ALLOW((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), key_bytes);
-    LRC_LAUNCH((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), keys, MMA_THREADS, key_bytes, stream, job);
-    LRC_TRY(LAUNCHED(err, job));
-    if (job.d_s) {
-        LRC_SHARED_ALLOW((attention_mma_fold_kernel<CP, BQ>), fold_bytes);
-        LRC_LAUNCH((attention_mma_fold_kernel<CP, BQ>), queries, MMA_THREADS, fold_bytes, stream, job);
-        return LAUNCHED(err, job);
-    }
-    LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK, STAGES>), query_bytes);
-    LRC_LAUNCH((attention_mma_query_kernel<CP, BK, STAGES>), queries, MMA_THREADS, query_bytes, stream, job);
+    constexpr size_t bytes = mma_key_shared<CP, BQ, STAGES>();
+    const dim3       grid((unsigned)job.n_blocks, (unsigned)job.n_kv_heads, CP / COLS);
+    LRC_SHARED_ALLOW((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), bytes);
+    LRC_LAUNCH((attention_mma_key_kernel<CP, COLS, BQ, STAGES>), grid, MMA_THREADS, bytes, stream, job);
+    return LAUNCHED(err, job);
+}
+
+template <int CP, int BQ>
+static enum lrc_status mma_fold(struct lrc_stream *stream, const struct attention_job &job,
+                                struct lrc_error *err)
+{
+    constexpr size_t bytes = mma_fold_shared<CP>();
+    const dim3       grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    LRC_SHARED_ALLOW((attention_mma_fold_kernel<CP, BQ>), bytes);
+    LRC_LAUNCH((attention_mma_fold_kernel<CP, BQ>), grid, MMA_THREADS, bytes, stream, job);
+    return LAUNCHED(err, job);
+}
+
+template <int CP, int BK, int STAGES>
+static enum lrc_status mma_queries(struct lrc_stream *stream, const struct attention_job &job,
+                                   struct lrc_error *err)
+{
+    constexpr size_t bytes = mma_query_shared<CP, BK, STAGES>();
+    const dim3       grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    LRC_SHARED_ALLOW((attention_mma_query_kernel<CP, BK, STAGES>), bytes);
+    LRC_LAUNCH((attention_mma_query_kernel<CP, BK, STAGES>), grid, MMA_THREADS, bytes, stream, job);
     return LAUNCHED(err, job);
 }
 
 constexpr int MMA_HEAD_DIM_MAX = 256;
+
+/* ---- tensor cores of compute capability 9.0, in builds whose architectures name 90a ---- */
+
+#ifdef LRC_CUDA_WGMMA
+
+constexpr int WGMMA_HEAD_DIM_MAX = 128;
+
+static bool wgmma_can(const struct attention_job &job)
+{
+    int major = 0, minor = 0;
+    (void)cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0);
+    (void)cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0);
+    return major == 9 && minor == 0 && job.is_aligned;
+}
+
+static dim3 wgmma_grid(const struct attention_job &job, int64_t n_heads)
+{
+    return dim3((unsigned)(job.n_rows / WGMMA_ROWS + job.n_docs), (unsigned)n_heads);
+}
+
+template <int CP>
+static enum lrc_status wgmma_forward(struct lrc_stream *stream, const struct attention_job &job,
+                                     struct lrc_error *err)
+{
+    constexpr size_t bytes = wgmma_forward_shared<CP>();
+    LRC_SHARED_ALLOW(attention_wgmma_forward_kernel<CP>, bytes);
+    LRC_LAUNCH(attention_wgmma_forward_kernel<CP>, wgmma_grid(job, job.n_heads), WGMMA_THREADS, bytes, stream,
+               job);
+    return LAUNCHED(err, job);
+}
+
+template <int CP>
+static enum lrc_status wgmma_keys(struct lrc_stream *stream, const struct attention_job &job,
+                                  struct lrc_error *err)
+{
+    constexpr size_t bytes = wgmma_key_shared<CP>();
+    LRC_SHARED_ALLOW(attention_wgmma_key_kernel<CP>, bytes);
+    LRC_LAUNCH(attention_wgmma_key_kernel<CP>, wgmma_grid(job, job.n_kv_heads), WGMMA_THREADS, bytes, stream,
+               job);
+    return LAUNCHED(err, job);
+}
+
+template <int CP>
+static enum lrc_status wgmma_fold(struct lrc_stream *stream, const struct attention_job &job,
+                                  struct lrc_error *err)
+{
+    constexpr size_t bytes = wgmma_fold_shared<CP>();
+    const dim3       grid((unsigned)job.n_blocks, (unsigned)job.n_heads);
+    LRC_SHARED_ALLOW(attention_wgmma_fold_kernel<CP>, bytes);
+    LRC_LAUNCH(attention_wgmma_fold_kernel<CP>, grid, LRC_WGMMA_THREADS, bytes, stream, job);
+    return LAUNCHED(err, job);
+}
+
+#endif
+
+/* ---- which of them ---- */
+
+template <int CP, int BK>
+static enum lrc_status tensor_forward(struct lrc_stream *stream, const struct attention_job &job,
+                                      struct lrc_error *err)
+{
+#ifdef LRC_CUDA_WGMMA
+    if constexpr (CP <= WGMMA_HEAD_DIM_MAX)
+        if (wgmma_can(job))
+            return wgmma_forward<CP>(stream, job, err);
+#endif
+    return mma_forward<CP, BK>(stream, job, err);
+}
+
+template <int CP, int COLS, int BK, int BQ, int STAGES>
+static enum lrc_status tensor_backward(struct lrc_stream *stream, const struct attention_job &job,
+                                       struct lrc_error *err)
+{
+#ifdef LRC_CUDA_WGMMA
+    if constexpr (CP <= WGMMA_HEAD_DIM_MAX)
+        if (wgmma_can(job)) {
+            LRC_TRY(wgmma_keys<CP>(stream, job, err));
+            return job.d_s ? wgmma_fold<CP>(stream, job, err) : mma_queries<CP, BK, STAGES>(stream, job, err);
+        }
+#endif
+    LRC_TRY((mma_keys<CP, COLS, BQ, STAGES>(stream, job, err)));
+    return job.d_s ? mma_fold<CP, BQ>(stream, job, err) : mma_queries<CP, BK, STAGES>(stream, job, err);
+}
 
 /* ---- float32 ---- */
 
@@ -189,10 +286,10 @@ LRC_CUDA_OP(attention_forward)
     if (!narrow || job.head_dim > MMA_HEAD_DIM_MAX)
         return plain_forward(stream, job, err);
     if (job.head_dim <= 64)
-        return mma_forward<64, 64>(stream, job, err);
+        return tensor_forward<64, 64>(stream, job, err);
     if (job.head_dim <= 128)
-        return mma_forward<128, 64>(stream, job, err);
-    return mma_forward<256, 32>(stream, job, err);
+        return tensor_forward<128, 64>(stream, job, err);
+    return tensor_forward<256, 32>(stream, job, err);
 }
 
 /* Rows of the longest document, as far as it is known before a recording is replayed. */
@@ -252,8 +349,8 @@ LRC_CUDA_OP(attention_backward)
         return plain_backward(stream, job, err);
     d_s_place(&job, args->shape, args->workspace, args->workspace_bytes);
     if (job.head_dim <= 64)
-        return mma_backward<64, 64, 64, 64, 2>(stream, job, err);
+        return tensor_backward<64, 64, 64, 64, 2>(stream, job, err);
     if (job.head_dim <= 128)
-        return mma_backward<128, 128, 64, 32, 2>(stream, job, err);
-    return mma_backward<256, 128, 32, 16, 1>(stream, job, err);
+        return tensor_backward<128, 128, 64, 32, 2>(stream, job, err);
+    return tensor_backward<256, 128, 32, 16, 1>(stream, job, err);
 }

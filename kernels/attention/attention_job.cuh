@@ -14,10 +14,10 @@ struct attention_view {
     int64_t        row, head;
 };
 
-/* Up to ATTENTION_BLOCK rows of one document, or none; all in rows of q, so that a document's first key is
+/* A block of rows of document `doc`, or none; all in rows of q, so that a document's first key is
  * row doc_first of k (n_past is 0 unless there is one document, from row 0). */
 struct attention_rows {
-    int32_t first, n, doc_first, doc_end;
+    int32_t first, n, doc_first, doc_end, doc;
 };
 
 constexpr int ATTENTION_GROUP = 16; /* rows that one product of the tensor cores takes */
@@ -44,25 +44,32 @@ static __device__ __forceinline__ uint4 *attention_d_s(const struct attention_jo
                          (ATTENTION_BLOCK / ATTENTION_GROUP) * LRC_CUDA_LANES;
 }
 
-/* Block `index` of n_blocks. Document d has the numbers first(d) .. first(d + 1) - 1, where first(d) =
- * doc_offsets[d] / BLOCK + d: as many as it needs, or one more, of which nothing is left. So the number of
+/* Block `index` of up to BLOCK rows. Document d has the numbers first(d) .. first(d + 1) - 1, where first(d)
+ * = doc_offsets[d] / BLOCK + d: as many as it needs, or one more, of which nothing is left. So the number of
  * blocks depends on the number of documents and rows alone, and no table has to be made: a few steps in
  * offsets that lie in the cache. */
+template <int BLOCK = ATTENTION_BLOCK>
 static __device__ __forceinline__ struct attention_rows attention_rows_find(const struct attention_job &job,
                                                                             int64_t                     index)
 {
     int64_t low = 0, high = job.n_docs;
     while (high - low > 1) {
         const int64_t middle = (low + high) / 2;
-        if (job.doc_offsets[middle] / ATTENTION_BLOCK + middle <= index)
+        if (job.doc_offsets[middle] / BLOCK + middle <= index)
             low = middle;
         else
             high = middle;
     }
     const int32_t begin = job.doc_offsets[low], end = job.doc_offsets[low + 1];
-    const int64_t nth = index - (begin / ATTENTION_BLOCK + low), left = end - begin - nth * ATTENTION_BLOCK;
-    const int64_t n = left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK;
-    return { (int32_t)(begin + nth * ATTENTION_BLOCK), n < 0 ? 0 : (int32_t)n, begin, end };
+    const int64_t nth = index - (begin / BLOCK + low), left = end - begin - nth * BLOCK;
+    const int64_t n = left < BLOCK ? left : BLOCK;
+    return { (int32_t)(begin + nth * BLOCK), n < 0 ? 0 : (int32_t)n, begin, end, (int32_t)low };
+}
+
+/* The number of the block of ATTENTION_BLOCK rows that begins with `row` of the document. */
+static __device__ __forceinline__ int64_t attention_slot(const struct attention_rows &doc, int64_t row)
+{
+    return doc.doc_first / ATTENTION_BLOCK + doc.doc + (row - doc.doc_first) / ATTENTION_BLOCK;
 }
 
 /* Keys [from, to) that rows [first, first + n) of queries see between them. */

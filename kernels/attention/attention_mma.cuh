@@ -8,11 +8,7 @@
 #ifndef LRC_ATTENTION_MMA_CUH
 #define LRC_ATTENTION_MMA_CUH
 
-#include "attention/attention_job.cuh"
-#include "common/mma.cuh"
-
-constexpr int MMA_WARPS = 4, MMA_THREADS = MMA_WARPS * LRC_CUDA_LANES, MMA_ROWS = 16 * MMA_WARPS;
-static_assert(MMA_ROWS == ATTENTION_BLOCK, "a block of the table is a block of threads' rows");
+#include "attention/attention_fragment.cuh"
 
 /* Elements from row to row of a tile: 16 bytes more than the row, so that the 8 rows of an ldmatrix lie in
  * different banks. */
@@ -74,116 +70,14 @@ static __device__ __forceinline__ void mma_weighted(float sums[COLS / 8][4], con
     const uint16_t *b_row = b + (lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() + lane / 16 * 8 + col;
 #pragma unroll
     for (int k = 0; k < K; k += 16) {
-        const float   *low = weights[k / 8], *high = weights[k / 8 + 1];
-        const uint32_t left[4] = { lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
-                                   lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3]) };
+        uint32_t left[4];
+        mma_pack(left, weights[k / 8], weights[k / 8 + 1]);
 #pragma unroll
         for (int n = 0; n < COLS; n += 16) {
             uint32_t right[4];
             lrc_ldmatrix_x4_trans(right, b_row + k * mma_stride<CP>() + n);
             lrc_mma_bf16(sums[n / 8], left, right);
             lrc_mma_bf16(sums[n / 8 + 1], left, right + 2);
-        }
-    }
-}
-
-template <int N> static __device__ __forceinline__ void mma_zero(float sums[N / 8][4])
-{
-#pragma unroll
-    for (int n = 0; n < N / 8; n++)
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-            sums[n][i] = 0;
-}
-
-/* The warp's (16, COLS) sums, row r times factor[r / 8], to rows below `end`, columns below C. */
-template <int COLS>
-static __device__ __forceinline__ void mma_store(const struct attention_view &view,
-                                                 const float sums[COLS / 8][4], const float factor[2],
-                                                 int64_t head, int64_t first, int64_t end, int col,
-                                                 const struct attention_job &job)
-{
-    const int lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
-    uint16_t *data = static_cast<uint16_t *>(view.data);
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int64_t row = first + group + 8 * half;
-        if (row >= end)
-            continue;
-        uint16_t *to = data + attention_at(view, row, head) + col + 2 * pair;
-#pragma unroll
-        for (int n = 0; n < COLS / 8; n++) {
-            const int   c = col + 8 * n + 2 * pair;
-            const float low = sums[n][2 * half] * factor[half], high = sums[n][2 * half + 1] * factor[half];
-            if (job.is_aligned && c < job.head_dim) {
-                *reinterpret_cast<uint32_t *>(to + 8 * n) = lrc_vec_pack_bf16(low, high);
-                continue;
-            }
-            if (c < job.head_dim)
-                to[8 * n] = lrc_cuda_to_bf16(low);
-            if (c + 1 < job.head_dim)
-                to[8 * n + 1] = lrc_cuda_to_bf16(high);
-        }
-    }
-}
-
-/* Over the four lanes that share a row. */
-static __device__ __forceinline__ float mma_row_max(float value)
-{
-    value = fmaxf(value, __shfl_xor_sync(0xffffffffu, value, 1));
-    return fmaxf(value, __shfl_xor_sync(0xffffffffu, value, 2));
-}
-
-static __device__ __forceinline__ float mma_row_sum(float value)
-{
-    value += __shfl_xor_sync(0xffffffffu, value, 1);
-    return value + __shfl_xor_sync(0xffffffffu, value, 2);
-}
-
-constexpr float MMA_LOG2E = 1.44269504088896f, MMA_LN2 = 0.693147180559945f;
-
-/* One tile of the softmax: scores of 16 queries from row i0 and N keys from row j0 become weights exp(s -
- * most); `most`, `total` (this lane's part) and the sums so far follow. most counts in units of log2. MASKED:
- * some query does not see some key; most tiles are seen whole, and comparing costs as much as the rest. */
-template <int N, int COLS, bool MASKED>
-static __device__ __forceinline__ void mma_softmax(float scores[N / 8][4], float sums[COLS / 8][4],
-                                                   float most[2], float total[2],
-                                                   const struct attention_job &job, int64_t i0, int64_t j0)
-{
-    const int   lane = threadIdx.x % LRC_CUDA_LANES, group = lane / 4, pair = lane % 4;
-    const float scale = job.scale * MMA_LOG2E;
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int64_t i = i0 + group + 8 * half;
-        float         now = most[half];
-#pragma unroll
-        for (int n = 0; n < N / 8; n++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                float     &score = scores[n][2 * half + e];
-                const bool sees = !MASKED || attention_sees(job, i, j0 + 8 * n + 2 * pair + e);
-                score = sees ? score * scale : -INFINITY;
-                now = fmaxf(now, score);
-            }
-        now = mma_row_max(now);
-        const float base =
-            now == -INFINITY ? 0.0f : now; /* a row that sees nothing yet: weights 0, not NaN */
-        const float keep = lrc_exp2(most[half] - base);
-        float       sum = 0;
-#pragma unroll
-        for (int n = 0; n < N / 8; n++)
-#pragma unroll
-            for (int e = 0; e < 2; e++) {
-                float &score = scores[n][2 * half + e];
-                score = lrc_exp2(score - base);
-                sum += score;
-            }
-        most[half] = now;
-        total[half] = total[half] * keep + sum;
-#pragma unroll
-        for (int n = 0; n < COLS / 8; n++) {
-            sums[n][2 * half] *= keep;
-            sums[n][2 * half + 1] *= keep;
         }
     }
 }
@@ -206,9 +100,9 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kern
         return;
     const int64_t head = blockIdx.y, kv_head = head / (job.n_heads / job.n_kv_heads),
                   end = (int64_t)b.first + b.n;
-    const int lane = threadIdx.x % LRC_CUDA_LANES, row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
+    const int                   row = (int)threadIdx.x / LRC_CUDA_LANES * 16;
     const struct attention_span keys = attention_keys(job, b, b.first, b.n);
-    float                       out[CP / 8][4], most[2] = { -INFINITY, -INFINITY }, total[2] = { 0, 0 };
+    float out[CP / 8][4], most[2] = { -INFINITY, -INFINITY }, total[2] = { 0, 0 }, keep[2];
     mma_zero<CP>(out);
     mma_tile_load<MMA_ROWS, CP>(q, job.q, head, b.first, end, job);
     mma_tile_load<BK, CP>(k, job.k, kv_head, keys.from, keys.to, job);
@@ -225,10 +119,8 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kern
         if (j + BK < keys.to)
             mma_tile_load<BK, CP>(k, job.k, kv_head, j + BK, keys.to, job);
         lrc_cp_async_commit();
-        if (attention_sees_all(job, b.first + row, 16, j, BK))
-            mma_softmax<BK, CP, false>(scores, out, most, total, job, b.first + row, j);
-        else
-            mma_softmax<BK, CP, true>(scores, out, most, total, job, b.first + row, j);
+        mma_softmax<BK>(scores, most, total, keep, job, b.first + row, j);
+        mma_rescale<CP>(out, keep);
         lrc_cp_async_wait<1>();
         __syncthreads();
         mma_weighted<BK, CP, CP>(out, scores, v, 0);
@@ -237,44 +129,12 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_forward_kern
             mma_tile_load<BK, CP>(v, job.v, kv_head, j + BK, keys.to, job);
         lrc_cp_async_commit();
     }
-    float factor[2];
-#pragma unroll
-    for (int half = 0; half < 2; half++) {
-        const int64_t i = b.first + row + lane / 4 + 8 * half;
-        total[half] = mma_row_sum(total[half]);
-        factor[half] = 1.0f / total[half];
-        if (job.lse && lane % 4 == 0 && i < end)
-            job.lse[i * job.n_heads + head] = (most[half] + log2f(total[half])) * MMA_LN2;
-    }
-    mma_store<CP>(job.out, out, factor, head, b.first + row, end, 0, job);
+    mma_forward_store<CP>(out, most, total, job, head, b.first + row, end);
 }
 
 /* ---- backward ----
  *
- * STAGES 2: the next tiles arrive while this one is worked on; 1: where shared memory has no room for two.
- * d_s leaves out the factor `scale`, which the results are multiplied by when they are stored. */
-
-/* s and d_p (16, N) become p and d_s. Rows are queries i0 .. and columns keys j0 .., or with TRANSPOSED rows
- * keys j0 .. and columns queries i0 ... lse in units of log2 and delta: of(n, e) of an element's query. */
-template <int N, bool TRANSPOSED, bool MASKED, typename Lse, typename Delta>
-static __device__ __forceinline__ void mma_gradient(float s[N / 8][4], float d_p[N / 8][4], Lse lse,
-                                                    Delta delta, const struct attention_job &job, int64_t i0,
-                                                    int64_t j0)
-{
-    const int   lane = threadIdx.x % LRC_CUDA_LANES;
-    const float scale = job.scale * MMA_LOG2E;
-#pragma unroll
-    for (int n = 0; n < N / 8; n++)
-#pragma unroll
-        for (int e = 0; e < 4; e++) {
-            const int   across = 8 * n + 2 * (lane % 4) + e % 2, down = lane / 4 + e / 2 * 8;
-            const bool  sees = !MASKED || attention_sees(job, i0 + (TRANSPOSED ? across : down),
-                                                         j0 + (TRANSPOSED ? down : across));
-            const float p = sees ? lrc_exp2(s[n][e] * scale - lse(n, e)) : 0.0f;
-            s[n][e] = p;
-            d_p[n][e] = p * (d_p[n][e] - delta(n, e));
-        }
-}
+ * STAGES 2: the next tiles arrive while this one is worked on; 1: where shared memory has no room for two. */
 
 template <int CP, int BK, int STAGES> static constexpr size_t mma_query_shared()
 {
@@ -327,10 +187,8 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_query_kernel
         __syncthreads();
         if (is_more)
             mma_tile_load<BK, CP>(v, job.v, kv_head, j + BK, keys.to, job);
-        if (attention_sees_all(job, b.first + row, 16, j, BK))
-            mma_gradient<BK, false, false>(s, d_p, lse_of, delta_of, job, b.first + row, j);
-        else
-            mma_gradient<BK, false, true>(s, d_p, lse_of, delta_of, job, b.first + row, j);
+        mma_probability<BK, false>(s, lse_of, job, b.first + row, j);
+        mma_gradient<BK>(s, d_p, delta_of);
         mma_weighted<BK, CP, CP>(d_q, d_p, k + now * TILE, 0);
         if (STAGES == 1 && is_more) {
             __syncthreads();
@@ -368,19 +226,6 @@ static __device__ __forceinline__ void mma_key_load(uint16_t *stage, int64_t hea
         const int64_t at = there ? (first + r) * job.n_heads + head : 0;
         lrc_cp_async_4(lse + r, job.lse + at, there ? 4 : 0);
         lrc_cp_async_4(delta + r, job.delta + at, there ? 4 : 0);
-    }
-}
-
-/* The warp's d_s (16 keys, BQ queries) for attention_mma_fold_kernel, rounded as its own product takes it. */
-template <int BQ> static __device__ __forceinline__ void mma_keep(uint4 *to, const float d_s[BQ / 8][4])
-{
-    constexpr int EACH = MMA_WARPS * LRC_CUDA_LANES; /* of a group of queries */
-#pragma unroll
-    for (int k = 0; k < BQ; k += ATTENTION_GROUP) {
-        const float *low = d_s[k / 8], *high = d_s[k / 8 + 1];
-        to[k / ATTENTION_GROUP * EACH + threadIdx.x] =
-            make_uint4(lrc_vec_pack_bf16(low[0], low[1]), lrc_vec_pack_bf16(low[2], low[3]),
-                       lrc_vec_pack_bf16(high[0], high[1]), lrc_vec_pack_bf16(high[2], high[3]));
     }
 }
 
@@ -425,10 +270,8 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
                                  job);
         mma_scores<BQ, CP>(s, k + row * mma_stride<CP>(), q);
         mma_scores<BQ, CP>(d_p, v + row * mma_stride<CP>(), d_out);
-        if (attention_sees_all(job, i, BQ, b.first + row, 16))
-            mma_gradient<BQ, true, false>(s, d_p, lse_of, delta_of, job, i, b.first + row);
-        else
-            mma_gradient<BQ, true, true>(s, d_p, lse_of, delta_of, job, i, b.first + row);
+        mma_probability<BQ, true>(s, lse_of, job, i, b.first + row);
+        mma_gradient<BQ>(s, d_p, delta_of);
         if (job.d_s && col == 0)
             mma_keep<BQ>(attention_d_s(job, blockIdx.x, head, (i - b.doc_first) / ATTENTION_GROUP), d_p);
         mma_weighted<BQ, COLS, CP>(d_v, s, d_out, col);
@@ -447,18 +290,6 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_key_kernel(s
     mma_store<COLS>(job.d_v, d_v, one, kv_head, b.first + row, end, col, job);
 }
 
-/* Whether the key kernel, which takes BQ queries at a time, has kept d_s of query rows i .. of the document's
- * block number `nth` of keys. */
-template <int BQ>
-static __device__ __forceinline__ bool mma_is_kept(const struct attention_job  &job,
-                                                   const struct attention_rows &doc, int64_t nth, int64_t i)
-{
-    const int64_t               first = doc.doc_first + nth * ATTENTION_BLOCK, left = doc.doc_end - first;
-    const struct attention_span queries =
-        attention_queries(job, doc, first, left < ATTENTION_BLOCK ? left : ATTENTION_BLOCK);
-    return doc.doc_first + (i - doc.doc_first) / BQ * BQ < queries.to;
-}
-
 template <int CP> static constexpr size_t mma_fold_shared()
 {
     return sizeof(uint16_t) * (size_t)(2 * ATTENTION_BLOCK) * (size_t)mma_stride<CP>();
@@ -470,7 +301,7 @@ template <int CP> static constexpr size_t mma_fold_shared()
 template <int CP, int BQ>
 static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(struct attention_job job)
 {
-    constexpr int TILE = ATTENTION_BLOCK * mma_stride<CP>(), STEPS = ATTENTION_BLOCK / ATTENTION_GROUP;
+    constexpr int TILE = ATTENTION_BLOCK * mma_stride<CP>();
     LRC_SHARED(uint16_t, k);
     const int64_t               slot = job.n_blocks - 1 - blockIdx.x;
     const struct attention_rows b = attention_rows_find(job, slot);
@@ -486,14 +317,9 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(
     mma_tile_load<ATTENTION_BLOCK, CP>(k, job.k, kv_head, b.doc_first + from * ATTENTION_BLOCK, end, job);
     lrc_cp_async_commit();
     for (int64_t nth = from; nth <= own; nth++) {
-        const int    now = (int)(nth - from) % 2;
-        uint4        words[STEPS];
-        const bool   is_kept = mma_is_kept<BQ>(job, b, nth, i);
-        const uint4 *kept =
-            attention_d_s(job, slot - own + nth, head, (i - b.doc_first) / ATTENTION_GROUP) + lane;
-#pragma unroll
-        for (int step = 0; step < STEPS; step++)
-            words[step] = is_kept ? kept[step * LRC_CUDA_LANES] : make_uint4(0, 0, 0, 0);
+        const int now = (int)(nth - from) % 2;
+        uint4     words[MMA_FOLD_STEPS];
+        mma_kept_load<BQ>(words, job, b, slot - own + nth, head, nth, i);
         lrc_cp_async_wait<0>();
         __syncthreads();
         if (nth < own)
@@ -501,10 +327,9 @@ static __global__ void __launch_bounds__(MMA_THREADS) attention_mma_fold_kernel(
                                                b.doc_first + (nth + 1) * ATTENTION_BLOCK, end, job);
         lrc_cp_async_commit();
 #pragma unroll
-        for (int step = 0; step < STEPS; step++) {
-            const uint32_t left[4] = { lrc_movmatrix_trans(words[step].x), lrc_movmatrix_trans(words[step].z),
-                                       lrc_movmatrix_trans(words[step].y),
-                                       lrc_movmatrix_trans(words[step].w) };
+        for (int step = 0; step < MMA_FOLD_STEPS; step++) {
+            uint32_t left[4];
+            mma_kept_turn(left, words[step]);
             const uint16_t *k_row =
                 k + now * TILE + (step * 16 + lane / 8 % 2 * 8 + lane % 8) * mma_stride<CP>() + lane / 16 * 8;
 #pragma unroll

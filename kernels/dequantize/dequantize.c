@@ -7,6 +7,10 @@
 enum lrc_status lrc_dequantize_check(const struct lrc_dequantize_args *args, struct lrc_error *err)
 {
     LRC_TRY(lrc_check_weight(args->weight, "dequantize: weight", err));
+    if (args->weight->room > 0)
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "dequantize: weight: want a contiguous matrix, got room of %" PRId64,
+                        args->weight->room);
     struct lrc_check_want want = { LRC_CHECK_ACTIVATION, args->out.n_dims, { 0 } };
     for (int d = 0; d < LRC_DIMS_MAX; d++)
         want.shape[d] = LRC_CHECK_ANY;

@@ -156,12 +156,14 @@ static void expect_refusals(const struct lrc_backend *backend)
     struct lrc_tensor half = out;
     half.dtype = LRC_DTYPE_F16;
     struct lrc_weight no_code = b.weight, odd_block = b.weight, no_map = b.weight, unknown = b.weight,
-                      no_data = b.weight;
+                      no_data = b.weight, with_room = b.weight;
     no_code.code = NULL;
     odd_block.block_elems = 48;
     no_map.nested_map = NULL;
     unknown.type = (enum lrc_block_type)99;
     no_data.data = NULL;
+    with_room.type = LRC_BLOCK_DENSE;
+    with_room.room = 1;
     const struct {
         const char                *what;
         struct lrc_dequantize_args args;
@@ -169,7 +171,7 @@ static void expect_refusals(const struct lrc_backend *backend)
                 { "past the end", { &b.weight, 65, out } }, { "F16 result", { &b.weight, 0, half } },
                 { "no code", { &no_code, 0, out } },        { "block of 48", { &odd_block, 0, out } },
                 { "no nested map", { &no_map, 0, out } },   { "unknown type", { &unknown, 0, out } },
-                { "no data", { &no_data, 0, out } } };
+                { "no data", { &no_data, 0, out } },        { "rows apart", { &with_room, 0, out } } };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct lrc_error err = { 0 };
         lrc_cases_expect_status(backend, bad[i].what, lrc_dequantize(backend, NULL, &bad[i].args, &err),

@@ -14,6 +14,10 @@ enum lrc_status lrc_embedding_forward_check(const struct lrc_embedding_forward_a
         return lrc_fail(err, LRC_STATUS_SHAPE,
                         "embedding_forward: weight: want a dense weight, got block type %d",
                         (int)weight->type);
+    if (weight->room != 0)
+        return lrc_fail(err, LRC_STATUS_SHAPE,
+                        "embedding_forward: weight: want a contiguous matrix, got room of %" PRId64,
+                        weight->room);
     const struct lrc_tensor view =
         lrc_tensor_2d((void *)(uintptr_t)weight->data, weight->dtype, weight->rows, weight->cols);
     const int64_t n_tokens = args->out.shape[0];

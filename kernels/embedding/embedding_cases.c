@@ -143,17 +143,20 @@ static void bad_arguments(const struct lrc_backend *backend)
     const struct lrc_embedding_forward_args  f = forward_args(&p);
     const struct lrc_embedding_backward_args b = backward_args(&p);
     struct lrc_error                         err = { 0 };
-    struct lrc_weight blocks = p.weight, wide = p.weight, integers = p.weight, empty = p.weight;
+    struct lrc_weight blocks = p.weight, wide = p.weight, integers = p.weight, empty = p.weight,
+                      apart = p.weight;
     blocks.type = LRC_BLOCK_NF4;
     wide.cols = 9;
     integers.dtype = LRC_DTYPE_I32;
     empty.data = NULL;
+    apart.room = 1;
     LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.weight = NULL, &err);
     LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.weight = &blocks, &err);
     LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.weight = &wide, &err);
     cr_expect_str_eq(err.message, "embedding_forward: out: want (any, 9), got (2, 8)");
     LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.weight = &integers, &err);
     LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.weight = &empty, &err);
+    LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.weight = &apart, &err);
     LRC_CASES_REFUSED(backend, embedding_forward, f, LRC_STATUS_SHAPE, bad.tokens = NULL, &err);
     LRC_CASES_REFUSED(backend, embedding_backward, b, LRC_STATUS_SHAPE, bad.tokens = NULL, &err);
     LRC_CASES_REFUSED(backend, embedding_backward, b, LRC_STATUS_SHAPE, bad.d_weight.shape[1] = 7, &err);

@@ -66,6 +66,24 @@ size_t lrc_linear_workspace_wide_bytes(int64_t n_rows, const struct lrc_weight *
     return total + LRC_LINEAR_GEMM_BYTES;
 }
 
+int64_t lrc_linear_room(int64_t rank)
+{
+    const int64_t step = LRC_LINEAR_ROOM_STEP;
+    return rank <= LRC_LINEAR_ROOM_MAX ? (rank + step - 1) / step * step : 0;
+}
+
+/* (T, n), and `room` columns behind each row. */
+static enum lrc_status check_rows(const struct lrc_tensor *tensor, const char *where, int64_t n_rows,
+                                  int64_t n_cols, int64_t room, struct lrc_error *err)
+{
+    LRC_TRY(lrc_check_tensor(tensor, where, LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, n_cols), err));
+    if (room >= 0 && (tensor->shape[0] <= 1 || room <= tensor->stride[0] - tensor->shape[1]))
+        return LRC_STATUS_OK;
+    return lrc_fail(err, LRC_STATUS_SHAPE,
+                    "%s: want room of 0 to %" PRId64 " columns behind each row, got %" PRId64, where,
+                    tensor->stride[0] - tensor->shape[1], room);
+}
+
 static enum lrc_status check_matrix(const struct lrc_tensor *tensor, const char *where,
                                     const struct lrc_check_want *want, struct lrc_error *err)
 {
@@ -125,11 +143,9 @@ enum lrc_status lrc_linear_forward_check(const struct lrc_linear_forward_args *a
 {
     const struct lrc_weight *weight = args->weight;
     LRC_TRY(check_weight(weight, "linear_forward: weight", err));
-    LRC_TRY(check_matrix(&args->x, "linear_forward: x",
-                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, LRC_CHECK_ANY, weight->cols), err));
+    LRC_TRY(check_rows(&args->x, "linear_forward: x", LRC_CHECK_ANY, weight->cols, args->x_room, err));
     const int64_t n_rows = args->x.shape[0];
-    LRC_TRY(check_matrix(&args->out, "linear_forward: out",
-                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->rows), err));
+    LRC_TRY(check_rows(&args->out, "linear_forward: out", n_rows, weight->rows, 0, err));
     if (args->bias.data)
         LRC_TRY(check_matrix(&args->bias, "linear_forward: bias", LRC_CHECK_1D(LRC_CHECK_FLOAT, weight->rows),
                              err));
@@ -148,8 +164,7 @@ static enum lrc_status check_gradients(const struct lrc_linear_backward_args *ar
 {
     const struct lrc_weight *weight = args->weight;
     if (args->d_x.data) {
-        LRC_TRY(check_matrix(&args->d_x, "linear_backward: d_x",
-                             LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->cols), err));
+        LRC_TRY(check_rows(&args->d_x, "linear_backward: d_x", n_rows, weight->cols, 0, err));
         if (args->accumulate == LRC_ACCUMULATE_ADD && args->d_x.dtype != LRC_DTYPE_F32)
             return lrc_fail(err, LRC_STATUS_SHAPE, "linear_backward: d_x: want F32 to add into, got BF16");
     }
@@ -172,11 +187,9 @@ enum lrc_status lrc_linear_backward_check(const struct lrc_linear_backward_args 
 {
     const struct lrc_weight *weight = args->weight;
     LRC_TRY(check_weight(weight, "linear_backward: weight", err));
-    LRC_TRY(check_matrix(&args->x, "linear_backward: x",
-                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, LRC_CHECK_ANY, weight->cols), err));
+    LRC_TRY(check_rows(&args->x, "linear_backward: x", LRC_CHECK_ANY, weight->cols, 0, err));
     const int64_t n_rows = args->x.shape[0];
-    LRC_TRY(check_matrix(&args->d_out, "linear_backward: d_out",
-                         LRC_CHECK_2D(LRC_CHECK_ACTIVATION, n_rows, weight->rows), err));
+    LRC_TRY(check_rows(&args->d_out, "linear_backward: d_out", n_rows, weight->rows, args->d_out_room, err));
     if (args->adapter) {
         LRC_TRY(check_adapter(args->adapter, weight, &args->u, n_rows, err));
         LRC_TRY(check_dropout(&args->dropout, "linear_backward: dropout", n_rows, err));

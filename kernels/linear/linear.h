@@ -15,6 +15,7 @@
  * positions[t] << 32 | i / 4)) >= p, and then multiplied by 1 / (1 - p); see base/rng.h. It acts on the
  * adapter's path only.
  *
+ * shapes: rows of x, out, d_out and d_x may be apart, all else is contiguous.
  * errors: SHAPE; DEVICE when the GEMM library fails.
  * source: Hu et al. 2021, arXiv:2106.09685, eq. 3; Dettmers et al. 2023, arXiv:2305.14314, eq. 5. */
 #ifndef LRC_LINEAR_H
@@ -40,13 +41,14 @@ struct lrc_linear_adapter {
 };
 
 struct lrc_linear_forward_args {
-    struct lrc_tensor                x;       /* (T, in) F32 or BF16; contiguous */
+    struct lrc_tensor                x;       /* (T, in) F32 or BF16 */
+    int64_t                          x_room;  /* see lrc_linear_room() */
     const struct lrc_weight         *weight;  /* (out, in) */
     struct lrc_tensor                bias;    /* (out) F32, BF16 or F16; data NULL: none */
     const struct lrc_linear_adapter *adapter; /* NULL: none */
     struct lrc_tensor                u;       /* (T, R) F32, saved for backward; needed with an adapter */
     struct lrc_dropout               dropout;
-    struct lrc_tensor                out; /* (T, out) F32 or BF16; contiguous */
+    struct lrc_tensor                out; /* (T, out) F32 or BF16 */
     void                            *workspace;
     size_t                           workspace_bytes;
 };
@@ -54,8 +56,9 @@ struct lrc_linear_forward_args {
 enum lrc_accumulate { LRC_ACCUMULATE_SET, LRC_ACCUMULATE_ADD };
 
 struct lrc_linear_backward_args {
-    struct lrc_tensor                d_out; /* (T, out) F32 or BF16 */
-    struct lrc_tensor                x;     /* (T, in) as in forward */
+    struct lrc_tensor                d_out;      /* (T, out) F32 or BF16 */
+    int64_t                          d_out_room; /* see lrc_linear_room() */
+    struct lrc_tensor                x;          /* (T, in) as in forward */
     const struct lrc_weight         *weight;
     const struct lrc_linear_adapter *adapter;
     struct lrc_tensor                u; /* (T, R) of forward */
@@ -69,6 +72,12 @@ struct lrc_linear_backward_args {
     void               *workspace;
     size_t              workspace_bytes;
 };
+
+/* Columns behind each row of x and d_out, the last one's too, with which a device needs no copy of them to
+ * add the adapter's part: x_room and d_out_room say how many there are; and the same for a dense weight
+ * (struct lrc_weight). The op may write them, and nobody reads them afterwards. In whole cache lines, so that
+ * rows stay aligned; 0 for a rank of 0, and for a large one. */
+int64_t lrc_linear_room(int64_t rank);
 
 /* Enough for forward and backward of up to n_rows rows in the given activation type. */
 size_t lrc_linear_workspace_bytes(int64_t n_rows, int64_t in, int64_t out, int64_t rank,

@@ -17,6 +17,7 @@ struct problem {
     int                 with_bias;
     enum lrc_accumulate accumulate;
     int                 is_wide; /* workspace of lrc_linear_workspace_wide_bytes() */
+    int64_t             room;    /* behind rows of x, d_out and a dense weight; 0: all is contiguous */
 };
 
 struct arrays {
@@ -45,11 +46,38 @@ static void weight_nest(struct arrays *t, int64_t n)
         lrc_cases_set(&t->nested_map, i, 0.875 * lrc_cases_get(&t->nested_map, i));
 }
 
+enum { GUARD_BYTES = 64 };
+
+/* Bytes of the weight, with its room. */
+static int64_t weight_bytes(const struct problem *p)
+{
+    return 4 * (p->in + p->room) * (p->out + p->room) + 1;
+}
+
+/* The room is NaN, and so is what lies behind it. */
+static void weight_dense(struct arrays *t, const struct problem *p)
+{
+    unsigned char *to = t->memory;
+    memset(to, 0xff, (size_t)weight_bytes(p));
+    if (p->kind == WEIGHT_F16_UNALIGNED)
+        t->weight.data = ++to;
+    t->weight.room = p->room;
+    t->weight.dtype = p->kind == WEIGHT_F32    ? LRC_DTYPE_F32
+                      : p->kind == WEIGHT_BF16 ? LRC_DTYPE_BF16
+                                               : LRC_DTYPE_F16;
+    for (int64_t i = 0; i < p->in * p->out; i++) {
+        const float   value = lrc_cases_value(14, i);
+        const int64_t at = i / p->in * lrc_weight_stride(&t->weight) + i % p->in;
+        lrc_dtype_from_f32(to + (size_t)at * lrc_dtype_bytes(t->weight.dtype), t->weight.dtype, &value, 1);
+    }
+}
+
 static void weight_new(struct arrays *t, const struct problem *p)
 {
     const int64_t n = p->in * p->out;
-    t->memory = lrc_calloc(4 * n + 1, 1);
+    t->memory = lrc_calloc(weight_bytes(p) + GUARD_BYTES, 1);
     cr_assert(t->memory, "no memory for a case");
+    memset(t->memory + weight_bytes(p), 0xff, GUARD_BYTES);
     t->code = lrc_cases_tensor_1d(LRC_DTYPE_F32, 16, 11);
     t->absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, (n + 63) / 64, 12);
     t->nested_absmax = lrc_cases_tensor_1d(LRC_DTYPE_F32, (n + 1023) / 1024, 15);
@@ -68,16 +96,7 @@ static void weight_new(struct arrays *t, const struct problem *p)
             weight_nest(t, n);
         return;
     }
-    unsigned char *to = t->memory;
-    if (p->kind == WEIGHT_F16_UNALIGNED)
-        t->weight.data = ++to;
-    t->weight.dtype = p->kind == WEIGHT_F32    ? LRC_DTYPE_F32
-                      : p->kind == WEIGHT_BF16 ? LRC_DTYPE_BF16
-                                               : LRC_DTYPE_F16;
-    for (int64_t i = 0; i < n; i++) {
-        const float value = lrc_cases_value(14, i);
-        lrc_dtype_from_f32(to + (size_t)i * lrc_dtype_bytes(t->weight.dtype), t->weight.dtype, &value, 1);
-    }
+    weight_dense(t, p);
 }
 
 static void adapter_new(struct arrays *t, const struct problem *p)
@@ -109,8 +128,8 @@ static struct arrays arrays_new(const struct problem *p)
     t.u = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->n_rows, t.adapter.a.shape[0], LRC_CASES_POISON);
     t.y = lrc_cases_tensor_2d(p->y, p->n_rows, p->out, LRC_CASES_POISON);
     t.d_y = lrc_cases_tensor_2d(p->y, p->n_rows, p->out, 33);
-    t.d_x = lrc_cases_tensor_2d(p->x, p->n_rows, p->in,
-                                p->accumulate == LRC_ACCUMULATE_ADD ? 34 : LRC_CASES_POISON);
+    const int adds = p->accumulate == LRC_ACCUMULATE_ADD;
+    t.d_x = lrc_cases_tensor_2d(adds ? LRC_DTYPE_F32 : p->x, p->n_rows, p->in, adds ? 34 : LRC_CASES_POISON);
     t.d_weight = lrc_cases_tensor_2d(LRC_DTYPE_F32, p->out, p->in, 35);
     t.d_bias = lrc_cases_tensor_1d(LRC_DTYPE_F32, p->out, 36);
     t.workspace_bytes = lrc_linear_workspace_bytes(p->n_rows, p->in, p->out, p->rank, p->x);
@@ -223,9 +242,10 @@ static double weight_value(const struct arrays *t, int64_t i)
         return (double)(t->weight.code[i % 2 == 0 ? byte >> 4 : byte & 15] *
                         absmax_value(&t->weight, i / 64));
     }
-    float value;
+    const int64_t at = i / t->weight.cols * lrc_weight_stride(&t->weight) + i % t->weight.cols;
+    float         value;
     lrc_dtype_to_f32(&value,
-                     (const unsigned char *)t->weight.data + (size_t)i * lrc_dtype_bytes(t->weight.dtype),
+                     (const unsigned char *)t->weight.data + (size_t)at * lrc_dtype_bytes(t->weight.dtype),
                      t->weight.dtype, 1);
     return (double)value;
 }
@@ -364,7 +384,9 @@ static struct bounds bounds_of(const struct oracle *o)
     b.y += p->y == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->y, p->n_rows * p->out) + b.y) : 0;
     b.d_x =
         (out + 2) * eps * out + rank * keep * d_u_error + (rank + 6) * eps * (d_low + out) + narrow * d_low;
-    b.d_x += p->x == LRC_DTYPE_BF16 ? LRC_CASES_EPS_BF16 * (largest(o->d_x, p->n_rows * p->in) + b.d_x) : 0;
+    b.d_x += p->x == LRC_DTYPE_BF16 && p->accumulate == LRC_ACCUMULATE_SET
+                 ? LRC_CASES_EPS_BF16 * (largest(o->d_x, p->n_rows * p->in) + b.d_x)
+                 : 0;
     b.d_a = rows * (d_u_error * keep + (narrow + dropped) * largest(o->d_u, p->n_rows * p->rank) * keep) +
             (rows + 8) * eps * (rows * d_u * keep + 1);
     b.d_b =
@@ -376,15 +398,99 @@ static struct bounds bounds_of(const struct oracle *o)
     return b;
 }
 
+/* ---- rows apart: what lies between them stays as it is, but for the op's room ---- */
+
+enum { GAP = 8 };
+
+static unsigned char *row_of(const struct lrc_tensor *tensor, int64_t row)
+{
+    return (unsigned char *)tensor->data + (size_t)(row * tensor->stride[0]) * lrc_dtype_bytes(tensor->dtype);
+}
+
+/* Columns before each row: an odd room makes for an address that no vector has. */
+static int64_t before_of(const struct problem *p)
+{
+    return p->room % 2;
+}
+
+/* *view, contiguous, becomes one of rows in a wider tensor with NaN around them, which is returned. */
+static struct lrc_tensor apart_new(struct lrc_tensor *view, const struct problem *p)
+{
+    const int64_t           n_rows = view->shape[0], n_cols = view->shape[1];
+    const size_t            bytes = lrc_dtype_bytes(view->dtype);
+    const struct lrc_tensor wide =
+        lrc_cases_tensor_2d(view->dtype, n_rows, before_of(p) + n_cols + p->room + GAP, LRC_CASES_POISON);
+    const struct lrc_tensor from = *view;
+    view->data = (unsigned char *)wide.data + (size_t)before_of(p) * bytes;
+    view->stride[0] = wide.stride[0];
+    for (int64_t row = 0; row < n_rows; row++)
+        memcpy(row_of(view, row), row_of(&from, row), (size_t)n_cols * bytes);
+    return wide;
+}
+
+/* Rows of an input are as they were, those of a result go back; `room` columns behind them may hold
+ * anything. */
+static void apart_free(struct lrc_tensor *wide, const struct lrc_tensor *tensor, int64_t before, int64_t room,
+                       int is_result)
+{
+    const int64_t n_cols = tensor->shape[1], n_wide = wide->shape[1];
+    const size_t  bytes = lrc_dtype_bytes(wide->dtype), row_bytes = (size_t)n_cols * bytes;
+    for (int64_t row = 0; row < tensor->shape[0]; row++) {
+        const unsigned char *from = row_of(wide, row) + (size_t)before * bytes;
+        if (is_result)
+            memcpy(row_of(tensor, row), from, row_bytes);
+        cr_expect(memcmp(row_of(tensor, row), from, row_bytes) == 0,
+                  "linear: row %lld of an input was written", (long long)row);
+        for (int64_t c = 0; c < n_wide; c++)
+            cr_expect((c >= before && c < before + n_cols + room) ||
+                          isnan(lrc_cases_get(wide, row * n_wide + c)),
+                      "linear: row %lld was written at column %lld of %lld", (long long)row, (long long)c,
+                      (long long)n_cols);
+    }
+    lrc_cases_free(wide);
+}
+
+/* Both entries' arguments, with rows apart when the problem has room. */
+struct call {
+    struct lrc_linear_forward_args  forward;
+    struct lrc_linear_backward_args backward;
+    struct lrc_tensor               wide[4];
+};
+
+static int is_in_place(const struct arrays *t)
+{
+    return t->d_x.data == t->x.data;
+}
+
+static struct call call_new(const struct arrays *t, const struct problem *p)
+{
+    struct call              c = { forward_args(t, p), backward_args(t, p), { { 0 } } };
+    struct lrc_tensor *const views[] = { &c.forward.x, &c.forward.out, &c.backward.d_out, &c.backward.d_x };
+    const int                n = is_in_place(t) ? 3 : 4;
+    for (int i = 0; i < n && p->room > 0; i++)
+        c.wide[i] = apart_new(views[i], p);
+    c.backward.x = c.forward.x;
+    if (n == 3)
+        c.backward.d_x = c.forward.x;
+    c.forward.x_room = c.backward.d_out_room = p->room;
+    return c;
+}
+
+static void call_free(struct call *c, const struct arrays *t, const struct problem *p)
+{
+    const struct lrc_tensor *const all[] = { &t->x, &t->y, &t->d_y, &t->d_x };
+    const int                      n = is_in_place(t) ? 3 : 4;
+    for (int i = 0; i < n && p->room > 0; i++)
+        apart_free(&c->wide[i], all[i], before_of(p), i % 2 == 0 ? p->room : 0,
+                   i % 2 == 1 || (i == 0 && n == 3));
+}
+
 static void run(const struct lrc_backend *backend, const struct arrays *t, const struct problem *p)
 {
-    struct lrc_error                      err = { 0 };
-    const struct lrc_linear_forward_args  forward = forward_args(t, p);
-    const struct lrc_linear_backward_args backward = backward_args(t, p);
-    lrc_cases_expect_status(backend, "linear_forward", lrc_linear_forward(backend, NULL, &forward, &err),
-                            LRC_STATUS_OK, &err);
-    lrc_cases_expect_status(backend, "linear_backward", lrc_linear_backward(backend, NULL, &backward, &err),
-                            LRC_STATUS_OK, &err);
+    struct call c = call_new(t, p);
+    LRC_CASES_RUN(backend, linear_forward, &c.forward);
+    LRC_CASES_RUN(backend, linear_backward, &c.backward);
+    call_free(&c, t, p);
 }
 
 /* The same bits once more, with d_x in a memory of its own or in x's. */
@@ -415,6 +521,18 @@ static void expect_again(const struct lrc_backend *backend, const struct arrays 
     arrays_free(&again);
 }
 
+/* The weight is as it was, and so is what lies behind its room. */
+static void expect_weight(const struct arrays *t, const struct oracle *o)
+{
+    const struct problem *p = o->p;
+    int64_t               n_bad = 0;
+    for (int64_t i = 0; i < p->in * p->out; i++)
+        n_bad += !(rounded(weight_value(t, i), p->x) == o->w[i]);
+    cr_expect(n_bad == 0, "linear: %lld elements of the weight were written", (long long)n_bad);
+    for (int i = 0; i < GUARD_BYTES; i++)
+        cr_expect(t->memory[weight_bytes(p) + i] == 0xff, "linear: the weight's room was overrun");
+}
+
 static void expect_problem(const struct lrc_backend *backend, const struct problem *p)
 {
     struct arrays t = arrays_new(p);
@@ -425,6 +543,7 @@ static void expect_problem(const struct lrc_backend *backend, const struct probl
         oracle_backward_row(&o, row);
     }
     run(backend, &t, p);
+    expect_weight(&t, &o);
     const struct bounds b = bounds_of(&o);
     const struct {
         const char              *name;
@@ -544,12 +663,12 @@ static void expect_refusals(const struct lrc_backend *backend)
     struct arrays                         t = arrays_new(&p);
     const struct lrc_linear_forward_args  good = forward_args(&t, &p);
     const struct lrc_linear_backward_args good_back = backward_args(&t, &p);
-    struct lrc_linear_forward_args        f[7];
-    struct lrc_linear_backward_args       b[6];
+    struct lrc_linear_forward_args        f[11];
+    struct lrc_linear_backward_args       b[7];
     struct lrc_linear_adapter             no_gradient = t.adapter, wrong_rank = t.adapter;
-    for (int i = 0; i < 7; i++)
+    for (int i = 0; i < 11; i++)
         f[i] = good;
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         b[i] = good_back;
     wrong_rank.b.shape[1] = 3;
     no_gradient.d_a.data = NULL;
@@ -560,6 +679,17 @@ static void expect_refusals(const struct lrc_backend *backend)
     f[4].weight = NULL;
     f[5].dropout.p = 1.0f;
     f[6].bias.shape[0] = 5;
+    f[7].x_room = 1;
+    f[8].x_room = -1;
+    struct lrc_weight no_room = t.weight, other_room = t.weight;
+    no_room.room = -1;
+    other_room.type = LRC_BLOCK_NF4;
+    other_room.code = t.code.data;
+    other_room.absmax = t.absmax.data;
+    other_room.block_elems = 64;
+    other_room.room = 64;
+    f[9].weight = &no_room;
+    f[10].weight = &other_room;
     b[0].d_x.dtype = LRC_DTYPE_BF16;
     b[0].accumulate = LRC_ACCUMULATE_ADD;
     b[1].adapter = &no_gradient;
@@ -567,12 +697,14 @@ static void expect_refusals(const struct lrc_backend *backend)
     b[3].d_weight.shape[0] = 5;
     b[4].workspace = NULL;
     b[5].u.data = NULL;
-    for (int i = 0; i < 7; i++) {
+    b[6].d_out.stride[0] = 7;
+    b[6].d_out_room = 2;
+    for (int i = 0; i < 11; i++) {
         struct lrc_error err = { 0 };
         lrc_cases_expect_status(backend, "linear_forward: bad",
                                 lrc_linear_forward(backend, NULL, &f[i], &err), LRC_STATUS_SHAPE, &err);
     }
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 7; i++) {
         struct lrc_error err = { 0 };
         lrc_cases_expect_status(backend, "linear_backward: bad",
                                 lrc_linear_backward(backend, NULL, &b[i], &err), LRC_STATUS_SHAPE, &err);
@@ -584,50 +716,77 @@ void lrc_linear_cases(const struct lrc_backend *backend)
 {
 #define F32  LRC_DTYPE_F32
 #define BF16 LRC_DTYPE_BF16
-    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate, workspace is wide */
+    /* rows, in, out, rank, p, x, out type, weight, bias, accumulate, workspace is wide, room */
     static const struct problem problems[] = {
-        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
-        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
-        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 },
-        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
-        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD, 0 },
-        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0 },
-        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
-        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
-        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
-        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
-        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0 },
-        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD, 0 },
-        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET,
+        { 1, 1, 1, 1, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 0, 8, 8, 4, 0.3f, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 5, 7, 3, 4, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0, 0 },
+        { 33, 65, 70, 17, 0.3f, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 33, 130, 66, 16, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_ADD, 0, 0 },
+        { 19, 30, 45, 0, 0, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 19, 30, 45, 0, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 1, 64, 48, 4, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 17, 33, 50, 1, 0.3f, BF16, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 17, 33, 50, 4, 0.3f, F32, BF16, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_ADD, 0, 0 },
+        { 300, 1100, 600, 4, 0.3f, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0,
           0 }, /* panels and chunks of several kinds */
-        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
-        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET,
-          1 }, /* what a device does with room */
-        { 40, 96, 64, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1 },
-        { 33, 65, 70, 17, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1 },
-        { 33, 70, 65, 3, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
-        { 33, 65, 70, 17, 0.3f, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 1 },
-        { 17, 33, 50, 4, 0, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_ADD, 1 },
-        { 300, 1100, 600, 4, 0, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1 },
-        { 3, 3000, 2500, 2, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },    /* windows of columns */
-        { 2600, 512, 24, 2, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* windows of rows */
-        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },    /* sums in two depths */
-        { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0 },
-        { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0 },  /* blocks of rows */
-        { 1, 192, 48, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 }, /* few rows */
-        { 3, 192, 300, 5, 0, F32, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
-        { 7, 1030, 50, 3, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 }, /* blocks that cross rows */
-        { 8, 640, 70, 0, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0 },
-        { 1, 576, 37, 8, 0, BF16, BF16, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET,
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1,
+          0 }, /* what a device does with room */
+        { 40, 96, 64, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 33, 65, 70, 17, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 33, 70, 65, 3, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 33, 65, 70, 17, 0.3f, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 1, 0 },
+        { 17, 33, 50, 4, 0, F32, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_ADD, 1, 0 },
+        { 300, 1100, 600, 4, 0, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 3, 3000, 2500, 2, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0, 0 }, /* windows of columns */
+        { 2600, 512, 24, 2, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 0 }, /* windows of rows */
+        { 31, 2200, 70, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 0 }, /* sums in two depths */
+        { 31, 70, 2200, 33, 0.3f, BF16, F32, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 2100, 40, 24, 3, 0, F32, F32, WEIGHT_F32, 1, LRC_ACCUMULATE_ADD, 0, 0 },  /* blocks of rows */
+        { 1, 192, 48, 16, 0, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 0 }, /* few rows */
+        { 3, 192, 300, 5, 0, F32, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 7, 1030, 50, 3, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0,
+          0 }, /* blocks that cross rows */
+        { 8, 640, 70, 0, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 1, 576, 37, 8, 0, BF16, BF16, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0,
           0 }, /* half a piece at a row's end */
-        { 2, 64, 6, 40, 0, F32, F32, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0 },
-        { 5, 192, 9, 3, 0, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0 },
-        { 1, 1152, 70, 16, 0, BF16, BF16, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0 },
-        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4_DOUBLE, 1, LRC_ACCUMULATE_SET, 0 },
-        { 2, 1100, 33, 17, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
-        { 8, 157, 40, 4, 0, F32, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0 },
-        { 4, 157, 40, 4, 0.3f, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0 },
-        { 1, 700, 40, 4, 0, BF16, BF16, WEIGHT_F16_UNALIGNED, 0, LRC_ACCUMULATE_SET, 0 },
+        { 2, 64, 6, 40, 0, F32, F32, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 5, 192, 9, 3, 0, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 1, 1152, 70, 16, 0, BF16, BF16, WEIGHT_NF4_DOUBLE, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 33, 65, 70, 17, 0.3f, BF16, BF16, WEIGHT_NF4_DOUBLE, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 2, 1100, 33, 17, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 8, 157, 40, 4, 0, F32, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 4, 157, 40, 4, 0.3f, F32, F32, WEIGHT_F16_UNALIGNED, 1, LRC_ACCUMULATE_SET, 0, 0 },
+        { 1, 700, 40, 4, 0, BF16, BF16, WEIGHT_F16_UNALIGNED, 0, LRC_ACCUMULATE_SET, 0, 0 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 }, /* rows apart */
+        { 40, 96, 64, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_ADD, 1, 64 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_ADD, 1, 64 },
+        { 33, 65, 70, 17, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
+        { 33, 70, 65, 3, 0, BF16, BF16, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 1, 64 },
+        { 33, 65, 71, 64, 0.3f, BF16, BF16, WEIGHT_NF4, 1, LRC_ACCUMULATE_ADD, 1, 64 },
+        { 33, 70, 65, 33, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 16 }, /* room is too small */
+        { 17, 33, 50, 1, 0, F32, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_ADD, 1, 16 },
+        { 300, 1100, 600, 8, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 64 },
+        { 300, 600, 1100, 8, 0.3f, F32, F32, WEIGHT_BF16, 1, LRC_ACCUMULATE_SET, 0, 64 },
+        { 1, 64, 48, 8, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
+        { 5, 192, 9, 3, 0, BF16, F32, WEIGHT_NF4, 1, LRC_ACCUMULATE_SET, 0, 64 },
+        /* an adapter's gradients on a device: tiles of 128, groups of 512 or 256 rows, two or more a block */
+        { 600, 400, 264, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 64 },
+        { 1100, 136, 40, 8, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_ADD, 1, 64 },
+        { 300, 136, 264, 32, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 64 },
+        { 700, 72, 136, 20, 0, BF16, F32, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 300, 136, 264, 16, 0.3f, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 130, 128, 128, 1, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 0 },
+        { 128, 128, 256, 64, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1,
+          64 }, /* a rank too large */
+        { 530, 264, 400, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 0, 64 }, /* windows */
+        /* rows that no vector reads: of half vectors, half vectors apart, between vectors */
+        { 40, 68, 100, 16, 0, BF16, BF16, WEIGHT_BF16, 0, LRC_ACCUMULATE_SET, 1, 60 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 60 },
+        { 40, 64, 96, 16, 0, BF16, BF16, WEIGHT_NF4, 0, LRC_ACCUMULATE_SET, 1, 63 },
     };
     for (size_t i = 0; i < sizeof problems / sizeof problems[0]; i++)
         expect_problem(backend, &problems[i]);
@@ -639,18 +798,15 @@ void lrc_linear_cases(const struct lrc_backend *backend)
 struct row {
     const struct lrc_backend *backend;
     const struct problem     *p;
-    struct arrays             arrays;
+    struct call               call;
 };
 
 /* A base that is not trained. */
 static void run_frozen(void *context)
 {
-    const struct row                    *t = context;
-    const struct lrc_linear_forward_args f = forward_args(&t->arrays, t->p);
-    struct lrc_linear_backward_args      b = backward_args(&t->arrays, t->p);
-    b.d_weight.data = b.d_bias.data = NULL;
-    LRC_CASES_RUN(t->backend, linear_forward, &f);
-    LRC_CASES_RUN(t->backend, linear_backward, &b);
+    const struct row *t = context;
+    LRC_CASES_RUN(t->backend, linear_forward, &t->call.forward);
+    LRC_CASES_RUN(t->backend, linear_backward, &t->call.backward);
 }
 
 static void check_row(void *context, const char *name)
@@ -662,10 +818,13 @@ static void check_row(void *context, const char *name)
 
 static void visit(const struct lrc_cases_walk *walk, const char *name, const struct problem *p)
 {
-    struct row                 t = { walk->backend, p, arrays_new(p) };
+    struct arrays              arrays = arrays_new(p);
+    struct row                 t = { walk->backend, p, call_new(&arrays, p) };
     const struct lrc_cases_row row = { name, run_frozen, check_row, &t };
+    t.call.backward.d_weight.data = t.call.backward.d_bias.data = NULL;
     walk->visit(&row);
-    arrays_free(&t.arrays);
+    call_free(&t.call, &arrays, p);
+    arrays_free(&arrays);
 }
 
 void lrc_linear_rows(const struct lrc_cases_walk *walk);
@@ -697,7 +856,8 @@ void lrc_linear_rows(const struct lrc_cases_walk *walk)
                                    .x = s->activation,
                                    .y = linears[i].y,
                                    .kind = linears[i].kind,
-                                   .is_wide = walk->backend->memory != NULL };
+                                   .is_wide = walk->backend->memory != NULL,
+                                   .room = walk->backend->memory ? lrc_linear_room(linears[i].rank) : 0 };
         visit(walk, linears[i].name, &p);
     }
 }

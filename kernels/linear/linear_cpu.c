@@ -44,7 +44,7 @@ static int source_is_direct(const struct source *source, struct word word)
 {
     return source->tensor->dtype == word.compute && !source->dropout &&
            (size_t)word.elems * lrc_dtype_bytes(word.compute) == sizeof(uint32_t) &&
-           source->tensor->shape[1] % word.elems == 0 &&
+           source->tensor->shape[1] % word.elems == 0 && source->tensor->stride[0] % word.elems == 0 &&
            ((uintptr_t)source->tensor->data & (sizeof(uint32_t) - 1)) == 0;
 }
 
@@ -102,7 +102,8 @@ static struct word_rows source_rows(const struct source *source, struct word wor
 {
     const int64_t n_cols = source->tensor->shape[1], stride = word_count(word, n_cols);
     if (source_is_direct(source, word))
-        return (struct word_rows){ lrc_vec_at(source->tensor, first, 0), stride };
+        return (struct word_rows){ lrc_vec_at(source->tensor, first, 0),
+                                   source->tensor->stride[0] / word.elems };
     uint32_t *to = *room;
     *room += n * stride;
 #pragma omp parallel for schedule(static) if (n * n_cols > LRC_VEC_PARALLEL_MIN)
@@ -214,7 +215,9 @@ enum lrc_status LRC_CPU(linear_forward)(struct lrc_stream *stream, const struct 
     const struct lrc_linear_cpu_layout layout =
         lrc_linear__cpu_layout(n_rows, weight->cols, weight->rows, rank);
     const struct scratch scratch = scratch_place(args->workspace, &layout);
-    if (n_rows <= FEW_ROWS && !(adapter && args->dropout.p > 0)) {
+    const int            is_few =
+        n_rows <= FEW_ROWS && lrc_tensor_is_contiguous(&args->x) && lrc_tensor_is_contiguous(&args->out);
+    if (is_few && !(adapter && args->dropout.p > 0)) {
         few_forward(args, &scratch);
         return LRC_STATUS_OK;
     }
@@ -259,9 +262,9 @@ static void add_columns(float *d_bias, const struct lrc_tensor *d_out)
             LRC_VEC_BUFFER(wide);
             const float *row = wide;
             if (d_out->dtype == LRC_DTYPE_F32)
-                row = (const float *)d_out->data + r * n_cols + c;
+                row = lrc_vec_at(d_out, r, c);
             else
-                lrc_vec_from_bf16(wide, (const uint16_t *)d_out->data + r * n_cols + c, m);
+                lrc_vec_from_bf16(wide, lrc_vec_at(d_out, r, c), m);
 #pragma omp simd
             for (int64_t i = 0; i < m; i++)
                 sums[i] += row[i];

@@ -1,4 +1,5 @@
 #include "linear/linear_product.cuh"
+#include "linear/linear_rank.cuh"
 
 /* ---- workspace ---- */
 
@@ -104,6 +105,7 @@ LRC_CUDA_OP(linear_forward)
     p.stream = stream;
     p.compute = compute;
     p.left = rows_of(stream, args->x, nullptr, compute, scratch.room);
+    p.left_tail = args->x_room;
     p.weight = weight;
     p.transposed = true;
     p.bias = args->bias;
@@ -111,17 +113,83 @@ LRC_CUDA_OP(linear_forward)
     p.mode = LRC_GEMM_SET;
     if (adapter) {
         const linear_rows x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, scratch.room);
-        const void       *a = nullptr, *b = nullptr;
-        LRC_TRY(factor(stream, scratch.a, compute, adapter->a, &a, err));
-        LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, { a, weight->cols, 1 }, rank,
+        linear_factor     a = factor_of(adapter->a, 1.0f, scratch.a);
+        LRC_TRY(factor_round(stream, &a, compute, err));
+        LRC_TRY(narrow_product(static_cast<float *>(args->u.data), x, { a.data, weight->cols, 1 }, rank,
                                scratch.room, err));
-        LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_rows * rank, adapter->scale, err));
-        p.low = scratch.low;
+        p.low = factor_of(args->u, adapter->scale, scratch.low);
         p.rank = rank;
-        p.right = { b, rank, 1 };
+        p.right = factor_of(adapter->b, 1.0f, scratch.b);
     }
     return product_run(p, scratch.room, err);
+}
+
+static rank_task rank_task_of(const linear_rows &y, const void *left, enum lrc_dtype left_dtype, float scale,
+                              int64_t rank)
+{
+    rank_task task = {};
+    task.y = static_cast<const uint16_t *>(y.tensor.data);
+    task.y_stride = y.tensor.stride[0];
+    task.n_rows = y.tensor.shape[0];
+    task.n_cols = y.tensor.shape[1];
+    task.left = left;
+    task.left_dtype = left_dtype;
+    task.left_scale = scale;
+    task.rank = rank;
+    return task;
+}
+
+/* d_b, and d_u in the compute type into scratch.low, d_out read once. */
+static enum lrc_status out_backward_once(const struct lrc_linear_backward_args *args,
+                                         const linear_rows &d_out, const linear_scratch &scratch,
+                                         float *parts, struct lrc_error *err)
+{
+    const struct lrc_linear_adapter *adapter = args->adapter;
+    const int64_t   n_rows = args->x.shape[0], rank = adapter->a.shape[0], out = args->weight->rows;
+    const rank_grid grid = rank_grid_of(n_rows, out, rank, true);
+    rank_task       task = rank_task_of(d_out, args->u.data, LRC_DTYPE_F32, adapter->scale, rank);
+    task.b = static_cast<const float *>(adapter->b.data);
+    task.n_each = grid.n_each;
+    task.sums = parts;
+    task.d_u = task.sums + grid.x * rank * out;
+    LRC_TRY(rank_run(d_out.stream, task, grid, err));
+    const rank_parts d_b = {
+        task.sums, grid.x, rank, out, adapter->d_b.data, LRC_DTYPE_F32, 1, rank, 1.0f, 1
+    };
+    const rank_parts d_u = { task.d_u,      grid.y, rank, n_rows,         scratch.low,
+                             d_out.compute, 1,      rank, adapter->scale, 0 };
+    return rank_finish(d_out.stream, d_b, d_u, err);
+}
+
+/* d_a, of d_u in the compute type. */
+static enum lrc_status x_backward_once(const struct lrc_linear_backward_args *args, const linear_rows &x,
+                                       const linear_scratch &scratch, float *parts, struct lrc_error *err)
+{
+    const struct lrc_linear_adapter *adapter = args->adapter;
+    const int64_t   n_rows = args->x.shape[0], rank = adapter->a.shape[0], in = args->weight->cols;
+    const rank_grid grid = rank_grid_of(n_rows, in, rank, false);
+    rank_task       task = rank_task_of(x, scratch.low, x.compute, 1.0f, rank);
+    task.n_each = grid.n_each;
+    task.sums = parts;
+    LRC_TRY(rank_run(x.stream, task, grid, err));
+    const rank_parts d_a = { task.sums, grid.y, rank, in, adapter->d_a.data, LRC_DTYPE_F32, in, 1, 1.0f, 1 };
+    return rank_finish(x.stream, d_a, {}, err);
+}
+
+/* The same through the library: any type, rank and place. */
+static enum lrc_status out_backward(const struct lrc_linear_backward_args *args, const linear_rows &d_out,
+                                    const linear_scratch &scratch, struct lrc_error *err)
+{
+    const struct lrc_linear_adapter *adapter = args->adapter;
+    const int64_t                    rank = adapter->a.shape[0], n_low = args->x.shape[0] * rank;
+    const struct lrc_tensor          low = lrc_tensor_2d(scratch.low, d_out.compute, args->x.shape[0], rank);
+    const linear_rows low_rows = rows_of(d_out.stream, low, nullptr, d_out.compute, scratch.room);
+    linear_factor     b = factor_of(adapter->b, 1.0f, scratch.b);
+    LRC_TRY(scale_to(d_out.stream, scratch.low, d_out.compute, args->u.data, n_low, adapter->scale, err));
+    LRC_TRY(row_product_run(d_out, low_rows, adapter->d_b.data, scratch.room, err));
+    LRC_TRY(factor_round(d_out.stream, &b, d_out.compute, err));
+    LRC_TRY(narrow_product(scratch.d_u, d_out, { b.data, rank, 0 }, rank, scratch.room, err));
+    return scale_to(d_out.stream, scratch.low, d_out.compute, scratch.d_u, n_low, adapter->scale, err);
 }
 
 /* d_b, d_a, and d_u in the compute type into scratch.low. */
@@ -129,20 +197,22 @@ static enum lrc_status adapter_backward(struct lrc_stream                     *s
                                         const struct lrc_linear_backward_args *args, const linear_rows &d_out,
                                         const linear_scratch &scratch, struct lrc_error *err)
 {
-    const struct lrc_linear_adapter *adapter = args->adapter;
-    const struct linear_room        &room = scratch.room;
-    const enum lrc_dtype             compute = args->x.dtype;
-    const int64_t           n_rows = args->x.shape[0], rank = adapter->a.shape[0], n_low = n_rows * rank;
-    const struct lrc_tensor low = lrc_tensor_2d(scratch.low, compute, n_rows, rank);
-    const linear_rows       low_rows = rows_of(stream, low, nullptr, compute, room);
-    const linear_rows       x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, room);
-    const void             *b = nullptr;
-    LRC_TRY(scale_to(stream, scratch.low, compute, args->u.data, n_low, adapter->scale, err));
-    LRC_TRY(row_product_run(d_out, low_rows, adapter->d_b.data, room, err));
-    LRC_TRY(factor(stream, scratch.b, compute, adapter->b, &b, err));
-    LRC_TRY(narrow_product(scratch.d_u, d_out, { b, rank, 0 }, rank, room, err));
-    LRC_TRY(scale_to(stream, scratch.low, compute, scratch.d_u, n_low, adapter->scale, err));
-    return row_product_run(low_rows, x, adapter->d_a.data, room, err);
+    const struct linear_room &room = scratch.room;
+    const enum lrc_dtype      compute = args->x.dtype;
+    const int64_t             rank = args->adapter->a.shape[0];
+    const struct lrc_tensor   low = lrc_tensor_2d(scratch.low, compute, args->x.shape[0], rank);
+    const linear_rows         x = rows_of(stream, args->x, dropout_or_null(args->dropout), compute, room);
+    float *const              out_parts = rank_place(d_out, rank, true, room);
+    float *const              x_parts = rank_place(x, rank, false, room);
+
+    if (out_parts)
+        LRC_TRY(out_backward_once(args, d_out, scratch, out_parts, err));
+    else
+        LRC_TRY(out_backward(args, d_out, scratch, err));
+    if (x_parts)
+        return x_backward_once(args, x, scratch, x_parts, err);
+    return row_product_run(rows_of(stream, low, nullptr, compute, room), x, args->adapter->d_a.data, room,
+                           err);
 }
 
 static enum lrc_status input_backward(const struct lrc_linear_backward_args *args, const linear_rows &d_out,
@@ -158,18 +228,17 @@ static enum lrc_status input_backward(const struct lrc_linear_backward_args *arg
     p.c = args->d_x;
     p.mode = args->accumulate == LRC_ACCUMULATE_ADD ? LRC_GEMM_ADD : LRC_GEMM_SET;
     if (adapter) {
-        const void *a = nullptr;
-        LRC_TRY(factor(p.stream, scratch.a, p.compute, adapter->a, &a, err));
-        p.low = scratch.low;
         p.rank = adapter->a.shape[0];
-        p.right = { a, args->weight->cols, 0 };
+        p.low = factor_of(lrc_tensor_2d(scratch.low, p.compute, args->x.shape[0], p.rank), 1.0f, nullptr);
+        p.right = factor_of(adapter->a, 1.0f, scratch.a);
+
         p.dropout = dropout_or_null(args->dropout);
     }
     return product_run(p, scratch.room, err);
 }
 
 /* d_out in the compute type, once for all products, with room behind each row for what is appended; *tail is
- * then that room. Left as it is when it is in that type, or when the workspace is too small. */
+ * that room. Left as it is when it is in that type, or when the workspace is too small. */
 static enum lrc_status d_out_prepare(struct lrc_tensor *d_out, int64_t *tail, struct linear_scratch *scratch,
                                      const struct lrc_linear_backward_args *args, const linear_rows &rows,
                                      struct lrc_error *err)
@@ -180,7 +249,7 @@ static enum lrc_status d_out_prepare(struct lrc_tensor *d_out, int64_t *tail, st
     const struct lrc_linear_layout layout =
         lrc_linear__layout(n_rows, args->weight->cols, args->weight->rows, rank, rows.compute);
     const size_t least = layout.total - (layout.bias - layout.a); /* for the products' windows */
-    *tail = 0;
+    *tail = args->d_out_room;
     if (rows_are_direct(rows) || scratch->room.size_bytes < bytes + least)
         return LRC_STATUS_OK;
     LRC_TRY(rows_copy(rows, 0, n_rows, scratch->room.memory, stride, err));

@@ -338,14 +338,14 @@ static void few_add_low(float out[FEW_ROWS], const struct few *few, int64_t row)
 static void few_row(float out[FEW_ROWS], const struct few *few, int64_t row)
 {
     const struct lrc_weight *weight = few->weight;
-    const int64_t            cols = weight->cols;
+    const int64_t            cols = weight->cols, first = row * lrc_weight_stride(weight);
     const size_t             bytes = lrc_dtype_bytes(few->compute);
 #ifdef LRC_ISA_avx512
     if (few->has_bf16 && few->compute == LRC_DTYPE_BF16 && weight->type == LRC_BLOCK_DENSE &&
         weight->dtype == LRC_DTYPE_F32 && cols % 32 == 0 && ((uintptr_t)weight->data & 3) == 0) {
         for (int64_t t = 0; t < few->n_rows; t++)
             out[t] = few_dot_rounding((const uint16_t *)(const void *)few->x + t * cols,
-                                      (const float *)weight->data + row * cols, cols);
+                                      (const float *)weight->data + first, cols);
         if (few->low)
             few_add_low(out, few, row);
         return;
@@ -361,9 +361,9 @@ static void few_row(float out[FEW_ROWS], const struct few *few, int64_t row)
         const int64_t n = cols - c < span ? cols - c : span;
         const void   *w = buffer;
         if (direct)
-            w = (const unsigned char *)weight->data + (size_t)(row * cols) * bytes;
+            w = (const unsigned char *)weight->data + (size_t)first * bytes;
         else
-            dequantize_range(buffer, few->compute, weight, row * cols + c, n);
+            dequantize_range(buffer, few->compute, weight, first + c, n);
         for (int64_t t = 0; t < few->n_rows; t++)
             out[t] += few_dot(few, few->x + (size_t)(t * cols + c) * bytes, w, n);
     }

@@ -11,7 +11,9 @@ enum {
     LRC_LINEAR_CHUNK_MIN = 64, /* rows converted, masked or rounded at a time */
     LRC_LINEAR_CHUNK_MAX = 1024,
     LRC_LINEAR_GEMM_BYTES = 32 << 20, /* a device's matrix products: their partial sums */
-    LRC_LINEAR_TAIL_STEP = 16         /* columns that the adapter appends to a factor come in such groups */
+    LRC_LINEAR_TAIL_STEP = 16,        /* columns that the adapter appends to a factor come in such groups */
+    LRC_LINEAR_ROOM_STEP = 64,        /* and room for them in such: a cache line of BF16 */
+    LRC_LINEAR_ROOM_MAX = 128         /* beyond it is more memory than the copies are worth */
 };
 
 /* Columns with which [x | u] [W ; b] holds an adapter: aligned as the factors alone. */

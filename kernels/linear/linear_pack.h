@@ -62,11 +62,11 @@ static inline int pack_is_direct(const struct pack *pack, struct word word)
 static inline void pack_lanes(uint32_t *to, const struct pack *pack, struct word word, int64_t col, int64_t n)
 {
     const struct lrc_weight *weight = pack->weight;
-    const int64_t            first = col * weight->cols + pack->k;
-    if (n == VECTOR_FLOATS && pack_is_direct(pack, word) && weight->cols % word.elems == 0 &&
+    const int64_t            stride = lrc_weight_stride(weight), first = col * stride + pack->k;
+    if (n == VECTOR_FLOATS && pack_is_direct(pack, word) && stride % word.elems == 0 &&
         pack->n_k % word.elems == 0) {
         words_transpose(to, pack->sliver, (const uint32_t *)weight->data + first / word.elems,
-                        weight->cols / word.elems, pack->n_k / word.elems);
+                        stride / word.elems, pack->n_k / word.elems);
         return;
     }
     _Alignas(LRC_VEC_ALIGN) uint32_t stage[VECTOR_FLOATS][PACK_ELEMS];
@@ -77,7 +77,7 @@ static inline void pack_lanes(uint32_t *to, const struct pack *pack, struct word
             if (lane >= n || n_k % word.elems != 0)
                 memset(stage[lane], 0, (size_t)n_words * sizeof(uint32_t));
             if (lane < n)
-                pack_stage(stage[lane], word, weight, first + lane * weight->cols + k, n_k);
+                pack_stage(stage[lane], word, weight, first + lane * stride + k, n_k);
         }
         words_transpose(to + k / word.elems * pack->sliver, pack->sliver, stage[0], PACK_ELEMS, n_words);
     }
@@ -100,7 +100,7 @@ static inline void pack_transposed(uint32_t *to, const struct pack *pack, struct
 static inline const void *pack_row(void *stage, const struct pack *pack, struct word word, int64_t k)
 {
     const struct lrc_weight *weight = pack->weight;
-    const int64_t            first = (pack->k + k) * weight->cols + pack->col;
+    const int64_t            first = (pack->k + k) * lrc_weight_stride(weight) + pack->col;
     const size_t             bytes = word.elems == 2 ? sizeof(uint16_t) : sizeof(uint32_t);
     if (pack_is_direct(pack, word))
         return (const unsigned char *)weight->data + (size_t)first * bytes;
@@ -118,7 +118,7 @@ static inline void pack_prefetch(const struct pack *pack, int64_t k)
     if (k >= pack->n_k)
         return;
     for (int64_t i = 0; i < pack->n_cols; i += per_line) {
-        const int64_t elem = (pack->k + k) * weight->cols + pack->col + i;
+        const int64_t elem = (pack->k + k) * lrc_weight_stride(weight) + pack->col + i;
         const size_t  at = weight->type == LRC_BLOCK_DENSE ? (size_t)elem * lrc_dtype_bytes(weight->dtype)
                                                            : (size_t)elem / 2;
         __builtin_prefetch((const unsigned char *)weight->data + at);

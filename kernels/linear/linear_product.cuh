@@ -26,15 +26,16 @@ struct linear_room {
 };
 
 struct linear_product {
-    struct lrc_stream        *stream;
-    enum lrc_dtype            compute;
-    linear_rows               left;      /* (m,k) */
-    int64_t                   left_tail; /* columns behind each row of a direct left, for APPEND */
-    const struct lrc_weight  *weight;
-    bool                      transposed; /* W', (k,n), is Wᵀ */
-    const void               *low;        /* (m,rank) in the compute type; NULL: no low-rank part */
-    int64_t                   rank;
-    struct lrc_gemm_operand   right;   /* (rank,n) */
+    struct lrc_stream       *stream;
+    enum lrc_dtype           compute;
+    linear_rows              left;      /* (m,k) */
+    int64_t                  left_tail; /* columns behind each row of a direct left, for APPEND */
+    const struct lrc_weight *weight;
+    bool                     transposed; /* W', (k,n), is Wᵀ */
+    linear_factor            low;        /* (m,rank); data NULL: no low-rank part */
+    int64_t                  rank;
+    linear_factor            right; /* (rank,n), or (n,rank) when `transposed` */
+
     const struct lrc_dropout *dropout; /* masks the low-rank part; NULL: none */
     struct lrc_tensor         bias;    /* (n); data NULL: none */
     struct lrc_tensor         c;       /* (m,n) */
@@ -80,8 +81,8 @@ static linear_plan plan_of_form(const linear_product &p, enum linear_form form)
     plan.form = form;
     plan.tail = is_appended ? lrc_linear__tail(p.rank) : 0;
     plan.left_direct = rows_are_direct(p.left) && p.left_tail >= plan.tail;
-    plan.weight_direct = !is_appended && p.weight->type == LRC_BLOCK_DENSE && p.weight->dtype == p.compute &&
-                         ((uintptr_t)p.weight->data & (bytes - 1)) == 0;
+    plan.weight_direct = p.weight->type == LRC_BLOCK_DENSE && p.weight->dtype == p.compute &&
+                         ((uintptr_t)p.weight->data & (bytes - 1)) == 0 && p.weight->room >= plan.tail;
     plan.to_c =
         p.c.dtype == LRC_DTYPE_F32 || (p.compute == LRC_DTYPE_BF16 && !p.bias.data && (form != LINEAR_AFTER));
     return plan;
@@ -94,14 +95,14 @@ static double bytes_of_form(const linear_product &p, const linear_plan &plan)
     const double bytes = (double)lrc_dtype_bytes(p.compute);
     if (plan.form != LINEAR_APPEND)
         return 2 * m * n * (double)lrc_dtype_bytes(p.c.dtype);
-    const bool weight_lies = plan_of_form(p, LINEAR_AFTER).weight_direct;
+    const bool weight_lies = plan_of_form(p, LINEAR_AFTER).weight_direct && !plan.weight_direct;
     const bool left_lies = rows_are_direct(p.left) && !plan.left_direct;
     return (left_lies ? 2 * m * k * bytes : 0) + (weight_lies ? 2 * n * k * bytes : 0);
 }
 
 static linear_plan plan_choose(const linear_product &p, const linear_room &room)
 {
-    if (!p.low)
+    if (!p.low.data)
         return plan_of_form(p, LINEAR_NONE);
     const bool is_narrow = p.compute == LRC_DTYPE_BF16 && p.c.dtype == LRC_DTYPE_BF16;
     if (p.dropout || p.bias.data)
@@ -139,26 +140,34 @@ static linear_plan plan_make(const linear_product &p, const linear_room &room)
     return plan;
 }
 
-/* `right` behind W' in the panel, as rows of W' or, transposed, as columns of what is stored. */
+static int64_t right_stride(const linear_product &p)
+{
+    return p.transposed ? p.rank : p.c.shape[1];
+}
+
+/* `right` behind W' at `panel`, as rows of W' or, transposed, as columns of what is stored. */
 static enum lrc_status panel_append(const linear_product &p, const linear_plan &plan, int64_t col, int64_t n,
-                                    struct lrc_error *err)
+                                    const struct lrc_gemm_operand &panel, struct lrc_error *err)
 {
     const size_t       bytes = lrc_dtype_bytes(p.compute);
     const int64_t      k = p.left.tensor.shape[1];
     struct linear_part part = {};
     part.dtype = p.compute;
-    part.from_stride = p.right.stride;
+    part.from_dtype = p.right.dtype;
+    part.scale = p.right.scale;
+    part.from_stride = right_stride(p);
     part.from = static_cast<const unsigned char *>(p.right.data) +
-                (size_t)(p.right.transposed ? col * p.right.stride : col) * bytes;
+                (size_t)(p.transposed ? col * p.rank : col) * lrc_dtype_bytes(p.right.dtype);
+
+    part.to = static_cast<unsigned char *>(const_cast<void *>(panel.data)) +
+              (size_t)(p.transposed ? k : k * panel.stride) * bytes;
+    part.to_stride = panel.stride;
     if (p.transposed) {
-        part.to = plan.panel + (size_t)k * bytes;
-        part.to_stride = k + plan.tail;
         part.n_rows = part.rows_there = n;
         part.n_cols = plan.tail;
         part.cols_there = p.rank;
     } else {
-        part.to = plan.panel + (size_t)(k * n) * bytes;
-        part.to_stride = part.n_cols = part.cols_there = n;
+        part.n_cols = part.cols_there = n;
         part.n_rows = plan.tail;
         part.rows_there = p.rank;
     }
@@ -170,19 +179,20 @@ static enum lrc_status weight_panel(const linear_product &p, const linear_plan &
                                     struct lrc_gemm_operand *operand, struct lrc_error *err)
 {
     const struct lrc_weight *weight = p.weight;
-    const int64_t            first = p.transposed ? col * weight->cols : col;
+    const int64_t            from_stride = lrc_weight_stride(weight);
+    const int64_t            first = p.transposed ? col * from_stride : col;
     if (plan.weight_direct) {
         *operand = { static_cast<const unsigned char *>(weight->data) +
                          (size_t)first * lrc_dtype_bytes(p.compute),
-                     weight->cols, p.transposed };
-        return LRC_STATUS_OK;
+                     from_stride, p.transposed };
+    } else {
+        const int64_t                    stride = p.transposed ? weight->cols + plan.tail : n;
+        const struct lrc_dequantize_part part = { first, from_stride, p.transposed ? n : weight->rows,
+                                                  p.transposed ? weight->cols : n, stride };
+        *operand = { plan.panel, stride, p.transposed };
+        LRC_TRY(lrc_dequantize__cuda(p.stream, plan.panel, p.compute, weight, &part, err));
     }
-    const int64_t                    stride = p.transposed ? weight->cols + plan.tail : n;
-    const struct lrc_dequantize_part part = { first, weight->cols, p.transposed ? n : weight->rows,
-                                              p.transposed ? weight->cols : n, stride };
-    *operand = { plan.panel, stride, p.transposed };
-    LRC_TRY(lrc_dequantize__cuda(p.stream, plan.panel, p.compute, weight, &part, err));
-    return plan.tail > 0 ? panel_append(p, plan, col, n, err) : LRC_STATUS_OK;
+    return plan.tail > 0 ? panel_append(p, plan, col, n, *operand, err) : LRC_STATUS_OK;
 }
 
 /* Rows [first, first + n) of left, with low behind them when it is appended. */
@@ -203,7 +213,11 @@ static enum lrc_status left_get(const linear_product &p, const linear_plan &plan
     part.dtype = p.compute;
     part.to = static_cast<unsigned char *>(const_cast<void *>(operand->data)) + (size_t)k * bytes;
     part.to_stride = operand->stride;
-    part.from = static_cast<const unsigned char *>(p.low) + (size_t)(first * p.rank) * bytes;
+    part.from_dtype = p.low.dtype;
+    part.scale = p.low.scale;
+    part.from = static_cast<const unsigned char *>(p.low.data) +
+                (size_t)(first * p.rank) * lrc_dtype_bytes(p.low.dtype);
+
     part.from_stride = part.cols_there = p.rank;
     part.n_rows = part.rows_there = n;
     part.n_cols = plan.tail;
@@ -215,13 +229,16 @@ static enum lrc_status low_rank(const linear_product &p, const linear_window &wi
                                 const linear_room &room, struct lrc_error *err)
 {
     const size_t  bytes = lrc_dtype_bytes(p.compute);
-    const int64_t first = p.right.transposed ? window.col * p.right.stride : window.col;
+    const int64_t first = p.transposed ? window.col * p.rank : window.col;
+
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
     gemm.k = p.rank;
-    gemm.a = { static_cast<const unsigned char *>(p.low) + (size_t)(window.row * p.rank) * bytes, p.rank, 0 };
-    gemm.b = { static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, p.right.stride,
-               p.right.transposed };
+    gemm.a = { static_cast<const unsigned char *>(p.low.data) + (size_t)(window.row * p.rank) * bytes, p.rank,
+               0 };
+    gemm.b = { static_cast<const unsigned char *>(p.right.data) + (size_t)first * bytes, right_stride(p),
+               p.transposed };
+
     gemm.dtype = p.compute;
     return lrc_gemm_cuda(p.stream, &gemm, &room.gemm, err);
 }
@@ -249,16 +266,16 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
                                       const struct lrc_gemm_operand &panel, const linear_room &room,
                                       struct lrc_error *err)
 {
-    const int64_t   n = p.c.shape[1];
+    const int64_t   stride = p.c.stride[0];
     struct lrc_gemm gemm = {};
     gemm.m = window.n_rows;
     gemm.n = window.n_cols;
     gemm.k = p.left.tensor.shape[1] + plan.tail;
     gemm.b = panel;
     gemm.c = plan.to_c ? static_cast<unsigned char *>(p.c.data) +
-                             (size_t)(window.row * n + window.col) * lrc_dtype_bytes(p.c.dtype)
+                             (size_t)(window.row * stride + window.col) * lrc_dtype_bytes(p.c.dtype)
                        : reinterpret_cast<unsigned char *>(plan.tile);
-    gemm.c_stride = plan.to_c ? n : window.n_cols;
+    gemm.c_stride = plan.to_c ? stride : window.n_cols;
     gemm.dtype = p.compute;
     gemm.c_dtype = plan.to_c ? p.c.dtype : LRC_DTYPE_F32;
     gemm.mode = plan.to_c ? p.mode : LRC_GEMM_SET;
@@ -281,10 +298,15 @@ static enum lrc_status product_window(const linear_product &p, const linear_plan
                              (long long)window.n_cols);
 }
 
-static enum lrc_status product_run(const linear_product &p, const linear_room &room, struct lrc_error *err)
+static enum lrc_status product_run(linear_product p, const linear_room &room, struct lrc_error *err)
 {
     const int64_t     m = p.c.shape[0], n = p.c.shape[1];
     const linear_plan plan = plan_make(p, room);
+    if (plan.form == LINEAR_BEFORE || plan.form == LINEAR_AFTER) { /* appending rounds on the way */
+        LRC_TRY(factor_round(p.stream, &p.low, p.compute, err));
+        LRC_TRY(factor_round(p.stream, &p.right, p.compute, err));
+    }
+
     for (int64_t col = 0; col < n; col += plan.width) {
         const int64_t           n_cols = min64(plan.width, n - col);
         struct lrc_gemm_operand panel;

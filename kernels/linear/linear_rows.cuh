@@ -50,23 +50,40 @@ static enum lrc_status scale_to(struct lrc_stream *stream, void *to, enum lrc_dt
     return LRC_CUDA_LAUNCHED(err, "linear: %lld elements of a factor", (long long)n);
 }
 
-/* A float32 factor in the compute type: itself, or rounded into `room`. */
-static enum lrc_status factor(struct lrc_stream *stream, void *room, enum lrc_dtype compute,
-                              const struct lrc_tensor &tensor, const void **data, struct lrc_error *err)
+/* A factor of a low-rank product as it comes, times scale, and n_elems of room for it in the compute type. */
+struct linear_factor {
+    const void    *data;
+    enum lrc_dtype dtype;
+    float          scale;
+    int64_t        n_elems;
+    void          *room;
+};
+
+static linear_factor factor_of(const struct lrc_tensor &tensor, float scale, void *room)
 {
-    *data = compute == LRC_DTYPE_F32 ? tensor.data : room;
-    if (compute == LRC_DTYPE_F32)
-        return LRC_STATUS_OK;
-    return scale_to(stream, room, compute, tensor.data, lrc_tensor_elems(&tensor), 1.0f, err);
+    return { tensor.data, tensor.dtype, scale, lrc_tensor_elems(&tensor), room };
 }
 
-/* A part (n_rows, n_cols) of a matrix, of which (rows_there, cols_there) come from `from` and the rest is
+/* It in the compute type: itself, or rounded into its room. */
+static enum lrc_status factor_round(struct lrc_stream *stream, linear_factor *factor, enum lrc_dtype compute,
+                                    struct lrc_error *err)
+{
+    if (factor->dtype == compute && factor->scale == 1.0f)
+        return LRC_STATUS_OK;
+    LRC_TRY(scale_to(stream, factor->room, compute, factor->data, factor->n_elems, factor->scale, err));
+    *factor = { factor->room, compute, 1.0f, factor->n_elems, nullptr };
+    return LRC_STATUS_OK;
+}
+
+/* A part (n_rows, n_cols) of a matrix, of which (rows_there, cols_there) are scale * `from` and the rest is
  * 0. */
 struct linear_part {
     void          *to;
     const void    *from;
-    enum lrc_dtype dtype;
-    int64_t        to_stride, from_stride, n_rows, n_cols, rows_there, cols_there;
+    enum lrc_dtype dtype, from_dtype;
+    float          scale;
+
+    int64_t to_stride, from_stride, n_rows, n_cols, rows_there, cols_there;
 };
 
 static __global__ void __launch_bounds__(THREADS) linear_part_kernel(struct linear_part part)
@@ -75,7 +92,9 @@ static __global__ void __launch_bounds__(THREADS) linear_part_kernel(struct line
     if (r >= part.n_rows)
         return;
     const bool  there = r < part.rows_there && c < part.cols_there;
-    const float value = there ? lrc_cuda_load(part.from, part.dtype, r * part.from_stride + c) : 0.0f;
+    const float value =
+        there ? lrc_cuda_load(part.from, part.from_dtype, r * part.from_stride + c) * part.scale : 0.0f;
+
     lrc_cuda_store(part.to, part.dtype, r * part.to_stride + c, value);
 }
 
@@ -218,7 +237,7 @@ static __global__ void __launch_bounds__(THREADS)
         return;
     const float shift = bias.data ? lrc_cuda_load(bias.data, bias.dtype, window.col + i) : 0.0f;
     for (int64_t r = blockIdx.y; r < window.n_rows; r += gridDim.y) {
-        const int64_t to = (window.row + r) * c.shape[1] + window.col + i;
+        const int64_t to = (window.row + r) * c.stride[0] + window.col + i;
         float         sum = window.sums[r * window.stride + i] + shift;
         if (adds)
             sum += static_cast<const float *>(c.data)[to];
@@ -239,7 +258,7 @@ static __global__ void __launch_bounds__(COLUMNS *SLICES)
     float         sum = 0;
     if (column < n_cols)
         for (int64_t r = threadIdx.y; r < n_rows; r += SLICES)
-            sum += lrc_cuda_load(d_out.data, d_out.dtype, r * n_cols + column);
+            sum += lrc_cuda_load(d_out.data, d_out.dtype, r * d_out.stride[0] + column);
     sums[threadIdx.y * COLUMNS + threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y > 0 || column >= n_cols)

@@ -63,6 +63,7 @@ struct lrc_model_options {
      * the output layer shares it */
     int     embedding_offloading;
     int     trainable;   /* full fine-tuning: every weight as a float32 copy of its own; not with 4-bit */
+    int64_t room;        /* on a device: behind dense linears, for adapters (lrc_linear_room()) */
     int64_t n_positions; /* rope tables up to here; 0: config.max_positions */
     /* stop before any weight is read: shapes and model->arena's regions are there, lrc_model_commit() goes on
      */

@@ -89,6 +89,32 @@ enum lrc_status lrc_model_device__send(struct lrc_model *model, void *to, const 
     return model->device->synchronize(NULL, err);
 }
 
+size_t lrc_model_device__roomy_bytes(int64_t rows, int64_t cols, int64_t room, enum lrc_dtype dtype)
+{
+    return round_up((size_t)((rows + room) * (cols + room)) * lrc_dtype_bytes(dtype));
+}
+
+/* Pieces of whole rows are put together in staging; what lies between them goes up as it happens to be. */
+enum lrc_status lrc_model_device__send_rows(struct lrc_model *model, void *to, const void *from,
+                                            const struct lrc_model_rows *rows, struct lrc_error *err)
+{
+    const int64_t fit = (int64_t)(PIECE_BYTES / rows->stride_bytes), n_piece = fit > 0 ? fit : 1;
+    for (int64_t first = 0; first < rows->n_rows; first += n_piece) {
+        const int64_t        left = rows->n_rows - first, n_now = left < n_piece ? left : n_piece;
+        const unsigned char *piece = (const unsigned char *)from + (size_t)first * rows->row_bytes;
+        unsigned char       *at = (unsigned char *)to + (size_t)first * rows->stride_bytes;
+        if (fit == 0) {
+            LRC_TRY(lrc_model_device__send(model, at, piece, rows->row_bytes, err));
+            continue;
+        }
+        for (int64_t row = 0; row < n_now; row++)
+            memcpy(model->stage + (size_t)row * rows->stride_bytes, piece + (size_t)row * rows->row_bytes,
+                   rows->row_bytes);
+        LRC_TRY(lrc_model_device__send(model, at, model->stage, (size_t)n_now * rows->stride_bytes, err));
+    }
+    return LRC_STATUS_OK;
+}
+
 enum lrc_status lrc_model_device__send_f32(struct lrc_model *model, void *to, const void *from,
                                            enum lrc_dtype dtype, int64_t n, struct lrc_error *err)
 {

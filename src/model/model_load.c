@@ -99,6 +99,13 @@ static int is_quantized_here(const struct lrc_model_loader *loader, const struct
            tensor->weight;
 }
 
+/* Columns and rows behind a tensor on the device. */
+static int64_t room_of(const struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
+{
+    const int is_linear = tensor->linear && tensor->weight;
+    return loader->model->device && is_linear && !loader->options->trainable ? loader->options->room : 0;
+}
+
 static int stays_away(const struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
 {
     const struct lrc_model *model = loader->model;
@@ -131,6 +138,9 @@ static enum lrc_status plan_tensor(struct lrc_model_loader *loader, const struct
         lrc_model_device__want(loader->model, tensor->shape[0], tensor->shape[1], entry->dtype, quant);
     } else if (loader->options->trainable) {
         loader->copies_bytes += round_up((size_t)entry->n_elems * sizeof(float));
+    } else if (room_of(loader, tensor) > 0) {
+        loader->copies_bytes += lrc_model_device__roomy_bytes(tensor->shape[0], tensor->shape[1],
+                                                              room_of(loader, tensor), entry->dtype);
     } else {
         lrc_model_loader__plan(loader, entry);
     }
@@ -152,6 +162,24 @@ static enum lrc_status quantize_tensor(struct lrc_model_loader *loader, const st
         return lrc_fail(err, status, "%s: tensor '%s': %s", loader->model->dir.path, tensor->name,
                         error.message);
     lrc_map_drop(source->data, (size_t)(source->rows * source->cols) * lrc_dtype_bytes(source->dtype));
+    return LRC_STATUS_OK;
+}
+
+static enum lrc_status place_roomy(struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor,
+                                   const struct lrc_safetensors_entry *entry, struct lrc_error *err)
+{
+    struct lrc_model           *model = loader->model;
+    const size_t                bytes = lrc_dtype_bytes(entry->dtype);
+    const int64_t               room = room_of(loader, tensor), cols = tensor->shape[1];
+    unsigned char              *copy = model->copies + loader->copies_bytes;
+    const struct lrc_model_rows rows = { tensor->shape[0], (size_t)cols * bytes,
+                                         (size_t)(cols + room) * bytes };
+    LRC_TRY(lrc_model_device__send_rows(model, copy, entry->data, &rows, err));
+    lrc_map_drop(entry->data, entry->size_bytes);
+    loader->copies_bytes += lrc_model_device__roomy_bytes(rows.n_rows, cols, room, entry->dtype);
+    *tensor->weight = (struct lrc_weight){
+        .rows = rows.n_rows, .cols = cols, .dtype = entry->dtype, .data = copy, .room = room
+    };
     return LRC_STATUS_OK;
 }
 
@@ -193,6 +221,8 @@ static enum lrc_status place_tensor(struct lrc_model_loader *loader, const struc
         };
         return quantize_tensor(loader, tensor, &source, err);
     }
+    if (room_of(loader, tensor) > 0)
+        return place_roomy(loader, tensor, entry, err);
     enum lrc_dtype dtype;
     const void    *data;
     LRC_TRY(place_dense(loader, tensor, &data, &dtype, entry, err));

@@ -41,6 +41,16 @@ void            lrc_model_device__loaded(struct lrc_model *model);
 /* From host memory to the device's, done on return. */
 enum lrc_status lrc_model_device__send(struct lrc_model *model, void *to, const void *from, size_t bytes,
                                        struct lrc_error *err) LRC_MUST_CHECK;
+/* A matrix, to where its rows are further apart. */
+struct lrc_model_rows {
+    int64_t n_rows;
+    size_t  row_bytes, stride_bytes;
+};
+enum lrc_status lrc_model_device__send_rows(struct lrc_model *model, void *to, const void *from,
+                                            const struct lrc_model_rows *rows,
+                                            struct lrc_error            *err) LRC_MUST_CHECK;
+/* Bytes of a dense linear with room on the device, in whole lines. */
+size_t lrc_model_device__roomy_bytes(int64_t rows, int64_t cols, int64_t room, enum lrc_dtype dtype);
 /* n elements of a type as float32. */
 enum lrc_status lrc_model_device__send_f32(struct lrc_model *model, void *to, const void *from,
                                            enum lrc_dtype dtype, int64_t n,

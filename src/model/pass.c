@@ -114,7 +114,8 @@ static enum lrc_status plan_gradients(struct lrc_pass *pass, struct lrc_error *e
     const struct lrc_model_config *c = &pass->model->config;
     struct lrc_arena              *arena = &pass->arena;
     const size_t                   act = lrc_dtype_bytes(pass->options.activation);
-    const int64_t  n = pass->options.n_tokens, q = c->n_heads * c->head_dim, kv = c->n_kv_heads * c->head_dim;
+    const int64_t n = pass->options.n_tokens, room = pass->room, q = c->n_heads * c->head_dim,
+                  kv = c->n_kv_heads * c->head_dim;
     const uint32_t heads = LRC_PHASES(BACK_ATTENTION, BACK_QKV);
 
     LRC_TRY(lrc_arena_plan_during(arena, LRC_PHASES(HEAD, BACK_QKV), "d residual", &pass->d_x,
@@ -123,9 +124,9 @@ static enum lrc_status plan_gradients(struct lrc_pass *pass, struct lrc_error *e
                                   n * c->hidden_size, sizeof(float), err));
     LRC_TRY(lrc_arena_plan_during(arena, LRC_PHASE(BACK_ATTENTION), "d attention", &pass->d_att, n * q, act,
                                   err));
-    LRC_TRY(lrc_arena_plan_during(arena, heads, "d queries", &pass->d_q, n * q, act, err));
-    LRC_TRY(lrc_arena_plan_during(arena, heads, "d keys", &pass->d_k, n * kv, act, err));
-    return lrc_arena_plan_during(arena, heads, "d values", &pass->d_v, n * kv, act, err);
+    LRC_TRY(lrc_arena_plan_during(arena, heads, "d queries", &pass->d_q, n * (q + room), act, err));
+    LRC_TRY(lrc_arena_plan_during(arena, heads, "d keys", &pass->d_k, n * (kv + room), act, err));
+    return lrc_arena_plan_during(arena, heads, "d values", &pass->d_v, n * (kv + room), act, err);
 }
 
 /* The host's side of what goes to a device and comes back. */
@@ -163,8 +164,14 @@ enum lrc_status lrc_pass_plan(struct lrc_pass *pass, struct lrc_model *model,
     LRC_TRY(lrc_arena_plan(&pass->arena, "step scalars", &pass->scalars, 1, sizeof *pass->scalars, err));
     LRC_TRY(lrc_feed_plan(&pass->feed, &pass->arena, &pass->staging, err));
     pass->options.n_trained = pass->feed.n_trained;
-    LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, &options->ranks, options->n_tokens,
-                          options->activation, options->use, offloads, err));
+    pass->room = is_wide(options) ? lrc_linear_room(options->ranks.any) : 0;
+    const struct lrc_tape_options tape = { .n_tokens = options->n_tokens,
+                                           .ranks = options->ranks,
+                                           .room = pass->room,
+                                           .activation = options->activation,
+                                           .use = options->use,
+                                           .offloads = offloads };
+    LRC_TRY(lrc_tape_plan(&pass->tape, &pass->arena, c, &tape, err));
     LRC_TRY(plan_head(pass, err));
     if (backend->memory)
         LRC_TRY(plan_staging(pass, err));

@@ -71,6 +71,7 @@ struct lrc_pass {
     struct lrc_step_scalars *host_scalars;
     float                   *host_logits, *host_logprob;
 
+    int64_t        room; /* columns behind each row of what linears read: the tape's inputs, d_q, d_k, d_v */
     float         *d_x, *d_norm; /* gradients of the residual stream and of a norm's output stay float32 */
     unsigned char *d_att, *d_q, *d_k, *d_v;
 

@@ -23,6 +23,9 @@ struct lrc_tensor lrc_walk__slot(const struct lrc_walk *walk, enum lrc_tape_slot
 /* (T, H * C) as (T, H, C) */
 struct lrc_tensor lrc_walk__heads(struct lrc_tensor rows, int64_t n_heads);
 
+/* Columns between the rows of the walk's own tensors: nobody's but the linears' that read them. */
+int64_t lrc_walk__room(struct lrc_tensor rows);
+
 /* x aᵀ of one module inside the layer's U slot; data NULL without an adapter. */
 struct lrc_tensor lrc_walk__u(const struct lrc_walk *walk, int64_t layer, enum lrc_module module);
 

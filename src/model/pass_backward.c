@@ -11,6 +11,14 @@ static struct lrc_tensor buffer(const struct lrc_walk *walk, void *memory, enum 
     return lrc_tensor_2d(memory, dtype, walk->n_tokens, cols);
 }
 
+/* One that a linear reads: with room behind each row. */
+static struct lrc_tensor buffer_in(const struct lrc_walk *walk, void *memory, int64_t cols)
+{
+    struct lrc_tensor rows = buffer(walk, memory, walk->pass->options.activation, cols);
+    rows.stride[0] += walk->pass->room;
+    return rows;
+}
+
 static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum lrc_module module,
                               struct lrc_tensor d_out, struct lrc_tensor x, struct lrc_tensor d_x,
                               enum lrc_accumulate accumulate, struct lrc_error *err)
@@ -20,6 +28,7 @@ static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum l
         walk->gradients ? &walk->gradients->layers[layer] : NULL;
     const struct lrc_linear_backward_args args = {
         .d_out = d_out,
+        .d_out_room = lrc_walk__room(d_out),
         .x = x,
         .weight = &base->weight,
         .adapter = lrc_adapter_at(walk->adapter, layer, module),
@@ -107,9 +116,9 @@ static enum lrc_status attention(const struct lrc_walk *walk, int64_t layer, str
     const enum lrc_dtype           type = pass->options.activation;
     const int64_t                  n_q = config->n_heads, n_kv = config->n_kv_heads, dim = config->head_dim;
     const struct lrc_tensor        d_att = buffer(walk, pass->d_att, type, n_q * dim),
-                            d_q = buffer(walk, pass->d_q, type, n_q * dim);
-    const struct lrc_tensor d_k = buffer(walk, pass->d_k, type, n_kv * dim),
-                            d_v = buffer(walk, pass->d_v, type, n_kv * dim);
+                            d_q = buffer_in(walk, pass->d_q, n_q * dim);
+    const struct lrc_tensor d_k = buffer_in(walk, pass->d_k, n_kv * dim),
+                            d_v = buffer_in(walk, pass->d_v, n_kv * dim);
     const struct lrc_tensor out = lrc_walk__slot(walk, LRC_TAPE_ATT, layer),
                             x = lrc_walk__slot(walk, LRC_TAPE_X, layer),
                             n1 = lrc_walk__slot(walk, LRC_TAPE_NORM_1, layer);

@@ -10,7 +10,15 @@ struct lrc_tensor lrc_walk__slot(const struct lrc_walk *walk, enum lrc_tape_slot
 
 struct lrc_tensor lrc_walk__heads(struct lrc_tensor rows, int64_t n_heads)
 {
-    return lrc_tensor_3d(rows.data, rows.dtype, rows.shape[0], n_heads, rows.shape[1] / n_heads);
+    struct lrc_tensor heads =
+        lrc_tensor_3d(rows.data, rows.dtype, rows.shape[0], n_heads, rows.shape[1] / n_heads);
+    heads.stride[0] = rows.stride[0];
+    return heads;
+}
+
+int64_t lrc_walk__room(struct lrc_tensor rows)
+{
+    return rows.stride[0] - rows.shape[1];
 }
 
 struct lrc_tensor lrc_walk__u(const struct lrc_walk *walk, int64_t layer, enum lrc_module module)
@@ -88,6 +96,7 @@ static enum lrc_status linear(const struct lrc_walk *walk, int64_t layer, enum l
     const struct lrc_model_linear       *base = &walk->pass->model->layers[layer].linear[module];
     const struct lrc_linear_forward_args args = {
         .x = x,
+        .x_room = lrc_walk__room(x),
         .weight = &base->weight,
         .bias = base->bias,
         .adapter = lrc_adapter_at(walk->adapter, layer, module),

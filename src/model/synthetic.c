@@ -84,6 +84,21 @@ static int64_t elems_of(const struct lrc_model_tensor *tensor)
     return tensor->shape[0] * (tensor->n_dims == 2 ? tensor->shape[1] : 1);
 }
 
+static int64_t room_of(const struct lrc_model *model, const struct lrc_model_tensor *tensor,
+                       const struct lrc_synthetic_options *options)
+{
+    return model->device && tensor->linear && tensor->weight ? options->room : 0;
+}
+
+/* Of a tensor that stays dense, in the arena. */
+static size_t dense_bytes(const struct lrc_model *model, const struct lrc_model_tensor *tensor,
+                          const struct lrc_synthetic_options *options)
+{
+    const int64_t room = room_of(model, tensor, options);
+    return room > 0 ? lrc_model_device__roomy_bytes(tensor->shape[0], tensor->shape[1], room, options->dtype)
+                    : round_up((size_t)elems_of(tensor) * lrc_dtype_bytes(options->dtype));
+}
+
 static int stays_away(const struct lrc_model *model, const struct lrc_model_tensor *tensor,
                       const struct lrc_synthetic_options *options)
 {
@@ -105,7 +120,7 @@ static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_
             continue;
         }
         if (!is_quantized(&tensor, options->quant)) {
-            copies += round_up(dense);
+            copies += dense_bytes(model, &tensor, options);
             continue;
         }
         blocks += round_up(lrc_quant_bytes(tensor.shape[0], tensor.shape[1], options->quant));
@@ -146,14 +161,20 @@ static enum lrc_status fill_tensor(struct lrc_model *model, const struct lrc_mod
         *tensor->weight = dense;
         return LRC_STATUS_OK;
     }
-    if (model->device)
-        LRC_TRY(lrc_model_device__send(model, *copy, data, (size_t)n * lrc_dtype_bytes(options->dtype), err));
+    const size_t bytes = lrc_dtype_bytes(options->dtype);
+    dense.room = room_of(model, tensor, options);
+    if (dense.room > 0) {
+        const struct lrc_model_rows rows = { dense.rows, (size_t)dense.cols * bytes,
+                                             (size_t)lrc_weight_stride(&dense) * bytes };
+        LRC_TRY(lrc_model_device__send_rows(model, *copy, data, &rows, err));
+    } else if (model->device)
+        LRC_TRY(lrc_model_device__send(model, *copy, data, (size_t)n * bytes, err));
     dense.data = *copy;
     if (tensor->weight)
         *tensor->weight = dense;
     else
         *tensor->vector = lrc_tensor_1d(*copy, options->dtype, n);
-    *copy += round_up((size_t)n * lrc_dtype_bytes(options->dtype));
+    *copy += dense_bytes(model, tensor, options);
     return LRC_STATUS_OK;
 }
 

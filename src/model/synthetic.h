@@ -24,6 +24,7 @@ struct lrc_synthetic_options {
     enum lrc_dtype                  dtype;
     const struct lrc_quant_options *quant;
     int64_t                         n_positions;
+    int64_t                         room;                 /* as there */
     int                             embedding_offloading; /* as there too */
 };
 enum lrc_status lrc_model_synthetic(struct lrc_model *model, const struct lrc_model_shape *shape,

@@ -15,7 +15,8 @@
 #include "model/model.h"
 
 enum lrc_tape_policy { LRC_TAPE_ALWAYS, LRC_TAPE_KEEP, LRC_TAPE_CHEAP };
-enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_F32 };
+/* INPUT: an activation that linears read, with room for them behind each row (lrc_linear_room()). */
+enum lrc_tape_type { LRC_TAPE_ACTIVATION, LRC_TAPE_INPUT, LRC_TAPE_F32 };
 
 /* Ranks of a layer's adapters, each the largest of all layers: of any linear, of all before down together, of
  * down. All 0: no adapter. */
@@ -45,7 +46,7 @@ enum lrc_phase {
     XX(X, "layer input", ALWAYS, ACTIVATION, c->hidden_size, LRC_ARENA_ALL_PHASES)                           \
     XX(RSTD_1, "norm 1 statistics", KEEP, F32, 1,                                                            \
        LRC_PHASE(ATTENTION) | LRC_PHASE(AGAIN_ATTENTION) | LRC_PHASE(BACK_QKV))                              \
-    XX(NORM_1, "norm 1", CHEAP, ACTIVATION, c->hidden_size,                                                  \
+    XX(NORM_1, "norm 1", CHEAP, INPUT, c->hidden_size,                                                       \
        LRC_PHASE(ATTENTION) | LRC_PHASE(AGAIN_ATTENTION) | LRC_PHASE(BACK_QKV))                              \
     XX(Q, "queries", KEEP, ACTIVATION, c->n_heads * c->head_dim,                                             \
        LRC_PHASE(ATTENTION) | LRC_PHASES(AGAIN_ATTENTION, BACK_ATTENTION))                                   \
@@ -55,19 +56,17 @@ enum lrc_phase {
        LRC_PHASE(ATTENTION) | LRC_PHASES(AGAIN_ATTENTION, BACK_ATTENTION))                                   \
     XX(LSE, "attention lse", KEEP, F32, c->n_heads,                                                          \
        LRC_PHASE(ATTENTION) | LRC_PHASES(AGAIN_ATTENTION, BACK_ATTENTION))                                   \
-    XX(ATT, "attention output", KEEP, ACTIVATION, c->n_heads * c->head_dim,                                  \
+    XX(ATT, "attention output", KEEP, INPUT, c->n_heads * c->head_dim,                                       \
        LRC_PHASE(ATTENTION) | LRC_PHASES(AGAIN_ATTENTION, BACK_ATTENTION))                                   \
     XX(MID, "middle residual", KEEP, ACTIVATION, c->hidden_size,                                             \
        LRC_PHASES(ATTENTION, DOWN) | LRC_PHASES(AGAIN_ATTENTION, BACK_UP))                                   \
     XX(RSTD_2, "norm 2 statistics", KEEP, F32, 1, LRC_PHASE(UP) | LRC_PHASE(AGAIN_UP) | LRC_PHASE(BACK_UP))  \
-    XX(NORM_2, "norm 2", CHEAP, ACTIVATION, c->hidden_size,                                                  \
+    XX(NORM_2, "norm 2", CHEAP, INPUT, c->hidden_size,                                                       \
        LRC_PHASE(UP) | LRC_PHASE(AGAIN_UP) | LRC_PHASE(BACK_UP))                                             \
-    XX(GATE, "gate", KEEP, ACTIVATION, c->intermediate_size,                                                 \
+    XX(GATE, "gate", KEEP, INPUT, c->intermediate_size,                                                      \
        LRC_PHASES(UP, DOWN) | LRC_PHASES(AGAIN_UP, BACK_UP))                                                 \
-    XX(UP, "up", KEEP, ACTIVATION, c->intermediate_size,                                                     \
-       LRC_PHASES(UP, DOWN) | LRC_PHASES(AGAIN_UP, BACK_UP))                                                 \
-    XX(ACT, "gated activation", CHEAP, ACTIVATION, c->intermediate_size,                                     \
-       LRC_PHASE(DOWN) | LRC_PHASE(BACK_DOWN))                                                               \
+    XX(UP, "up", KEEP, INPUT, c->intermediate_size, LRC_PHASES(UP, DOWN) | LRC_PHASES(AGAIN_UP, BACK_UP))    \
+    XX(ACT, "gated activation", CHEAP, INPUT, c->intermediate_size, LRC_PHASE(DOWN) | LRC_PHASE(BACK_DOWN))  \
     XX(U, "adapter products", KEEP, F32, ranks->before_down, LRC_PHASES(ATTENTION, BACK_QKV))                \
     XX(U_DOWN, "down's adapter product", ALWAYS, F32, ranks->down, LRC_ARENA_ALL_PHASES)
 
@@ -84,20 +83,28 @@ enum { LRC_TAPE_RING = 3 };
 
 enum lrc_tape_use { LRC_TAPE_INFERENCE, LRC_TAPE_TRAINING, LRC_TAPE_CHECKPOINTING };
 
+struct lrc_tape_options {
+    int64_t               n_tokens; /* most of a batch */
+    struct lrc_tape_ranks ranks;
+    int64_t               room; /* columns behind each row of an input */
+    enum lrc_dtype        activation;
+    enum lrc_tape_use     use;
+    int                   offloads; /* of layer inputs LRC_TAPE_RING alone, the others are elsewhere */
+};
+
 struct lrc_tape {
     unsigned char *memory[LRC_TAPE_SLOT_COUNT];
-    int64_t        cols[LRC_TAPE_SLOT_COUNT];
+    int64_t        cols[LRC_TAPE_SLOT_COUNT], stride[LRC_TAPE_SLOT_COUNT];
     enum lrc_dtype dtype[LRC_TAPE_SLOT_COUNT];
     int64_t        n_copies[LRC_TAPE_SLOT_COUNT]; /* layer l has number l mod n_copies */
     int64_t        n_tokens_max;
 };
 
 /* Plan one region per slot. Layer inputs have one copy more than there are layers, the input of the final
- * norm; offloads: only LRC_TAPE_RING, the others are elsewhere. */
+ * norm. */
 enum lrc_status lrc_tape_plan(struct lrc_tape *tape, struct lrc_arena *arena,
-                              const struct lrc_model_config *config, const struct lrc_tape_ranks *ranks,
-                              int64_t n_tokens_max, enum lrc_dtype activation, enum lrc_tape_use use,
-                              int offloads, struct lrc_error *err) LRC_MUST_CHECK;
+                              const struct lrc_model_config *config, const struct lrc_tape_options *options,
+                              struct lrc_error *err) LRC_MUST_CHECK;
 
 /* View (n_tokens, columns) of a slot. */
 struct lrc_tensor lrc_tape_get(const struct lrc_tape *tape, enum lrc_tape_slot slot, int64_t layer,

@@ -36,6 +36,9 @@ struct lrc_weight {
     int64_t             cols;
     enum lrc_dtype      dtype; /* dense: of data; blocks: the type the weight had before quantization */
     const void         *data;  /* dense elements, or packed codes: element 2i in the high nibble of byte i */
+    /* dense: columns behind each row, and rows behind the last, that are linear's to write: an adapter's
+     * factors lie there during a product. Rows are cols + room elements apart. Blocks: 0. */
+    int64_t room;
 
     /* NF4, FP4: w[i] = code[q[i]] * absmax[i / block_elems]. With double quantization (absmax_code not NULL)
      * absmax[b] = nested_map[absmax_code[b]] * nested_absmax[b / nested_block_elems] + nested_offset,
@@ -49,5 +52,11 @@ struct lrc_weight {
     float          nested_offset;
     int64_t        nested_block_elems;
 };
+
+/* Elements from row to row. */
+static inline int64_t lrc_weight_stride(const struct lrc_weight *weight)
+{
+    return weight->cols + weight->room;
+}
 
 #endif

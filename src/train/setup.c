@@ -23,6 +23,7 @@ static enum lrc_status load_model(struct lrc_run *run, struct lrc_problems *prob
         .embedding_offloading = config->embedding_offloading,
         .quant = { lrc_quant_type_find(config->bnb_4bit_quant_type), 64, config->bnb_4bit_use_double_quant },
         .trainable = run->is_full,
+        .room = lrc_linear_room(config->lora_r), /* one of a larger rank is copied at each product */
         .n_positions = config->sequence_len + LRC_BATCH_ROUND_TOKENS,
         .plan_only = 1, /* weights are read when all is known to fit */
     };

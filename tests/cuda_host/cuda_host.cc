@@ -1,6 +1,6 @@
 /* The scheduler behind cuda_runtime.h of this folder. */
-#include "cuda_runtime.h"
 #include "fiber.h"
+#include "scheduler.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -47,6 +47,7 @@ struct thread {
     std::unique_ptr<unsigned char[]> stack;
     lrc_cuda_host_index              index;
     state                            now = DONE;
+    size_t                           number = 0; /* in its block */
     int                              lane = 0;
     unsigned                         mask = 0; /* of the warp operation it waits at */
     size_t                           bytes = 0;
@@ -179,6 +180,8 @@ bool release_block_barrier()
     for (size_t t = 0; t < n_threads; t++)
         if (pool[t]->now == AT_BLOCK_BARRIER)
             pool[t]->now = READY, any = true;
+    if (any)
+        cuda_host::warpgroup_barrier();
     return any;
 }
 
@@ -229,6 +232,7 @@ void begin_block(size_t b, dim3 grid, dim3 block)
                          (unsigned)(b / grid.x / grid.y)),
                     block, grid };
         t.now = READY;
+        t.number = i;
         t.lane = (int)(i % warp_size);
         t.copies.clear();
         t.groups.clear();
@@ -237,6 +241,26 @@ void begin_block(size_t b, dim3 grid, dim3 block)
 }
 
 } // namespace
+
+namespace cuda_host
+{
+
+size_t thread_number()
+{
+    return running->number;
+}
+
+size_t thread_count()
+{
+    return n_threads;
+}
+
+[[noreturn]] void stop_thread(size_t number, const char *words)
+{
+    stop(*pool[number], words);
+}
+
+} // namespace cuda_host
 
 const lrc_cuda_host_index &lrc_cuda_host_here()
 {
@@ -266,6 +290,7 @@ void *lrc_cuda_host_shared_array(const void *key, size_t bytes)
 
 void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, size_t all)
 {
+    cuda_host::warpgroup_copy_asked(to_shared);
     running->copies.push_back({ to_shared, from, bytes, all });
     running->n_open++;
 }
@@ -283,6 +308,7 @@ void lrc_cuda_host_copy_wait(size_t n_under_way)
         for (size_t i = 0; i < t.groups.front(); i++) {
             memset(t.copies[i].to, 0, t.copies[i].all);
             memcpy(t.copies[i].to, t.copies[i].from, t.copies[i].bytes);
+            cuda_host::warpgroup_copy_arrived(t.copies[i].to);
         }
         t.copies.erase(t.copies.begin(), t.copies.begin() + (std::ptrdiff_t)t.groups.front());
         t.groups.erase(t.groups.begin());
@@ -324,6 +350,8 @@ void lrc_cuda_host_run(const char *kernel, dim3 grid, dim3 block, size_t shared_
         shared_memory.assign(shared_bytes, 0xff); /* reads as NaN until written */
         shared_arrays.clear();
         begin_block(b, grid, block);
+        cuda_host::warpgroup_begin(shared_bytes, (unsigned)order());
         run_block(order);
+        cuda_host::warpgroup_end();
     }
 }

@@ -67,6 +67,23 @@ const unsigned char *lrc_cuda_host_gather(unsigned mask, const void *give, size_
 void lrc_cuda_host_copy_async(void *to_shared, const void *from, size_t bytes, size_t all);
 void lrc_cuda_host_copy_commit();
 void lrc_cuda_host_copy_wait(size_t n_under_way);
+
+/* What common/wgmma.cuh asks for (warpgroup.cc). A product of a warp group: d (64, n) += a (64, 16) b (16,
+ * n), `a` in four words of every lane, or as b by a descriptor. */
+struct lrc_cuda_host_product_args {
+    float          *d; /* n / 2 of a lane */
+    int             n;
+    const uint32_t *a_words; /* NULL: by descriptor; unchanged until it was waited for */
+    uint64_t        a, b;
+    bool            b_is_mn_major, is_first;
+};
+void     lrc_cuda_host_product(const lrc_cuda_host_product_args &args);
+void     lrc_cuda_host_product_fence();
+void     lrc_cuda_host_product_commit();
+void     lrc_cuda_host_product_wait(size_t n_under_way);
+void     lrc_cuda_host_publish();
+uint32_t lrc_cuda_host_shared_address(const void *shared); /* of the device's window of shared memory */
+
 /* Ends the program, as a device would, when an address is not a multiple of `bytes`. */
 void lrc_cuda_host_aligned(const void *address, size_t bytes);
 
@@ -290,12 +307,14 @@ struct cudaDeviceProp {
     char name[256];
     int  major, minor, multiProcessorCount;
 };
-cudaError_t        cudaGetLastError();
-const char        *cudaGetErrorString(cudaError_t error);
-cudaError_t        cudaDriverGetVersion(int *version);
-cudaError_t        cudaRuntimeGetVersion(int *version);
-cudaError_t        cudaGetDeviceCount(int *n);
-cudaError_t        cudaGetDeviceProperties(cudaDeviceProp *device, int index);
+cudaError_t cudaGetLastError();
+const char *cudaGetErrorString(cudaError_t error);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaRuntimeGetVersion(int *version);
+cudaError_t cudaGetDeviceCount(int *n);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *device, int index);
+enum cudaDeviceAttr { cudaDevAttrComputeCapabilityMajor = 75, cudaDevAttrComputeCapabilityMinor = 76 };
+cudaError_t        cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int index);
 cudaError_t        cudaSetDevice(int index);
 cudaError_t        cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes);
 cudaError_t        cudaMalloc(void **memory, size_t bytes);

@@ -70,6 +70,27 @@ rm -rf out
 ok "no peers" exits 0 "$project/scripts/gpu_check" --build build --peer deps --out "$work/out" --group peers
 ok "are skipped" says '^\| SKIP \| peers' out/report.md
 
+# two builds by turns, the cases of the other first
+cp -r build other
+program build/tests/bench_ops <<'END'
+echo "ops $*" >>"$CALLS"
+echo 'attention_forward: documents    0.5   32  20 %'
+END
+cp build/tests/bench_ops other/tests/
+rm -rf out calls
+ok "builds" exits 0 check --group builds --other "$work/other"
+ok "by turns" test "$(cut -d ' ' -f 1 calls | tr '\n' ' ')" = "ops ops ops ops bench bench bench bench "
+ok "the other's cases" says '^\| PASS \| cases attention of the other' out/report.md
+ok "attention by itself" says '^\| PASS \| attention other 2 \| [0-9]+ \| attention_forward: documents 0.5 32 20 %;' out/report.md
+ok "their labels" test "$(grep -o 'label .*' calls | sort | uniq -c | tr -s ' \n' ' ')" = " 2 label one-1b-bf16 2 label other-1b-bf16 "
+ok "and their ratio" says '^\| PASS \| builds 1b-bf16 \| 0 \| other over one: 1.000 \|$' out/report.md
+rm -rf out
+ok "cases of the other that fail" exits 1 env PASSING=0 "$project/scripts/gpu_check" --build build --other other --out "$work/out" --quick --group builds
+ok "end it" test "$(grep -c '^| [A-Z]* | [^v]' out/report.md)" = 1
+rm -rf out
+ok "no other build" exits 0 check --group builds
+ok "is skipped" says '^\| SKIP \| builds' out/report.md
+
 # the rest, as far as stand-ins say something
 rm -rf out
 ok "carried programs" exits 0 env PATH="$work/tools:/usr/bin:/bin" "$project/scripts/gpu_check" --build "$work/build" --out "$work/out" --group cases --group bench --quick

@@ -6,7 +6,8 @@
  * has waited, is seen. A transfer from or to other host memory waits by itself, as the runtime's does.
  *
  * LRC_CUDA_HOST_FAIL: no_driver, old_driver, no_device, old_device; no_graphs: nothing can be recorded;
- * lost_when=PATH: every call fails when the path is there. LRC_CUDA_HOST_MEMORY: bytes of device memory
+ * lost_when=PATH: every call fails when the path is there. LRC_CUDA_HOST_CAPABILITY: 90, or another compute
+ * capability of the device, without its point. LRC_CUDA_HOST_MEMORY: bytes of device memory
  * (1 GiB). LRC_CUDA_HOST_PEAK, LRC_CUDA_HOST_GRAPHS: files that are told the most memory that was in use, and
  * how many graphs were launched. */
 #include "runtime_state.h"
@@ -58,6 +59,13 @@ const char *asked_to_fail()
 {
     const char *words = getenv("LRC_CUDA_HOST_FAIL");
     return words ? words : "";
+}
+
+/* Of the device: 10 major + minor. */
+int capability()
+{
+    const char *number = getenv("LRC_CUDA_HOST_CAPABILITY");
+    return strcmp(asked_to_fail(), "old_device") == 0 ? 75 : number ? atoi(number) : 90;
 }
 
 } // namespace
@@ -291,9 +299,15 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *device, int)
 {
     *device = {};
     snprintf(device->name, sizeof device->name, "cuda_host");
-    device->major = fails("old_device") ? 7 : 9;
-    device->minor = fails("old_device") ? 5 : 0;
+    device->major = capability() / 10;
+    device->minor = capability() % 10;
     device->multiProcessorCount = 1;
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceGetAttribute(int *value, cudaDeviceAttr attribute, int)
+{
+    *value = attribute == cudaDevAttrComputeCapabilityMajor ? capability() / 10 : capability() % 10;
     return cudaSuccess;
 }
 

@@ -31,6 +31,7 @@ static void load_model(struct loaded *l, const char *path, int trainable)
 {
     const struct lrc_model_options options = { .device = golden_backend(),
                                                .trainable = trainable,
+                                               .room = lrc_linear_room(16),
                                                .n_positions = MAX_TOKENS };
     struct lrc_problems            problems = { 0 };
     struct lrc_error               err = { 0 };

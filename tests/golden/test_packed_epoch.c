@@ -64,6 +64,7 @@ Test(golden_packing, packed_epoch_has_the_loss_of_the_unpacked_one)
     struct lrc_problems problems = {0};
     struct lrc_error err = {0};
     const struct lrc_model_options options = {.device = golden_backend(),
+                                              .room = lrc_linear_room(16),
                                               .n_positions = 2 * SEQUENCE_LEN + LRC_BATCH_ROUND_TOKENS};
     make_rows(&rows);
     cr_assert_eq(

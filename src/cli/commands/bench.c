@@ -127,6 +127,7 @@ static enum lrc_status make_all(struct bench *b, struct lrc_error *err)
         .dtype = b->activation,
         .quant = strcmp(s->mode, "nf4") == 0 ? &quant : NULL,
         .n_positions = s->seq,
+        .room = lrc_linear_room(s->rank),
         .embedding_offloading = s->ckpt == LRC_BENCH_CKPT_OFFLOAD_ALL,
     };
     LRC_TRY(lrc_model_synthetic(&b->model, &s->shape, &synthetic, err));
