@@ -4,7 +4,8 @@
 
 static enum lrc_dtype activation_of(const struct lrc_model *model, const struct lrc_runner_options *options)
 {
-    const int is_wide = model->config.dtype == LRC_DTYPE_F32 && !options->load_in_4bit;
+    const int is_4bit = options->load_in_4bit || model->config.is_bnb_4bit;
+    const int is_wide = model->config.dtype == LRC_DTYPE_F32 && !is_4bit;
     const int is_narrow = options->bf16 == LRC_BF16_AUTO ? !is_wide && lrc_device_has_bf16(options->backend)
                                                          : options->bf16 == LRC_BF16_TRUE;
     return is_narrow ? LRC_DTYPE_BF16 : LRC_DTYPE_F32;

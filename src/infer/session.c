@@ -24,6 +24,7 @@ static enum lrc_status load(struct lrc_session *session, const struct lrc_sessio
         .load_in_4bit = options->load_in_4bit,
         .n_positions = options->n_positions > 0 ? options->n_positions : POSITIONS_DEFAULT,
     };
+    LRC_TRY(lrc_model_dir_check(options->model, err));
     LRC_TRY(lrc_device_choose(&how.backend, options->device ? options->device : "auto", "device", err));
     LRC_TRY(lrc_tokenizer_load(&session->tokenizer, options->model, err));
     LRC_TRY(lrc_runner_load(&session->runner, options->model, &how, problems, err));

@@ -139,40 +139,42 @@ static int64_t embedding_bytes(const struct lrc_model *model)
     return weight->rows * weight->cols * (int64_t)lrc_dtype_bytes(weight->dtype);
 }
 
+/* One that saves next to nothing is no help. */
+static void add_knob(struct lrc_buf *knobs, const char *what, int64_t bytes)
+{
+    if (bytes >= 10000)
+        lrc_buf_printf(knobs, "%s %s; ", what, amount_of(bytes).text);
+}
+
 static void list_knobs(const struct lrc_run *run, struct lrc_buf *knobs)
 {
+    const int               on_device = run->backend->memory != NULL;
     struct lrc_pass_options options = run->pass.options;
-    if (options.use != LRC_TAPE_CHECKPOINTING) {
-        options.use = LRC_TAPE_CHECKPOINTING;
-        lrc_buf_printf(knobs, "gradient_checkpointing: true saves %s; ",
-                       amount_of(saved_by(run, &options)).text);
-    }
-    if (run->backend->memory && !run->pass.options.offloads) {
-        struct lrc_pass_options away = options;
-        away.use = LRC_TAPE_CHECKPOINTING;
-        away.offloads = 1;
-        lrc_buf_printf(knobs, "and activation_offloading: true in all %s; ",
-                       amount_of(saved_by(run, &away)).text);
-    }
-    if (run->backend->memory && !run->config->optimizer_offloading)
-        lrc_buf_printf(knobs, "optimizer_offloading: true saves %s; ",
-                       amount_of((int64_t)run->optimizer_arena.size_bytes).text);
-    if (run->backend->memory && !run->is_full && !run->model.config.tied && run->model.away.size_bytes == 0)
-        lrc_buf_printf(knobs, "embedding_offloading: true saves %s; ",
-                       amount_of(embedding_bytes(&run->model)).text);
+    const int               recomputes = options.use == LRC_TAPE_CHECKPOINTING;
+    options.use = LRC_TAPE_CHECKPOINTING;
+    if (!recomputes)
+        add_knob(knobs, "gradient_checkpointing: true saves", saved_by(run, &options));
+    options.offloads = 1;
+    if (on_device && !run->pass.options.offloads)
+        add_knob(knobs,
+                 recomputes ? "activation_offloading: true saves"
+                            : "gradient_checkpointing: true with activation_offloading: true saves",
+                 saved_by(run, &options));
+    if (on_device && !run->config->optimizer_offloading)
+        add_knob(knobs, "optimizer_offloading: true saves", (int64_t)run->optimizer_arena.size_bytes);
+    if (on_device && !run->is_full && !run->model.config.tied && run->model.away.size_bytes == 0)
+        add_knob(knobs, "embedding_offloading: true saves", embedding_bytes(&run->model));
     options = run->pass.options;
     options.n_tokens =
         (options.n_tokens / 2 + LRC_BATCH_ROUND_TOKENS - 1) / LRC_BATCH_ROUND_TOKENS * LRC_BATCH_ROUND_TOKENS;
     options.n_trained = (options.n_trained + 1) / 2;
-    lrc_buf_printf(knobs, "half the %s saves %s; ",
-                   run->config->micro_batch_size > 1 ? "micro_batch_size" : "sequence_len",
-                   amount_of(saved_by(run, &options)).text);
+    add_knob(knobs,
+             run->config->micro_batch_size > 1 ? "half the micro_batch_size saves"
+                                               : "half the sequence_len saves",
+             saved_by(run, &options));
     if (!run->model_options.load_in_4bit && !run->is_full && !run->model.config.is_bnb_4bit)
-        lrc_buf_printf(knobs, "load_in_4bit saves about %s; ",
-                       amount_of((int64_t)(run->backend->memory ? run->model.arena.size_bytes
-                                                                : run->model.mapped_bytes) /
-                                 10 * 7)
-                           .text);
+        add_knob(knobs, "load_in_4bit saves about",
+                 (int64_t)(on_device ? run->model.arena.size_bytes : run->model.mapped_bytes) / 10 * 7);
 }
 
 static const struct lrc_plan_region *largest_region(const struct lrc_train_report *report, int on_device)
