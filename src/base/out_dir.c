@@ -72,7 +72,7 @@ enum lrc_status lrc_out_dir_make(struct lrc_out_dir *dir, struct lrc_error *err)
     return lrc_dir_make(dir->aside, err);
 }
 
-enum lrc_status lrc_out_dir_publish(struct lrc_out_dir *dir, struct lrc_error *err)
+static enum lrc_status publish(const struct lrc_out_dir *dir, struct lrc_error *err)
 {
     LRC_TRY(lrc_file_sync(dir->aside, err));
     if (rename(dir->aside, dir->path) != 0)
@@ -85,10 +85,14 @@ enum lrc_status lrc_out_dir_publish(struct lrc_out_dir *dir, struct lrc_error *e
     return status;
 }
 
-void lrc_out_dir_abort(struct lrc_out_dir *dir)
+enum lrc_status lrc_out_dir_end(struct lrc_out_dir *dir, enum lrc_status status, struct lrc_error *err)
 {
-    if (lrc_dir_remove(dir->aside, NULL) != LRC_STATUS_OK) /* the first failure has been told */
+    if (status == LRC_STATUS_OK)
+        status = publish(dir, err);
+    if (status != LRC_STATUS_OK &&
+        lrc_dir_remove(dir->aside, NULL) != LRC_STATUS_OK) /* the first failure is in err */
         lrc_log_warn("%s: cannot be removed", dir->aside);
+    return status;
 }
 
 void lrc_out_dir_release(struct lrc_out_dir *dir)

@@ -19,9 +19,10 @@ enum lrc_status lrc_out_dir_check_disk(const struct lrc_out_dir *dir, uint64_t n
                                        struct lrc_error *err) LRC_MUST_CHECK;
 /* The folder aside, new. */
 enum lrc_status lrc_out_dir_make(struct lrc_out_dir *dir, struct lrc_error *err) LRC_MUST_CHECK;
-/* Synced, and renamed to its path. */
-enum lrc_status lrc_out_dir_publish(struct lrc_out_dir *dir, struct lrc_error *err) LRC_MUST_CHECK;
-void            lrc_out_dir_abort(struct lrc_out_dir *dir); /* removes the folder aside */
+/* status so far: when it is OK the folder is synced and renamed to its path. What fails, now or before, is
+ * returned, and the folder aside removed. */
+enum lrc_status lrc_out_dir_end(struct lrc_out_dir *dir, enum lrc_status status,
+                                struct lrc_error *err) LRC_MUST_CHECK;
 void            lrc_out_dir_release(struct lrc_out_dir *dir);
 
 #endif

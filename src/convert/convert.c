@@ -116,12 +116,7 @@ static enum lrc_status convert(struct lrc_convert_run *run, struct lrc_problems 
     LRC_TRY(check_disk(run, err));
     if (run->quant.double_quant)
         LRC_TRY(find_offsets(run, err));
-    enum lrc_status status = write_all(run, err);
-    if (status == LRC_STATUS_OK)
-        status = lrc_out_dir_publish(&run->out, err);
-    if (status != LRC_STATUS_OK)
-        lrc_out_dir_abort(&run->out);
-    return status;
+    return lrc_out_dir_end(&run->out, write_all(run, err), err);
 }
 
 enum lrc_status lrc_convert(const struct lrc_convert_options *options, struct lrc_convert_report *report,

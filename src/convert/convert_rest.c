@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-static const char index_name[] = "model.safetensors.index.json", quantization[] = "quantization_config";
+static const char quantization[] = "quantization_config";
 
 /* What transformers writes, in its order. The type that products are computed in is the base's. */
 static void append_quantization(struct lrc_buf *text, const struct lrc_convert_run *run)
@@ -34,12 +34,12 @@ static void append_quantization(struct lrc_buf *text, const struct lrc_convert_r
 }
 
 /* A base that says it is not quantized, "quantization_config": null, says so no longer. */
-static enum lrc_status write_config(const struct lrc_convert_run *run, const char *from, const char *to,
-                                    struct lrc_error *err)
+static enum lrc_status write_config(void *context, const char *from, const char *to, struct lrc_error *err)
 {
-    struct lrc_buf  text = { 0 }, cut = { 0 }, value = { 0 }, out = { 0 };
-    json_t         *json = NULL;
-    enum lrc_status status = lrc_file_read(&text, from, err);
+    const struct lrc_convert_run *run = context;
+    struct lrc_buf                text = { 0 }, cut = { 0 }, value = { 0 }, out = { 0 };
+    json_t                       *json = NULL;
+    enum lrc_status               status = lrc_file_read(&text, from, err);
     if (status == LRC_STATUS_OK) {
         lrc_json_cut_key(&cut, lrc_buf_text(&text), quantization);
         append_quantization(&value, run);
@@ -75,12 +75,12 @@ static int add_parts(json_t *weight_map, const struct lrc_convert_run *run,
     return 0;
 }
 
-static enum lrc_status write_index(const struct lrc_convert_run *run, const char *from, const char *to,
-                                   struct lrc_error *err)
+static enum lrc_status write_index(void *context, const char *from, const char *to, struct lrc_error *err)
 {
-    json_t *index = NULL;
-    size_t  total_bytes = 0;
-    int     failed = 0;
+    const struct lrc_convert_run *run = context;
+    json_t                       *index = NULL;
+    size_t                        total_bytes = 0;
+    int                           failed = 0;
     LRC_TRY(lrc_json_load(&index, from, err));
     json_t *weight_map = json_object_get(index, "weight_map"), *metadata = json_object_get(index, "metadata");
     for (int64_t i = 0; i < run->model.dir.n_tensors && !failed; i++) {
@@ -98,24 +98,7 @@ static enum lrc_status write_index(const struct lrc_convert_run *run, const char
     return status;
 }
 
-typedef enum lrc_status write_file(const struct lrc_convert_run *run, const char *from, const char *to,
-                                   struct lrc_error *err);
-
-static enum lrc_status write_if_there(const struct lrc_convert_run *run, const char *name, write_file *write,
-                                      struct lrc_error *err)
-{
-    char *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->out.aside, name);
-    enum lrc_status status = from && to ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
-    if (status == LRC_STATUS_OK && lrc_path_exists(from))
-        status = write(run, from, to, err);
-    lrc_free(to);
-    lrc_free(from);
-    return status;
-}
-
 enum lrc_status lrc_convert_rest(struct lrc_convert_run *run, struct lrc_error *err)
 {
-    LRC_TRY(lrc_model_dir_copy_rest(&run->model.dir, run->out.aside, err));
-    LRC_TRY(write_if_there(run, "config.json", write_config, err));
-    return write_if_there(run, index_name, write_index, err);
+    return lrc_model_dir_write_rest(&run->model.dir, run->out.aside, write_config, write_index, run, err);
 }

@@ -419,3 +419,24 @@ enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to, s
     LRC_TRY(copy_where(from, to, is_tokenizer, err));
     return copy_templates(from, to, err);
 }
+
+static enum lrc_status write_if_there(const struct lrc_model_dir *dir, const char *to_dir, const char *name,
+                                      lrc_model_dir_writer *write, void *context, struct lrc_error *err)
+{
+    char           *from = lrc_path_join(dir->path, name), *to = lrc_path_join(to_dir, name);
+    enum lrc_status status = from && to ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
+    if (status == LRC_STATUS_OK && lrc_path_exists(from))
+        status = write(context, from, to, err);
+    lrc_free(to);
+    lrc_free(from);
+    return status;
+}
+
+enum lrc_status lrc_model_dir_write_rest(const struct lrc_model_dir *dir, const char *to,
+                                         lrc_model_dir_writer *config, lrc_model_dir_writer *index,
+                                         void *context, struct lrc_error *err)
+{
+    LRC_TRY(lrc_model_dir_copy_rest(dir, to, err));
+    LRC_TRY(write_if_there(dir, to, "config.json", config, context, err));
+    return write_if_there(dir, to, "model.safetensors.index.json", index, context, err);
+}

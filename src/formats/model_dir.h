@@ -55,6 +55,12 @@ enum lrc_status lrc_model_dir_hash(char hex[LRC_HASH_HEX_MAX], const struct lrc_
  * generation_config.json, licence) to another folder. */
 enum lrc_status lrc_model_dir_copy_rest(const struct lrc_model_dir *dir, const char *to,
                                         struct lrc_error *err) LRC_MUST_CHECK;
+/* That, and config.json and the index, where they are there, as the caller writes them. */
+typedef enum lrc_status lrc_model_dir_writer(void *context, const char *from, const char *to,
+                                             struct lrc_error *err);
+enum lrc_status lrc_model_dir_write_rest(const struct lrc_model_dir *dir, const char *to,
+                                         lrc_model_dir_writer *config, lrc_model_dir_writer *index,
+                                         void *context, struct lrc_error *err) LRC_MUST_CHECK;
 /* Only the tokenizer's files and chat templates. */
 enum lrc_status lrc_model_dir_copy_tokenizer(const char *from, const char *to,
                                              struct lrc_error *err) LRC_MUST_CHECK;

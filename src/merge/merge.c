@@ -153,12 +153,7 @@ static enum lrc_status merge(struct lrc_merge_run *run, struct lrc_problems *pro
     LRC_TRY(load(run, problems, err));
     LRC_TRY(check_disk(run, err));
     LRC_TRY(allocate(run, err));
-    enum lrc_status status = write_all(run, err);
-    if (status == LRC_STATUS_OK)
-        status = lrc_out_dir_publish(&run->out, err);
-    if (status != LRC_STATUS_OK)
-        lrc_out_dir_abort(&run->out);
-    return status;
+    return lrc_out_dir_end(&run->out, write_all(run, err), err);
 }
 
 enum lrc_status lrc_merge(const struct lrc_merge_options *options, struct lrc_merge_report *report,

@@ -8,12 +8,12 @@
 
 static const char index_name[] = "model.safetensors.index.json";
 
-static enum lrc_status write_config(struct lrc_merge_run *run, const char *from, const char *to,
-                                    struct lrc_error *err)
+static enum lrc_status write_config(void *context, const char *from, const char *to, struct lrc_error *err)
 {
-    struct lrc_buf  text = { 0 }, cut = { 0 };
-    json_t         *json = NULL;
-    enum lrc_status status = lrc_file_read(&text, from, err);
+    const struct lrc_merge_run *run = context;
+    struct lrc_buf              text = { 0 }, cut = { 0 };
+    json_t                     *json = NULL;
+    enum lrc_status             status = lrc_file_read(&text, from, err);
     if (status != LRC_STATUS_OK)
         goto done;
     if (run->model.config.is_bnb_4bit)
@@ -55,10 +55,10 @@ static enum lrc_status shrink_index(struct lrc_merge_run *run, json_t *index, st
     return LRC_STATUS_OK;
 }
 
-static enum lrc_status write_index(struct lrc_merge_run *run, const char *from, const char *to,
-                                   struct lrc_error *err)
+static enum lrc_status write_index(void *context, const char *from, const char *to, struct lrc_error *err)
 {
-    json_t *index = NULL;
+    struct lrc_merge_run *run = context;
+    json_t               *index = NULL;
     if (!run->model.config.is_bnb_4bit)
         return lrc_file_copy(to, from, err);
     LRC_TRY(lrc_json_load(&index, from, err));
@@ -69,24 +69,7 @@ static enum lrc_status write_index(struct lrc_merge_run *run, const char *from, 
     return status;
 }
 
-typedef enum lrc_status write_file(struct lrc_merge_run *run, const char *from, const char *to,
-                                   struct lrc_error *err);
-
-static enum lrc_status write_if_there(struct lrc_merge_run *run, const char *name, write_file *write,
-                                      struct lrc_error *err)
-{
-    char *from = lrc_path_join(run->model.dir.path, name), *to = lrc_path_join(run->out.aside, name);
-    enum lrc_status status = from && to ? LRC_STATUS_OK : lrc_fail_nomem(err, name);
-    if (status == LRC_STATUS_OK && lrc_path_exists(from))
-        status = write(run, from, to, err);
-    lrc_free(to);
-    lrc_free(from);
-    return status;
-}
-
 enum lrc_status lrc_merge_rest(struct lrc_merge_run *run, struct lrc_error *err)
 {
-    LRC_TRY(lrc_model_dir_copy_rest(&run->model.dir, run->out.aside, err));
-    LRC_TRY(write_if_there(run, "config.json", write_config, err));
-    return write_if_there(run, index_name, write_index, err);
+    return lrc_model_dir_write_rest(&run->model.dir, run->out.aside, write_config, write_index, run, err);
 }

@@ -63,6 +63,11 @@ enum lrc_status lrc_model_device__plan(struct lrc_model *model, struct lrc_error
                           sizeof(float), err);
 }
 
+int lrc_model_device__can_stay_away(const struct lrc_model *model, const struct lrc_model_tensor *tensor)
+{
+    return model->device && !model->config.tied && tensor->weight == &model->embedding;
+}
+
 enum lrc_status lrc_model_device__plan_away(struct lrc_model *model, size_t size_bytes, struct lrc_error *err)
 {
     model->away.memory = model->device->mapped;

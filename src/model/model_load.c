@@ -108,9 +108,8 @@ static int64_t room_of(const struct lrc_model_loader *loader, const struct lrc_m
 
 static int stays_away(const struct lrc_model_loader *loader, const struct lrc_model_tensor *tensor)
 {
-    const struct lrc_model *model = loader->model;
-    return loader->options->embedding_offloading && model->device && !loader->options->trainable &&
-           !model->config.tied && tensor->weight == &model->embedding;
+    return loader->options->embedding_offloading && !loader->options->trainable &&
+           lrc_model_device__can_stay_away(loader->model, tensor);
 }
 
 static const void *place_away(const struct lrc_model *model, const struct lrc_safetensors_entry *entry)

@@ -33,7 +33,8 @@ void lrc_model_device__want(struct lrc_model *model, int64_t rows, int64_t cols,
 /* Regions beside those of the host's layout, and those for the time of loading; then these, there and gone.
  */
 enum lrc_status lrc_model_device__plan(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;
-/* The embedding in memory of the host that the device reaches. */
+/* The embedding in memory of the host that the device reaches; whether a tensor is one that can be there. */
+int lrc_model_device__can_stay_away(const struct lrc_model *model, const struct lrc_model_tensor *tensor);
 enum lrc_status lrc_model_device__plan_away(struct lrc_model *model, size_t size_bytes,
                                             struct lrc_error *err) LRC_MUST_CHECK;
 enum lrc_status lrc_model_device__load(struct lrc_model *model, struct lrc_error *err) LRC_MUST_CHECK;

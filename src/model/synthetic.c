@@ -102,8 +102,7 @@ static size_t dense_bytes(const struct lrc_model *model, const struct lrc_model_
 static int stays_away(const struct lrc_model *model, const struct lrc_model_tensor *tensor,
                       const struct lrc_synthetic_options *options)
 {
-    return options->embedding_offloading && model->device && !model->config.tied &&
-           tensor->weight == &model->embedding;
+    return options->embedding_offloading && lrc_model_device__can_stay_away(model, tensor);
 }
 
 static enum lrc_status plan(struct lrc_model *model, const struct lrc_synthetic_options *options,
